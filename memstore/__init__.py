@@ -1,0 +1,121 @@
+"""memstore: the memory of an AI agent in one SQLite file.
+
+`open_store` opens or begins one; its rooms are attributes of the store (`store.chat`, `store.audit`, ...). Importing this
+package imports nothing else: every name below arrives with its module when it is first asked for.
+"""
+
+TYPE_CHECKING = False  # as in typing, whose import would cost more than this whole package
+if TYPE_CHECKING:
+    from .audit import AuditHead, AuditLog
+    from .backups import BackupStore, HandoffNote
+    from .chat import ChatStore, Message
+    from .corrections import CorrectionStore
+    from .evals import EvalStore
+    from .kernel.errors import (
+        Busy,
+        Closed,
+        Corrupt,
+        DiskFull,
+        Exists,
+        Invalid,
+        NeedsUpgrade,
+        NotAStore,
+        NotFound,
+        NotSupported,
+        OutcomeUnknown,
+        ReadOnly,
+        RejectedClaim,
+        Replaced,
+        SchemaTooNew,
+        StoreError,
+        Tampered,
+        TransactionAborted,
+        VersionConflict,
+    )
+    from .keywords import KeywordIndex
+    from .store import Embedder, Store, open_store
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "AuditHead": "audit",
+    "AuditLog": "audit",
+    "BackupStore": "backups",
+    "Busy": "kernel.errors",
+    "ChatStore": "chat",
+    "Closed": "kernel.errors",
+    "CorrectionStore": "corrections",
+    "Corrupt": "kernel.errors",
+    "DiskFull": "kernel.errors",
+    "Embedder": "store",
+    "EvalStore": "evals",
+    "Exists": "kernel.errors",
+    "HandoffNote": "backups",
+    "Invalid": "kernel.errors",
+    "KeywordIndex": "keywords",
+    "Message": "chat",
+    "NeedsUpgrade": "kernel.errors",
+    "NotAStore": "kernel.errors",
+    "NotFound": "kernel.errors",
+    "NotSupported": "kernel.errors",
+    "OutcomeUnknown": "kernel.errors",
+    "ReadOnly": "kernel.errors",
+    "RejectedClaim": "kernel.errors",
+    "Replaced": "kernel.errors",
+    "SchemaTooNew": "kernel.errors",
+    "Store": "store",
+    "StoreError": "kernel.errors",
+    "Tampered": "kernel.errors",
+    "TransactionAborted": "kernel.errors",
+    "VersionConflict": "kernel.errors",
+    "open_store": "store",
+}
+
+__all__ = [
+    "AuditHead",
+    "AuditLog",
+    "BackupStore",
+    "Busy",
+    "ChatStore",
+    "Closed",
+    "CorrectionStore",
+    "Corrupt",
+    "DiskFull",
+    "Embedder",
+    "EvalStore",
+    "Exists",
+    "HandoffNote",
+    "Invalid",
+    "KeywordIndex",
+    "Message",
+    "NeedsUpgrade",
+    "NotAStore",
+    "NotFound",
+    "NotSupported",
+    "OutcomeUnknown",
+    "ReadOnly",
+    "RejectedClaim",
+    "Replaced",
+    "SchemaTooNew",
+    "Store",
+    "StoreError",
+    "Tampered",
+    "TransactionAborted",
+    "VersionConflict",
+    "open_store",
+]
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'memstore' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f"memstore.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

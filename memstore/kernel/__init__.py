@@ -1,0 +1,68 @@
+"""The kernel: the only part of memstore that knows sqlite3. Rooms use the names below and nothing else."""
+
+from . import values
+from .connection import Connection
+from .errors import (
+    Busy,
+    Closed,
+    Corrupt,
+    DiskFull,
+    Exists,
+    Invalid,
+    NeedsUpgrade,
+    NotAStore,
+    NotFound,
+    NotSupported,
+    OutcomeUnknown,
+    ReadOnly,
+    RejectedClaim,
+    Replaced,
+    SchemaTooNew,
+    StoreError,
+    Tampered,
+    TransactionAborted,
+    VersionConflict,
+)
+from .lines import path_of, write_lines
+from .room import Canonical, Recorder, Room
+from .schema import Schema, Step
+from .table import Record, Table, record
+from .values import ADVICE, Finding, estimate_tokens, new_id
+
+__all__ = [
+    "ADVICE",
+    "Busy",
+    "Canonical",
+    "Closed",
+    "Connection",
+    "Corrupt",
+    "DiskFull",
+    "Exists",
+    "Finding",
+    "Invalid",
+    "NeedsUpgrade",
+    "NotAStore",
+    "NotFound",
+    "NotSupported",
+    "OutcomeUnknown",
+    "ReadOnly",
+    "Record",
+    "Recorder",
+    "RejectedClaim",
+    "Replaced",
+    "Room",
+    "Schema",
+    "SchemaTooNew",
+    "Step",
+    "StoreError",
+    "Table",
+    "Tampered",
+    "TransactionAborted",
+    "VersionConflict",
+    "estimate_tokens",
+    "new_id",
+    "path_of",
+    "record",
+    "values",
+    "write_lines",
+]

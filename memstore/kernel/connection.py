@@ -1,0 +1,529 @@
+"""Connections, and transactions that are whole or did not happen.
+
+1. One writer behind a lock that counts per thread; readers are lent, each to one block at a time. Two threads are never inside
+   one sqlite3 connection: on Python 3.12 and 3.13 that returns wrong rows in silence.
+2. A transaction belongs to a (thread, task). Writing starts with BEGIN IMMEDIATE and our own jittered retry: a deferred
+   transaction that upgrades fails at once whatever the timeout, and SQLite's busy handler starves writers.
+3. SQLite may roll a transaction back under us (disk full, I/O error, out of memory). Every statement inside a write looks
+   first whether the transaction is still there, so that nothing can ever commit alone behind its back.
+4. Results are fetched whole inside the block; no cursor leaves it. A cursor left open pins the write-ahead log.
+5. An interrupt may arrive anywhere: every step that takes something has its undoing in an `except BaseException`, and
+   the next transaction heals what was left.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from . import files
+from .driver import FAILURES, aborted, primary_code, translate
+from .errors import Busy, Closed, Invalid, OutcomeUnknown, ReadOnly, Replaced, StoreError
+from .wal import WriteAheadLog
+
+Row = tuple[Any, ...]
+
+
+class Connection:
+    """A connection inside its block: statements go in, whole results come out."""
+
+    __slots__ = ("guarded", "raw", "shadows")
+
+    def __init__(self, raw: sqlite3.Connection) -> None:
+        self.raw = raw
+        self.guarded = False  # True while a write is open: then a statement outside a transaction is a bug of the disk
+        self.shadows: set[str] = set()  # rooms that this read-only connection answers for with empty tables
+
+    def _execute(self, sql: str, params: Sequence[Any]) -> sqlite3.Cursor:
+        if self.guarded and not self.raw.in_transaction:
+            raise aborted()
+        return self.raw.execute(sql, params)
+
+    def rows(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
+        """All rows of a query."""
+        try:
+            return self._execute(sql, params).fetchall()
+        except FAILURES as error:
+            raise translate(error) from error
+
+    def row(self, sql: str, params: Sequence[Any] = ()) -> Row | None:
+        """The first row of a query, or None."""
+        try:
+            cursor = self._execute(sql, params)
+            first: Row | None = cursor.fetchone()
+            cursor.close()
+        except FAILURES as error:
+            raise translate(error) from error
+        return first
+
+    def value(self, sql: str, params: Sequence[Any] = ()) -> Any:
+        """The first column of the first row, or None."""
+        first = self.row(sql, params)
+        return None if first is None else first[0]
+
+    def run(self, sql: str, params: Sequence[Any] = ()) -> int:
+        """Run a statement and return how many rows it changed."""
+        try:
+            return self._execute(sql, params).rowcount
+        except FAILURES as error:
+            raise translate(error) from error
+
+    def insert(self, sql: str, params: Sequence[Any] = ()) -> int:
+        """Run an INSERT and return the integer key of the row."""
+        try:
+            return self._execute(sql, params).lastrowid or 0
+        except FAILURES as error:
+            raise translate(error) from error
+
+    def many(self, sql: str, rows: Iterable[Sequence[Any]]) -> int:
+        """Run one statement for many rows and return how many it changed."""
+        if self.guarded and not self.raw.in_transaction:
+            raise aborted()
+        try:
+            return self.raw.executemany(sql, rows).rowcount
+        except FAILURES as error:
+            raise translate(error) from error
+
+
+class _Level:
+    """One nesting of write(): what to do when it commits, what to undo when it rolls back."""
+
+    __slots__ = ("after", "undo")
+
+    def __init__(self) -> None:
+        self.after: list[Callable[[], object]] = []
+        self.undo: list[Callable[[], object]] = []
+
+
+class Database:
+    """One open file: its writer, its readers, its transaction."""
+
+    def __init__(self, place: str, *, read_only: bool, durability: str, timeout: float, clock: Callable[[], float]) -> None:
+        self.place = place
+        self.read_only = read_only
+        self.durability = durability
+        self.timeout = timeout
+        self.clock = clock
+        self.in_memory = place == files.MEMORY
+        self.name = place if self.in_memory else os.path.basename(place)
+        self.ready: set[str] = set()  # rooms whose schema this handle has seen in place
+        self.born: set[str] = set()  # rooms that a transaction under way has made: nobody else can see them yet
+        self.store_id = ""
+        self.identity = None if self.in_memory else files.identity(place)
+        self.wal = WriteAheadLog(self)
+        self.unusable: str | None = None  # why no call can be answered any more
+        self.process = os.getpid()
+        self.renew_locks()
+
+    # -- locks and life ---------------------------------------------------------------------------------------------
+
+    def renew_locks(self) -> None:
+        """Start with nothing held and nothing open, at birth and in a forked child."""
+        # An RLock, because it alone can tell after an interrupt whether its acquire() had happened.
+        self._lock = threading.RLock()
+        self._owns: Callable[[], bool] = self._lock._is_owned  # type: ignore[attr-defined]
+        self._pool = threading.Lock()
+        self._owner: tuple[int, object] | None = None
+        self._levels: list[_Level] = []
+        self._now: float | None = None
+        self._holds = 0  # times the lock is held outside a write: upkeep, and every read of a :memory: store
+        self.writer: Connection | None = None
+        self.idle: list[Connection] = []
+        self.lent: dict[Connection, int] = {}
+
+    def check_usable(self) -> None:
+        """Raise where this handle cannot answer: closed, forked, or the file is another one now."""
+        if self.unusable is not None:
+            raise Closed(self.unusable)
+        if self.process != os.getpid():
+            raise Closed(f"{self.name} was opened by process {self.process}; open it again in this one")
+        if self.identity is not None and files.identity(self.place) != self.identity:
+            raise Replaced(f"{self.place} was moved, deleted or replaced while open; close this store and open the path again")
+
+    def lock(self, deadline: float) -> None:
+        """Keep every writer of this handle out until `unlock`, within the deadline."""
+        self._acquire(deadline)
+        self._holds += 1
+
+    def unlock(self) -> None:
+        """Let writers in again."""
+        self._holds -= 1
+        self._lock.release()
+
+    def _acquire(self, deadline: float) -> None:
+        while self._owns() and not self._holds and self._owner is None:
+            self._lock.release()  # left behind by an interrupt between two instructions
+        if not self._lock.acquire(timeout=max(0.0, min(deadline - time.monotonic(), threading.TIMEOUT_MAX))):
+            raise self._busy("another thread")
+
+    def _busy(self, holder: str) -> Busy:
+        return Busy(f"{self.name} is held by {holder} ({self.timeout:.1f} s); raise timeout= or look for a long transaction()")
+
+    def close(self) -> None:
+        """Close every connection; the last one to leave a file empties its write-ahead log."""
+        if self.unusable is not None:
+            return
+        if self.in_transaction:
+            raise Invalid("close() inside transaction(); leave the block first")
+        self.lock(time.monotonic() + self.timeout)
+        try:
+            if self.writer is not None and self.process == os.getpid():
+                self.wal.settle()
+            with self._pool:
+                self.unusable = f"{self.name} is closed; open it again with open_store()"
+                self.drop_connections()
+        finally:
+            self.unlock()
+
+    def drop_connections(self) -> None:
+        """Close what is not lent; what is lent closes when it comes back."""
+        while self.idle:
+            self.idle.pop().raw.close()
+        if self.writer is not None:
+            writer, self.writer = self.writer, None
+            writer.raw.close()
+
+    def stop_lending(self, deadline: float) -> bool:
+        """Keep new readers waiting until `resume_lending`, around a fork."""
+        return self._pool.acquire(timeout=max(0.0, deadline - time.monotonic()))
+
+    def resume_lending(self) -> None:
+        """Lend readers again."""
+        self._pool.release()
+
+    # -- who is calling ---------------------------------------------------------------------------------------------
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether this thread and task is inside a write."""
+        owner = self._owner
+        return owner is not None and owner[0] == threading.get_ident() and owner[1] is _task()
+
+    @property
+    def now(self) -> float:
+        """Time of the transaction, fixed when first asked for; the clock outside one."""
+        if not self.in_transaction:
+            return self._tick()
+        if self._now is None:
+            self._now = self._tick()
+        return self._now
+
+    def _tick(self) -> float:
+        now = float(self.clock())
+        if now - now != 0.0:
+            raise Invalid(f"the clock= of this store returned {now}; it must return Unix seconds")
+        return now
+
+    # -- writing ----------------------------------------------------------------------------------------------------
+
+    def begin(self) -> Connection:
+        """Enter a write: BEGIN IMMEDIATE outside, SAVEPOINT inside one's own."""
+        owner = self._owner
+        if owner is not None and owner[0] == threading.get_ident():
+            if owner[1] is not _task():
+                raise Invalid("another task of this thread is inside transaction(); leave it before awaiting, or use store.run(function)")
+            return self._begin_nested()
+        if self.read_only:
+            raise ReadOnly(f"{self.name} was opened with read_only=True")
+        deadline = time.monotonic() + self.timeout
+        locked = False
+        try:
+            self._acquire(deadline)
+            locked = True
+            self.check_usable()
+            writer = self.writer or self.open_writer(deadline)
+            if writer.raw.in_transaction:
+                writer.raw.execute("ROLLBACK")
+            self.begin_immediate(writer, deadline)
+            self._levels = [_Level()]
+            self._now = None
+            writer.guarded = True
+            self._owner = (threading.get_ident(), _task())
+        except BaseException as error:
+            self._abandon(locked)
+            if isinstance(error, sqlite3.Error):
+                raise translate(error) from error
+            raise
+        return writer
+
+    def begin_immediate(self, writer: Connection, deadline: float) -> None:
+        """Wait for other processes; the only place that does."""
+        while True:
+            try:
+                writer.raw.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as error:
+                if primary_code(error) != sqlite3.SQLITE_BUSY:
+                    raise translate(error) from error
+                if time.monotonic() >= deadline:
+                    raise self._busy("another writer") from error
+            time.sleep(0.00005 + time.perf_counter_ns() % 950 / 1e6)  # jitter; importing random would cost more than it gives
+
+    def _begin_nested(self) -> Connection:
+        writer = self.writer
+        if writer is None:
+            raise aborted()
+        writer.run(f"SAVEPOINT level{len(self._levels)}")
+        self._levels.append(_Level())
+        return writer
+
+    def finish(self, failed: bool) -> None:
+        """Leave a write: commit or roll back its level."""
+        if len(self._levels) > 1:
+            self._finish_nested(failed)
+            return
+        after: list[Callable[[], object]] = []
+        try:
+            if not failed and self.writer is not None:
+                self._commit(self.writer)
+                after = self._levels[0].after
+                self._levels = []
+        finally:
+            self._abandon(locked=True)
+        for action in after:
+            try:
+                action()
+            except StoreError:
+                # The transaction has happened and an exception would say that it has not. What runs here is derived or
+                # remembered as owed in the file, so whoever comes next does it.
+                continue
+
+    def _finish_nested(self, failed: bool) -> None:
+        level = self._levels.pop()
+        name = f"level{len(self._levels)}"
+        writer = self.writer
+        if writer is None or not writer.raw.in_transaction:
+            _undo(level)
+            if not failed:
+                raise aborted()
+            return
+        try:
+            if not failed:
+                writer.run(f"RELEASE {name}")
+                self._levels[-1].after += level.after
+                self._levels[-1].undo += level.undo
+                return
+            writer.run(f"ROLLBACK TO {name}")
+            writer.run(f"RELEASE {name}")
+        finally:
+            if failed:
+                _undo(level)
+
+    def _commit(self, writer: Connection) -> None:
+        deadline = time.monotonic() + self.timeout
+        while True:
+            if not writer.raw.in_transaction:
+                raise aborted()
+            try:
+                writer.raw.execute("COMMIT")
+                break
+            except sqlite3.Error as error:
+                if primary_code(error) == sqlite3.SQLITE_BUSY and time.monotonic() < deadline:
+                    time.sleep(0.001)
+                    continue
+                raise self._failed_commit(writer, error) from error
+        writer.guarded = False
+        self.wal.committed(writer)
+
+    def _failed_commit(self, writer: Connection, error: sqlite3.Error) -> StoreError:
+        code = getattr(error, "sqlite_errorcode", 0)
+        if code & 0xFF != sqlite3.SQLITE_IOERR:
+            return translate(error)
+        self._discard_writer()  # after a failed write the handle's cache may differ from the disk
+        if code == sqlite3.SQLITE_IOERR_WRITE:
+            return translate(error)  # the frame that would have made it a commit is the last one written
+        return OutcomeUnknown(f"the disk failed while {self.name} was committing ({error}); read before retrying")
+
+    def _discard_writer(self) -> None:
+        writer, self.writer = self.writer, None
+        if writer is not None:
+            writer.raw.close()
+
+    def _abandon(self, locked: bool) -> None:
+        """Leave no transaction and no lock behind, whatever state the caller was interrupted in."""
+        locked = locked or (self._owns() and not self._holds)  # interrupted just after acquire() had happened
+        if not locked:
+            return
+        levels, self._levels = self._levels, []
+        try:
+            if self.writer is not None:
+                self.writer.guarded = False
+                if self.writer.raw.in_transaction:
+                    self.writer.raw.execute("ROLLBACK")
+        except sqlite3.Error:
+            self._discard_writer()
+        finally:
+            for level in reversed(levels):
+                _undo(level)
+            self._owner = None
+            self._lock.release()
+
+    def after_commit(self, action: Callable[[], object]) -> None:
+        """Run `action` once the outermost write has committed; a rollback forgets it."""
+        self._levels[-1].after.append(action)
+
+    def on_rollback(self, action: Callable[[], object]) -> None:
+        """Run `action` if the level being written now is rolled back."""
+        self._levels[-1].undo.append(action)
+
+    # -- reading ----------------------------------------------------------------------------------------------------
+
+    def lend(self) -> Connection:
+        """Take a reader; inside one's own write, the writer."""
+        if self.in_transaction:
+            if self.writer is None:
+                raise aborted()
+            return self.writer
+        if self.in_memory:
+            return self._hold()
+        return self.borrow()
+
+    def borrow(self) -> Connection:
+        """Take a reader from the pool, also where the caller's own write is under way."""
+        self.check_usable()
+        with self._pool:
+            if self.unusable is not None:
+                raise Closed(self.unusable)
+            reader = self.idle.pop() if self.idle else self.open_reader()
+            self.lent[reader] = threading.get_ident()
+        return reader
+
+    def give_back(self, reader: Connection) -> None:
+        """Return what `lend` gave."""
+        if self.in_memory and not self.in_transaction:
+            self.unlock()
+        elif self.lent.pop(reader, None) is not None:
+            if reader.raw.in_transaction:
+                reader.raw.execute("ROLLBACK")
+            if self.unusable is not None or reader.shadows:
+                reader.raw.close()
+            else:
+                self.idle.append(reader)
+
+    def _hold(self) -> Connection:
+        """Read a :memory: store: it has one connection, so the read holds the lock."""
+        owner = self._owner
+        if owner is not None and owner[0] == threading.get_ident():
+            raise Invalid("another task of this thread is inside transaction() of this :memory: store; leave it before awaiting")
+        deadline = time.monotonic() + self.timeout
+        self.lock(deadline)
+        try:
+            self.check_usable()
+            return self.writer or self.open_writer(deadline)
+        except BaseException:
+            self.unlock()
+            raise
+
+    # -- opening ----------------------------------------------------------------------------------------------------
+
+    def open_writer(self, deadline: float) -> Connection:
+        """Connect the writer; the caller holds the lock."""
+        if self.in_memory and self.store_id:
+            raise Closed("the :memory: store was lost with its connection; nothing of it can be read any more")
+        raw = files.connect(self.place)
+        try:
+            files.set_up_writer(raw, self.place, self.durability, deadline)
+        except BaseException as error:
+            raw.close()
+            if isinstance(error, sqlite3.Error):
+                raise translate(error) from error
+            raise
+        self.writer = Connection(raw)
+        return self.writer
+
+    def open_reader(self) -> Connection:
+        """Connect one more reader."""
+        raw: sqlite3.Connection | None = None
+        try:
+            raw = files.connect(self.place, mode="ro" if self.read_only else "rw")
+            files.set_up_reader(raw, timeout=min(self.timeout, 60.0), read_only=self.read_only)
+            if self.read_only:
+                raw = self._readable(raw)
+        except BaseException as error:
+            if raw is not None:
+                raw.close()
+            if isinstance(error, sqlite3.Error):
+                raise translate(error) from error
+            raise
+        return Connection(raw)
+
+    def _readable(self, raw: sqlite3.Connection) -> sqlite3.Connection:
+        """Fall back to immutable in a folder without write permission, where SQLite cannot make its shared memory."""
+        try:
+            raw.execute("PRAGMA schema_version").fetchone()
+            return raw
+        except sqlite3.OperationalError as error:
+            if primary_code(error) not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+                raise
+            raw.close()
+            if files.wal_size(self.place):
+                # immutable would ignore the log and show an older state as if it were the newest
+                raise ReadOnly(f"{self.place} has a -wal file that cannot be read without write access to its folder") from error
+        return files.connect(self.place, mode="immutable")
+
+
+class Write:
+    """The block of a write."""
+
+    __slots__ = ("_database",)
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def __enter__(self) -> Connection:
+        return self._database.begin()
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        self._database.finish(kind is not None)
+
+
+class Read:
+    """The block of a read; with `snapshot` its statements see one state."""
+
+    __slots__ = ("_connection", "_database", "_snapshot")
+
+    def __init__(self, database: Database, snapshot: bool) -> None:
+        self._database = database
+        self._snapshot = snapshot
+        self._connection: Connection | None = None
+
+    def __enter__(self) -> Connection:
+        connection = self._connection = self._database.lend()
+        try:
+            if self._snapshot and not connection.raw.in_transaction and not self._database.in_memory:
+                connection.raw.execute("BEGIN")
+        except BaseException as error:
+            self.__exit__()
+            if isinstance(error, sqlite3.Error):
+                raise translate(error) from error
+            raise
+        return connection
+
+    def __exit__(self, *failure: object) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None and connection is not self._own_writer():
+            self._database.give_back(connection)
+
+    def _own_writer(self) -> Connection | None:
+        return self._database.writer if self._database.in_transaction else None
+
+
+def _undo(level: _Level) -> None:
+    for action in reversed(level.undo):
+        action()
+
+
+def _task() -> object:
+    """The current asyncio task, without importing asyncio for those who do not use it."""
+    tasks = sys.modules.get("asyncio.tasks")
+    if tasks is None:
+        return None
+    try:
+        return tasks.current_task()
+    except RuntimeError:
+        return None

@@ -1,0 +1,239 @@
+"""Paths, and connections set up the one way we use them.
+
+1. Our own process never opens a store's files itself: closing any descriptor of a file drops this process's POSIX locks on
+   it, and another process could then write while we believe we hold the lock. `os.stat` only; SQLite does the rest.
+   (The one `os.open` here creates a file that did not exist, so nobody has it open.)
+2. A path is resolved once. SQLite gets it as a URI that we build, since some builds read `file:` names even when not asked.
+3. Every pragma is set before any transaction (inside one some are ignored in silence) and the important ones are read back.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import time
+from typing import Any
+
+from .driver import primary_code
+from .errors import Closed, Corrupt, Exists, Invalid, NotAStore, NotFound, NotSupported, ReadOnly, StoreError
+
+APPLICATION_ID = 0x6D656D73  # "mems"
+MEMORY = ":memory:"
+PATH_LIMIT = 500  # SQLite allows 512 bytes and appends "-journal"
+#: Files that a child of fork inherited open: SQLite's idea of the locks in this process is wrong for good.
+unusable_here: set[tuple[int, int]] = set()
+
+
+def locate(path: Any, *, create: bool, read_only: bool) -> str:
+    """Resolve a path to the file of a store, creating an empty one with mode 0600 where allowed."""
+    if path == MEMORY:
+        if read_only:
+            raise Invalid("a :memory: store cannot be read-only: there would be nothing to read")
+        return MEMORY
+    place = _resolve(path)
+    try:
+        status = os.stat(place)
+    except FileNotFoundError:
+        return _create(place, create=create and not read_only)
+    except OSError as error:
+        raise ReadOnly(f"{place} cannot be reached: {error.strerror}") from error
+    _check_file(place, status)
+    return place
+
+
+def _resolve(path: Any) -> str:
+    try:
+        name = os.fsdecode(os.fspath(path))
+    except TypeError:
+        raise Invalid(f"path must be str or os.PathLike, not {type(path).__name__}") from None
+    if not name or "\0" in name:
+        raise Invalid(f"path {name!r} names no file; use ':memory:' for a store that lives in memory")
+    place = os.path.realpath(name)
+    if len(os.fsencode(place)) > PATH_LIMIT:
+        raise Invalid(f"the path has {len(os.fsencode(place))} bytes, SQLite takes at most {PATH_LIMIT}: {place[:80]}…")
+    if name.endswith(os.sep) or os.path.isdir(place):
+        raise Invalid(f"{name} is a folder; name a file in it, such as {os.path.join(name, 'agent.db')}")
+    return place
+
+
+def _create(place: str, *, create: bool) -> str:
+    folder = os.path.dirname(place)
+    if not os.path.isdir(folder):
+        raise Invalid(f"the folder {folder} does not exist; create it first")
+    if not create:
+        raise NotFound(f"there is no store at {place}; open it with create=True and for writing to begin one")
+    try:
+        os.close(os.open(place, os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_NOFOLLOW", 0), 0o600))
+    except FileExistsError:
+        return locate(place, create=True, read_only=False)  # another process was first: that is fine
+    except OSError as error:
+        raise ReadOnly(f"cannot create {place}: {error.strerror}; choose a folder that can be written") from error
+    return place
+
+
+def _check_file(place: str, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise NotAStore(f"{place} is not a regular file")
+    if status.st_nlink > 1:
+        raise Invalid(f"{place} has {status.st_nlink} hard links; each name would get its own -wal file and they would diverge")
+    if 0 < status.st_size < 512:
+        raise NotAStore(f"{place} has {status.st_size} bytes, too few for an SQLite file")
+    if status.st_size == 0 and wal_size(place) > 0:
+        raise Corrupt(f"{place} is empty but {place}-wal is not: the main file was lost; restore it from a snapshot, keep the -wal")
+    if (status.st_dev, status.st_ino) in unusable_here:
+        raise Closed(f"{place} was open when this process was forked; only a fresh process can open it safely")
+
+
+def wal_size(place: str) -> int:
+    """Size of the write-ahead log, 0 if there is none."""
+    try:
+        return os.stat(place + "-wal").st_size
+    except OSError:
+        return 0
+
+
+def identity(place: str) -> tuple[int, int] | None:
+    """Device and inode of the file now at the path."""
+    try:
+        status = os.stat(place)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def connect(place: str, *, mode: str = "rw", timeout: float = 0.0) -> sqlite3.Connection:
+    """Open one connection; `mode` is rw, ro or immutable."""
+    if place == MEMORY:
+        target = MEMORY
+    else:
+        quoted = "".join(chr(byte) if chr(byte).isalnum() and byte < 128 or byte in b"/-._~" else f"%{byte:02X}" for byte in os.fsencode(place))
+        target = f"file:{quoted}?" + ("mode=ro&immutable=1" if mode == "immutable" else f"mode={mode}")
+    return sqlite3.connect(
+        target,
+        uri=place != MEMORY,
+        timeout=timeout,
+        isolation_level=None,  # we write BEGIN and COMMIT ourselves; the driver's implicit ones differ between versions
+        check_same_thread=False,  # the kernel's locks see to it
+        cached_statements=512,  # the rooms together have more than the default 128
+    )
+
+
+def set_up_writer(raw: sqlite3.Connection, place: str, durability: str, deadline: float) -> None:
+    """Set the pragmas of the connection that writes."""
+    if place != MEMORY:
+        if _patiently(raw, "PRAGMA page_count", deadline) == 0:
+            # Only before the first page is written does it count, and later it would wait for whoever writes.
+            _patiently(raw, "PRAGMA auto_vacuum = INCREMENTAL", deadline)
+        mode = _patiently(raw, "PRAGMA journal_mode = WAL", deadline)
+        if mode != "wal":
+            raise NotSupported(f"{place} cannot use a write-ahead log here (journal_mode is {mode}); use a local disk")
+        raw.execute("PRAGMA wal_autocheckpoint = 0")  # unguarded checkpoints can lose commits: see wal.py
+        raw.execute("PRAGMA journal_size_limit = 0")  # a log that begins anew is cut, which wal.py relies on
+        raw.execute(f"PRAGMA synchronous = {'FULL' if durability == 'full' else 'NORMAL'}")
+        if durability == "full":
+            raw.execute("PRAGMA fullfsync = 1")  # macOS: without it fsync stops at the drive's cache
+            raw.execute("PRAGMA checkpoint_fullfsync = 1")
+    raw.execute("PRAGMA foreign_keys = ON")
+    _patiently(raw, "PRAGMA secure_delete = ON", deadline)
+    for name in ("foreign_keys", "secure_delete"):
+        if _patiently(raw, f"PRAGMA {name}", deadline) != 1:
+            raise NotSupported(f"this SQLite {sqlite3.sqlite_version} was built without {name}")
+
+
+def _patiently(raw: sqlite3.Connection, pragma: str, deadline: float) -> Any:
+    """Run a pragma and return its value, waiting for others: several may open a fresh file, or close the last handle, just now."""
+    while True:
+        try:
+            row = raw.execute(pragma).fetchone()
+            return None if row is None else row[0]
+        except sqlite3.OperationalError as error:
+            # The switch to the log takes an exclusive lock without asking the busy handler, so we wait ourselves.
+            if primary_code(error) not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) or time.monotonic() > deadline:
+                raise
+        time.sleep(0.002)
+
+
+def set_up_reader(raw: sqlite3.Connection, *, timeout: float, read_only: bool) -> None:
+    """Set the pragmas of a connection that is lent to readers."""
+    raw.execute(f"PRAGMA busy_timeout = {int(timeout * 1000)}")  # they wait only while somebody recovers or removes the log
+    if not read_only:
+        raw.execute("PRAGMA wal_autocheckpoint = 0")
+        raw.execute("PRAGMA query_only = ON")
+
+
+def copy(source: sqlite3.Connection, target: Any, progress: Any) -> str:
+    """Copy a database into a new file, in place only when complete, and return its resolved path."""
+    place = _resolve(target)
+    folder = os.path.dirname(place)
+    if not os.path.isdir(folder):
+        raise Invalid(f"the folder {folder} does not exist; create it first")
+    _check_target(place)
+    part = f"{place}.{os.getpid()}.{time.monotonic_ns():x}.part"
+    try:
+        os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        _copy_pages(source, part, progress)
+        _sync(part)
+        os.replace(part, place)
+        _sync(folder)
+    except OSError as error:
+        raise ReadOnly(f"cannot write {place}: {error.strerror}") from error
+    finally:
+        if os.path.exists(part):
+            os.unlink(part)
+    return place
+
+
+def _check_target(place: str) -> None:
+    """Only an earlier snapshot that nobody has open may be replaced."""
+    if not os.path.exists(place):
+        return
+    if wal_size(place) or os.path.exists(place + "-shm"):
+        raise Exists(f"{place} is a database in use; choose another name for the snapshot")
+    try:
+        probe = connect(place, mode="immutable")
+    except sqlite3.Error:
+        found = 0
+    else:
+        try:
+            found = probe.execute("PRAGMA application_id").fetchone()[0]
+        except sqlite3.Error:
+            found = 0
+        finally:
+            probe.close()
+    if found != APPLICATION_ID:
+        raise Exists(f"{place} exists and is no snapshot of a store; choose another name or remove it")
+
+
+def _copy_pages(source: sqlite3.Connection, part: str, progress: Any) -> None:
+    def report(_status: int, remaining: int, total: int) -> None:
+        if progress is not None:
+            progress(total - remaining, total)
+
+    copy_to = connect(part)
+    try:
+        # In steps, so that Ctrl-C is honoured between them; the caller's read transaction keeps them one state.
+        source.backup(copy_to, pages=2048, progress=report, sleep=0)
+        copy_to.execute("PRAGMA journal_mode = DELETE")  # one file, no -wal beside it; the store switches back when opened
+    finally:
+        copy_to.close()
+
+
+def _sync(place: str) -> None:
+    """Flush a finished file, or a folder's entry of it, to the disk."""
+    try:
+        descriptor = os.open(place, os.O_RDONLY)
+    except OSError:  # Windows cannot open a folder
+        return
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def foreign(place: str, tables: list[str]) -> StoreError:
+    """The error for an SQLite file that another application made."""
+    if {"audit_log", "promotions", "corrections", "assertion_events"} <= set(tables):
+        return NotAStore(f"{place} is an AUA state file; take it in with: python -m memstore import --from aua {place}")
+    shown = ", ".join(tables[:5]) + (", …" if len(tables) > 5 else "")
+    return NotAStore(f"{place} belongs to another application (tables: {shown}); choose another path")

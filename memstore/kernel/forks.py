@@ -1,0 +1,99 @@
+"""fork(): SQLite connections must not cross it.
+
+1. POSIX locks are not inherited, but SQLite's memory of holding them is: a child that uses, closes or merely forgets an
+   inherited connection can lose acknowledged commits or break the parent's file. So before a fork every store waits until
+   nobody writes or reads, closes its connections, and both sides open new ones when next used.
+2. A fork in the middle of one's own transaction, or while a reader does not come back within two seconds, cannot do that.
+   Then the child's handle is unusable and its connections are leaked on purpose, until the child ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+import weakref
+from typing import TYPE_CHECKING
+
+from . import files
+from .errors import StoreError
+
+if TYPE_CHECKING:
+    from .connection import Connection, Database
+
+PATIENCE = 2.0  # seconds to wait for others before a fork
+
+_open: weakref.WeakSet[Database] = weakref.WeakSet()
+_held: list[tuple[Database, bool, bool]] = []  # between before and after: is its writer's lock ours, and its pool's?
+
+
+def watch(database: Database) -> None:
+    """Take care of this database at every fork."""
+    _open.add(database)
+
+
+def _before() -> None:
+    _held.clear()
+    deadline = time.monotonic() + PATIENCE
+    for database in list(_open):
+        if database.unusable is not None or database.in_memory or database.process != os.getpid():
+            continue
+        locked = False
+        if not database.in_transaction:
+            with contextlib.suppress(StoreError):
+                database.lock(deadline)
+                locked = True
+        pooled = database.stop_lending(deadline)
+        _held.append((database, locked, pooled))
+        if locked and pooled and _readers_came_back(database, deadline):
+            database.drop_connections()
+
+
+def _readers_came_back(database: Database, deadline: float) -> bool:
+    while database.lent:
+        if threading.get_ident() in database.lent.values() or time.monotonic() >= deadline:
+            return False  # our own reader cannot come back while we fork
+        time.sleep(0.001)
+    return True
+
+
+def _after_in_parent() -> None:
+    while _held:
+        database, locked, pooled = _held.pop()
+        if pooled:
+            database.resume_lending()
+        if locked:
+            database.unlock()
+
+
+def _after_in_child() -> None:
+    _held.clear()
+    for database in list(_open):
+        inherited = [*database.idle, *database.lent, *([database.writer] if database.writer is not None else [])]
+        database.renew_locks()
+        database.process = os.getpid()
+        if database.in_memory:
+            database.unusable = "a :memory: store stays with the process that opened it; open a file to share one"
+        elif inherited:
+            database.unusable = (
+                f"{database.name} was in use when this process was forked, so the child cannot use it; "
+                "fork outside of transaction(), or start the process with the spawn method"
+            )
+            if database.identity is not None:
+                files.unusable_here.add(database.identity)
+        _leak(inherited)
+
+
+def _leak(connections: list[Connection]) -> None:
+    """Keep the connections from ever being closed in this process, even when the interpreter ends."""
+    if not connections:
+        return
+    import ctypes
+
+    for connection in connections:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection.raw))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before, after_in_parent=_after_in_parent, after_in_child=_after_in_child)

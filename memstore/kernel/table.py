@@ -1,0 +1,153 @@
+"""Records and the trivial statements: a row is a tuple, a record is that tuple with names.
+
+1. Records are filled positionally from explicit columns; a table without JSON or flags pays nothing for decoding.
+2. The DDL and the record are both written by hand; a test holds their names, nullability and types equal.
+3. Everything that is not trivial is SQL in its room, read back with `records`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+R = TypeVar("R")
+
+if TYPE_CHECKING:
+    from typing import dataclass_transform
+
+    @dataclass_transform(frozen_default=True)
+    def record(cls: type[R]) -> type[R]: ...
+
+else:
+
+    def record(cls):
+        """Make a record class: slots, positional, frozen for type checkers (really frozen ones read twice as slowly)."""
+        return dataclasses.dataclass(slots=True, repr=False)(cls)
+
+
+class Record:
+    """What every record can do beside holding its fields."""
+
+    __slots__ = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as a JSON-ready dict."""
+        return {name: _plain(getattr(self, name)) for name in _names(self)}
+
+    def __repr__(self) -> str:
+        shown = (f"{name}={_cut(getattr(self, name))}" for name in _names(self) if getattr(self, name) is not None)
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+class Reader(Protocol):
+    """What can answer a query: a connection, or a room for a single statement."""
+
+    def rows(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]: ...
+
+
+class Writer(Protocol):
+    """What can insert."""
+
+    def insert(self, sql: str, params: Sequence[Any] = ()) -> int: ...
+
+
+class Table(Generic[R]):
+    """Map one record class to the columns it is read from and written to."""
+
+    def __init__(
+        self,
+        record_class: type[R],
+        name: str,
+        *,
+        json: Sequence[str] = (),
+        flags: Sequence[str] = (),
+        hidden: Sequence[str] = (),
+        computed: Mapping[str, str] | None = None,
+    ) -> None:
+        fields = [field.name for field in dataclasses.fields(record_class)]  # type: ignore[arg-type]
+        self.record = record_class
+        self.name = name
+        self.json = tuple(json)
+        self.flags = tuple(flags)
+        self.hidden = tuple(hidden)  # columns of the table that no record shows
+        self.computed = dict(computed or {})  # fields of the record that are no column: name -> SQL
+        self.stored = tuple(field for field in fields if field not in self.computed)
+        self.columns = ", ".join(self.computed.get(field, f"{name}.{field}") for field in fields)
+        self.select = f"SELECT {self.columns} FROM {name}"
+        self._values = attrgetter(*self.stored) if len(self.stored) > 1 else lambda item: (getattr(item, self.stored[0]),)
+        self._positions = {field: position for position, field in enumerate(self.stored)}
+
+    def records(self, rows: Iterable[tuple[Any, ...]]) -> list[R]:
+        """Turn rows of `columns` into records."""
+        make = self.record
+        result = [make(*row) for row in rows]
+        for field in self.json:
+            for item in result:
+                source = getattr(item, field)
+                if source is not None:
+                    setattr(item, field, json.loads(source))
+        for field in self.flags:
+            for item in result:
+                value = getattr(item, field)
+                if value is not None:
+                    setattr(item, field, bool(value))
+        return result
+
+    def find(self, reader: Reader, clause: str = "", params: Sequence[Any] = ()) -> list[R]:
+        """Select the records that a WHERE / ORDER BY / LIMIT clause picks."""
+        return self.records(reader.rows(f"{self.select} {clause}", params))
+
+    def first(self, reader: Reader, clause: str = "", params: Sequence[Any] = ()) -> R | None:
+        """Select one record, or None."""
+        found = self.find(reader, clause, params)
+        return found[0] if found else None
+
+    def values(self, item: R) -> list[Any]:
+        """Column values of a record in the order of `stored`, ready to bind."""
+        values = list(self._values(item))
+        for field in self.json:
+            position = self._positions[field]
+            if values[position] is not None:
+                values[position] = encode(values[position])
+        for field in self.flags:
+            position = self._positions[field]
+            if values[position] is not None:
+                values[position] = int(values[position])
+        return values
+
+    def insert(self, writer: Writer, item: R, **hidden: Any) -> int:
+        """Insert a record, with values for hidden columns where given, and return its integer key."""
+        columns = (*self.stored, *hidden)
+        return writer.insert(
+            f"INSERT INTO {self.name}({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})",
+            (*self.values(item), *hidden.values()),
+        )
+
+
+def encode(value: Any) -> str:
+    """JSON text of a value that `values.to_json` has checked already."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
+
+
+def _names(item: Any) -> list[str]:
+    return [field.name for field in dataclasses.fields(item)]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Record):
+        return value.to_dict()
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    return value
+
+
+def _cut(value: Any) -> str:
+    if isinstance(value, str) and len(value) > 80:
+        return repr(value[:79] + "…")
+    shown = repr(value)
+    return shown if len(shown) <= 80 else shown[:79] + "…"

@@ -1,0 +1,183 @@
+"""What concerns the file as a whole: checking, counting, copying, tidying, and a question in plain SQL."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from . import files
+from .connection import Connection, Database, Read, Write
+from .driver import FAILURES, primary_code, translate
+from .errors import Busy, Invalid, StoreError
+from .schema import quote
+from .values import Finding
+
+FREE_SHARE = 5  # VACUUM when more than one page in five is free: giving back single pages would fragment the file
+READS = ("select", "with", "values", "explain")
+
+
+def query(database: Database, sql: str, params: Any) -> list[dict[str, Any]]:
+    """Run one reading statement."""
+    bare = re.sub(r"\A(\s+|--[^\n]*\n?|/\*.*?\*/)*", "", sql, flags=re.S)
+    if not bare.lower().startswith(READS):
+        raise Invalid(f"query() takes one SELECT, not {bare[:40]!r}; rooms have methods for writing")
+    with Read(database, False) as connection:
+        writes = connection is database.writer
+        if writes:
+            connection.raw.execute("PRAGMA query_only = ON")
+        try:
+            cursor = connection.raw.execute(sql, params)
+            names = [column[0] for column in cursor.description or ()]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        except FAILURES as error:
+            if primary_code(error) in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_READONLY) or not isinstance(error, sqlite3.OperationalError):
+                raise Invalid(f"SQL cannot be answered: {error}") from error
+            raise translate(error) from error
+        finally:
+            if writes:
+                connection.raw.execute("PRAGMA query_only = OFF")
+
+
+def snapshot(database: Database, path: Any, progress: Any) -> str:
+    """Copy the committed state into a file of its own."""
+    if database.in_memory and database.in_transaction:
+        raise Invalid("snapshot() of a :memory: store inside transaction() would copy half of it; leave the block first")
+    reader = None if database.in_memory else database.open_reader()
+    try:
+        if reader is None:
+            with Read(database, True) as connection:
+                return files.copy(connection.raw, path, progress)
+        database.check_usable()
+        reader.raw.execute("BEGIN")
+        reader.raw.execute("SELECT count(*) FROM sqlite_schema").fetchone()  # only the first read fixes the state
+        return files.copy(reader.raw, path, progress)
+    except sqlite3.Error as error:
+        raise translate(error) from error
+    finally:
+        if reader is not None:
+            reader.raw.close()
+
+
+def check_file(database: Database, *, deep: bool) -> Iterator[Finding]:
+    """Integrity and foreign keys of the file, and what is owed."""
+    try:
+        with Read(database, False) as connection:
+            lines = [row[0] for row in connection.rows("PRAGMA integrity_check(20)")]
+            yield from (Finding("corrupt", None, line) for line in lines if line != "ok")
+            for table, row, parent, _ in connection.rows("PRAGMA foreign_key_check"):
+                yield Finding("foreign_key", row, f"row {row} of {table} names a row of {parent} that does not exist")
+            if connection.value("SELECT 1 FROM meta WHERE key = 'scrub_owed'") is not None:
+                yield Finding("scrub_owed", None, "deleted text may still be in the write-ahead log; it is emptied at the next chance")
+    except StoreError as error:
+        yield Finding("corrupt", None, f"the file cannot be read: {error}")
+    if deep and sqlite3.sqlite_version_info < (3, 51, 3):
+        detail = f"SQLite {sqlite3.sqlite_version} can lose commits when other tools checkpoint this file while it is in use; memstore's own are guarded"
+        yield Finding("sqlite", None, detail)
+
+
+def table_sizes(database: Database, names: Sequence[str], *, sizes: bool = True) -> list[tuple[str, int, int | None]]:
+    """Rows and bytes of each table, its indexes included."""
+    with Read(database, True) as connection:
+        pages = _bytes_by_table(connection) if sizes else None
+        return [
+            (name, connection.value(f"SELECT count(*) FROM {quote(name)}"), None if pages is None else pages.get(name, 0)) for name in names
+        ]
+
+
+def _bytes_by_table(connection: Connection) -> dict[str, int] | None:
+    try:
+        rows = connection.rows(
+            """
+            SELECT coalesce(sqlite_schema.tbl_name, dbstat.name), sum(dbstat.pgsize)
+            FROM dbstat LEFT JOIN sqlite_schema ON sqlite_schema.name = dbstat.name
+            WHERE dbstat.aggregate
+            GROUP BY 1
+            """
+        )
+    except StoreError:
+        return None  # dbstat is a build option
+    return dict(rows)
+
+
+def file_sizes(database: Database) -> tuple[int, int, int, bool, str]:
+    """Bytes of the file, of its log and of free pages; whether a scrub is owed; the version of SQLite."""
+    with Read(database, True) as connection:
+        page = connection.value("PRAGMA page_size")
+        size = connection.value("PRAGMA page_count") * page
+        free = connection.value("PRAGMA freelist_count") * page
+        owed = connection.value("SELECT 1 FROM meta WHERE key = 'scrub_owed'") is not None
+    wal = 0 if database.in_memory else files.wal_size(database.place)
+    return size, wal, free, owed, sqlite3.sqlite_version
+
+
+def maintenance(database: Database) -> tuple[int, float | None, float | None, int, int]:
+    """The bookkeeping of `optimize`."""
+    with Read(database, False) as connection:
+        row = connection.row(
+            "SELECT operation_count, last_vacuum_at, last_analyze_at, total_vacuums, total_analyzes FROM maintenance WHERE id = 1"
+        )
+    operations, vacuumed_at, analyzed_at, vacuums, analyzes = row or (0, None, None, 0, 0)
+    return operations, vacuumed_at, analyzed_at, vacuums, analyzes
+
+
+def optimize(database: Database) -> None:
+    """Give free pages back and refresh the planner's statistics, each where it is due."""
+    if database.in_transaction:
+        raise Invalid("optimize() cannot run inside transaction(); leave the block first")
+    with Read(database, False) as connection:
+        pages = connection.value("PRAGMA page_count")
+        free = connection.value("PRAGMA freelist_count")
+    vacuumed = free * FREE_SHARE > pages and free > 64
+    if vacuumed:
+        _outside_transaction(database, "VACUUM")
+    elif free:
+        _outside_transaction(database, "PRAGMA incremental_vacuum")
+    with Write(database) as connection:
+        connection.rows("PRAGMA analysis_limit = 400")
+        connection.run("ANALYZE")
+        connection.run(
+            """
+            UPDATE maintenance
+            SET operation_count = operation_count + 1,
+                last_vacuum_at = CASE WHEN ? THEN ? ELSE last_vacuum_at END,
+                total_vacuums = total_vacuums + ?,
+                last_analyze_at = ?,
+                total_analyzes = total_analyzes + 1
+            WHERE id = 1
+            """,
+            (vacuumed, database.now, vacuumed, database.now),
+        )
+    if not database.in_memory:
+        _checkpoint(database)
+
+
+def _outside_transaction(database: Database, sql: str) -> None:
+    """Run a statement that cannot run inside a transaction, waiting for others as every write does."""
+    deadline = time.monotonic() + database.timeout
+    database.lock(deadline)
+    try:
+        writer = database.writer or database.open_writer(deadline)
+        while True:
+            try:
+                writer.raw.execute(sql).fetchall()
+                return
+            except sqlite3.Error as error:
+                if primary_code(error) != sqlite3.SQLITE_BUSY:
+                    raise translate(error) from error
+                if time.monotonic() > deadline:
+                    raise Busy(f"{database.name} is held by another writer ({database.timeout:.1f} s); optimize() again later") from error
+            time.sleep(0.005)
+    finally:
+        database.unlock()
+
+
+def _checkpoint(database: Database) -> None:
+    deadline = time.monotonic() + database.timeout
+    database.lock(deadline)
+    try:
+        database.wal.checkpoint(database.writer or database.open_writer(deadline))
+    finally:
+        database.unlock()

@@ -1,0 +1,227 @@
+"""Values on their way into the file: checked before SQL, kept exactly or refused.
+
+1. What SQLite would change in silence (NaN, -0.0, a bool, a naive time) or refuse in its own words (lone surrogates,
+   65 bit integers) never gets that far: every function here returns the value to store or raises Invalid.
+2. A message names the argument, the value and what would have been legal.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Any, NamedTuple, TypeVar
+
+from .errors import Invalid
+
+T = TypeVar("T")
+
+JSON_DEPTH = 200  # far above real data, far below the recursion limit
+KEY_LENGTH = 1000
+INT64 = 2**63
+
+
+class Finding(NamedTuple):
+    """One thing that a check found; `seq` is its number where it has one."""
+
+    kind: str
+    seq: int | None
+    detail: str
+
+
+#: Kinds of finding that are worth knowing and do not make a report fail.
+ADVICE = frozenset({"unanchored", "clock", "prune_unanchored", "anchor_before_range", "dangling", "scrub_owed", "keyed", "sqlite", "unknown_room"})
+
+_last_tick = 0
+
+
+def new_id() -> str:
+    """Return a new time-ordered id in the layout of UUID version 7 (RFC 9562), rising within the process."""
+    global _last_tick
+    # 48 bits of milliseconds and 12 bits of their fraction. No lock (one held across fork would hang the child): two
+    # threads may share a tick, then the random half keeps their ids apart.
+    _last_tick = tick = max(_last_tick + 1, time.time_ns() * 4096 // 1_000_000)
+    return uuid7(tick >> 12, tick & 0xFFF, int.from_bytes(os.urandom(8), "big"))
+
+
+def uuid7(ms: int, high: int, low: int) -> str:
+    """Lay out 48 bits of milliseconds, 12 bits and 62 bits as the text of a UUID version 7."""
+    digits = f"{(ms & 0xFFFF_FFFF_FFFF) << 80 | 0x7 << 76 | (high & 0xFFF) << 64 | 0b10 << 62 | low & (1 << 62) - 1:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def optional(check: Callable[..., T], name: str, value: Any, **options: Any) -> T | None:
+    """Pass None through and everything else to `check`."""
+    return None if value is None else check(name, value, **options)
+
+
+def text(name: str, value: Any, *, blank: bool = True) -> str:
+    """A str that UTF-8 can hold; with `blank=False` one that says something."""
+    if not isinstance(value, str):
+        raise Invalid(f"{name} must be str, not {_kind(value)}")
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise Invalid(f"{name} holds a lone surrogate at character {error.start}, which UTF-8 cannot store") from None
+    if not blank and not value.strip():
+        raise Invalid(f"{name} is blank; it needs some text")
+    return str(value)
+
+
+def key(name: str, value: Any) -> str:
+    """A str fit to be looked up by: not blank, no NUL, at most 1,000 characters."""
+    result = text(name, value, blank=False)
+    if "\0" in result:
+        raise Invalid(f"{name} {shorten(result)} holds a NUL character, at which text comparison would stop")
+    if len(result) > KEY_LENGTH:
+        raise Invalid(f"{name} has {len(result)} characters; at most {KEY_LENGTH} are allowed")
+    return result
+
+
+def label(name: str, value: Any) -> str:
+    """A text to compare by that, unlike a key, may be empty."""
+    return "" if value == "" else key(name, value)
+
+
+def real(name: str, value: Any, *, low: float | None = None, high: float | None = None) -> float:
+    """A finite float, within [low, high] where given."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise Invalid(f"{name} must be a number, not {_kind(value)}")
+    try:
+        result = float(value) + 0.0  # -0.0 would come back as 0.0 from a REAL column
+    except OverflowError:
+        raise Invalid(f"{name} is beyond the range of a float") from None
+    if not math.isfinite(result):
+        raise Invalid(f"{name} is {result}; only finite numbers can be stored")
+    _within(name, result, low, high)
+    return result
+
+
+def integer(name: str, value: Any, *, low: int | None = None, high: int | None = None) -> int:
+    """An int of 64 bits, within [low, high] where given."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise Invalid(f"{name} must be an int, not {_kind(value)}")
+    if not -INT64 <= value < INT64:
+        raise Invalid(f"{name} does not fit into 64 bits")
+    _within(name, value, low, high)
+    return int(value)
+
+
+def flag(name: str, value: Any) -> bool:
+    """True or False; 0 and 1 pass for them."""
+    if value is True or value is False or (isinstance(value, int) and value in (0, 1)):
+        return bool(value)
+    raise Invalid(f"{name} must be True or False, not {shorten(value)}")
+
+
+def moment(name: str, value: Any) -> float:
+    """Unix seconds from a number or an aware datetime."""
+    if isinstance(value, datetime):
+        if value.tzinfo is None or value.utcoffset() is None:
+            raise Invalid(f"{name} {value.isoformat()} has no time zone; use an aware datetime or Unix seconds")
+        return value.timestamp()
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise Invalid(f"{name} must be Unix seconds or an aware datetime, not {_kind(value)}")
+    return real(name, value)
+
+
+def one_of(name: str, value: Any, legal: tuple[str, ...]) -> str:
+    """One of the legal words."""
+    if isinstance(value, str) and value in legal:
+        return value
+    raise Invalid(f"{name} {shorten(value)} is none of {', '.join(legal)}{suggest(value, legal)}")
+
+
+def among(column: str, words: tuple[str, ...]) -> str:
+    """The CHECK for a column of `one_of` words; an IN list of three or more would be built anew for each row written."""
+    return " OR ".join(f"{column} = '{word}'" for word in words)
+
+
+def limit(value: Any, name: str = "limit") -> int:
+    """A LIMIT for SQLite: 0 or more; None becomes -1, which is no limit."""
+    return -1 if value is None else integer(name, value, low=0)
+
+
+def strings(name: str, value: Any) -> list[str]:
+    """A list of str from any iterable but a lone str."""
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        raise Invalid(f"{name} must be a list of str, not {_kind(value)}")
+    return [text(f"{name}[{position}]", item) for position, item in enumerate(value)]
+
+
+def to_json(name: str, value: Any) -> str:
+    """JSON text with sorted keys and readable non-ASCII; refuses what would not come back the same."""
+    _walk(name, value, 0)
+    try:
+        result = _ENCODER.encode(value)
+    except ValueError as error:  # an int of more digits than Python prints
+        raise Invalid(f"{name} cannot be written as JSON: {error}") from None
+    return text(name, result)
+
+
+def json_object(name: str, value: Any) -> dict[str, Any]:
+    """A dict as it will be read back: a copy that shares nothing with the caller's."""
+    if not isinstance(value, dict):
+        raise Invalid(f"{name} must be a dict, not {_kind(value)}")
+    result: dict[str, Any] = json.loads(to_json(name, value))
+    return result
+
+
+def from_json(source: str) -> Any:
+    """Read JSON text back."""
+    return json.loads(source)
+
+
+def estimate_tokens(source: str) -> int:
+    """Estimate the tokens of a text as a quarter of its characters, at least 1, as AUA does."""
+    return max(1, len(source) // 4)
+
+
+def shorten(value: Any, width: int = 60) -> str:
+    """Repr of a value, cut for a message."""
+    result = repr(value[: width + 1]) if isinstance(value, str) else repr(value)
+    return result if len(result) <= width else result[: width - 1] + "…"
+
+
+def suggest(value: Any, options: Iterable[str]) -> str:
+    """Return " (nearest: 'x')" where one of the options looks like the value, else nothing."""
+    near = difflib.get_close_matches(str(value)[:KEY_LENGTH], list(options), n=1)
+    return f" (nearest: {near[0]!r})" if near else ""
+
+
+def _kind(value: Any) -> str:
+    return "None" if value is None else f"{type(value).__name__} {shorten(value)}"
+
+
+def _within(name: str, value: float, low: float | None, high: float | None) -> None:
+    if low is not None and value < low:
+        raise Invalid(f"{name} is {value}; it must be at least {low}")
+    if high is not None and value > high:
+        raise Invalid(f"{name} is {value}; it must be at most {high}")
+
+
+def _walk(path: str, value: Any, depth: int) -> None:
+    """Refuse what json would write differently from what it was given: NaN, odd keys, objects with a default."""
+    if value is None or isinstance(value, (str, bool, int)):
+        return
+    if depth > JSON_DEPTH:
+        raise Invalid(f"{path[:80]} nests deeper than {JSON_DEPTH} levels")
+    if isinstance(value, float):
+        real(path, value)
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            if not isinstance(name, str):
+                raise Invalid(f"{path} has the key {shorten(name)}; JSON objects have str keys only")
+            _walk(f"{path}.{name}" if depth < 4 else path, item, depth + 1)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            _walk(path, item, depth + 1)
+    else:
+        raise Invalid(f"{path} holds a {type(value).__name__}, which JSON cannot express: {shorten(value)}")
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"), check_circular=False)

@@ -1,0 +1,139 @@
+"""The write-ahead log: kept short without losing a commit, emptied when text must leave no trace.
+
+1. SQLite 3.7.0 to 3.51.2 can lose acknowledged commits when one connection checkpoints while another resets the log. So
+   nothing checkpoints by itself (`wal_autocheckpoint = 0`), and ours is guarded: the writer holds BEGIN IMMEDIATE, which a
+   reset would need, while a sibling connection runs a PASSIVE checkpoint.
+2. `journal_size_limit = 0` makes the first commit after a whole checkpoint start the log anew and cut the file to it, so that
+   its size tells how much there is to copy. TRUNCATE is not used: under the guard it is busy, without the guard it is the
+   race of 1. Emptying is: guarded checkpoint until every frame is copied, then commit one small row.
+3. What must be emptied is marked in the file in the transaction that deletes, so that a crash or a reader that pins the log
+   only delays it: the next commit, open or close tries again, and `check()` and `stats()` say what is owed.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from typing import TYPE_CHECKING
+
+from . import files
+from .errors import StoreError
+
+if TYPE_CHECKING:
+    from .connection import Connection, Database
+
+GROWTH = 4 << 20  # bytes of log that are copied at once
+LOOK_EVERY = 16  # commits between two looks at the file's size
+LOOK_ROWS = 1000  # or rows changed
+FRAME_HEADER = 24
+LOG_HEADER = 32
+
+
+class WriteAheadLog:
+    """Checkpoints and the emptying of one database's log; all of it runs while the writer's lock is held."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._commits = 0
+        self._changes = 0
+        self._size = 0  # of the file after the last checkpoint; 0 at first, so that a log found long is soon copied
+        self.owed = False  # learnt from the file at open
+
+    def committed(self, writer: Connection) -> None:
+        """Count a commit and checkpoint when it is time; a failure is left for the next one, the commit stands."""
+        if self._database.in_memory:
+            return
+        self._commits += 1
+        if self._commits % LOOK_EVERY and writer.raw.total_changes - self._changes < LOOK_ROWS:
+            return
+        self._changes = writer.raw.total_changes
+        size = files.wal_size(self._database.place)
+        if size < self._size:
+            self._size = 0  # it has begun anew since
+        if size - self._size < GROWTH:
+            return
+        self.checkpoint(writer)
+        if self.owed:
+            self._empty(writer, time.monotonic())
+
+    def checkpoint(self, writer: Connection) -> tuple[int, int] | None:
+        """Copy what the readers allow from the log into the file; (frames, copied), or None when somebody else writes."""
+        try:
+            sibling = self._database.borrow()
+        except StoreError:
+            return None
+        try:
+            writer.raw.execute("BEGIN IMMEDIATE")
+            try:
+                _, frames, copied = sibling.raw.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            finally:
+                writer.raw.execute("ROLLBACK")
+        except sqlite3.Error:  # busy, or a disk that is full or failing: the log still holds every commit
+            return None
+        finally:
+            self._database.give_back(sibling)
+            self._size = files.wal_size(self._database.place)
+        return frames, copied
+
+    # -- emptying ---------------------------------------------------------------------------------------------------
+
+    def owe(self, connection: Connection) -> None:
+        """Mark, inside the transaction that deletes, that the log must be emptied after it."""
+        connection.run(
+            "INSERT INTO meta(key, value) VALUES ('scrub_owed', ?) ON CONFLICT(key) DO UPDATE SET value = excluded.value",
+            (str(self._database.now),),
+        )
+        self._database.after_commit(self.scrub)
+
+    def scrub(self) -> None:
+        """Empty the log within the store's timeout, or leave it owed."""
+        database = self._database
+        if database.in_memory:
+            return
+        deadline = time.monotonic() + database.timeout
+        database.lock(deadline)
+        try:
+            writer = database.writer or database.open_writer(deadline)
+            self._empty(writer, deadline)
+        finally:
+            database.unlock()
+
+    def settle(self) -> None:
+        """Finish what is owed without waiting, at open and before close."""
+        database = self._database
+        if self.owed and not database.in_memory and not database.read_only:
+            self._empty(database.writer or database.open_writer(time.monotonic()), time.monotonic())
+
+    def _empty(self, writer: Connection, deadline: float) -> None:
+        self.owed = True
+        while True:
+            try:
+                if self._restart(writer):
+                    self.owed = False
+                    return
+            except sqlite3.Error:
+                pass  # busy or failing disk: the mark in the file stays
+            if time.monotonic() >= deadline:
+                return
+            time.sleep(0.005)
+
+    def _restart(self, writer: Connection) -> bool:
+        """One round: copy every frame, then commit a row that makes the log begin anew, cut to what it holds."""
+        before = self.checkpoint(writer)
+        if before is None or before[0] != before[1]:
+            return False
+        try:
+            writer.raw.execute("BEGIN IMMEDIATE")
+            writer.raw.execute("INSERT INTO meta(key, value) VALUES ('scrubs', '1') ON CONFLICT(key) DO UPDATE SET value = value + 1")
+            writer.raw.execute("COMMIT")
+        finally:
+            if writer.raw.in_transaction:
+                writer.raw.execute("ROLLBACK")
+        after = self.checkpoint(writer)
+        page = writer.raw.execute("PRAGMA page_size").fetchone()[0]
+        # Had the log not begun anew, the commit would have made it longer; and a log that did is cut to its own frames.
+        began = after is not None and after[0] <= max(before[0], 1)
+        cut = after is not None and self._size <= LOG_HEADER + after[0] * (FRAME_HEADER + page)
+        if began and cut:
+            writer.raw.execute("DELETE FROM meta WHERE key = 'scrub_owed'")  # only now: a crash before leaves it owed
+        return began and cut

@@ -1,0 +1,384 @@
+"""The store: one file, its rooms, and what concerns all of them.
+
+1. `ROOMS` is the one list of rooms. A room's module is imported and its tables are made when it is first touched.
+2. Rooms get what they need of each other here, as callables, so that touching one does not touch another.
+3. `check` and `stats` walk what the file has, not what this process happens to have touched.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import warnings
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property, partial
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .kernel import ADVICE, Finding, Invalid, NotSupported, Record, Room, StoreError, record, values
+from .kernel import upkeep
+from .kernel.connection import Database, Write
+from .kernel.room import check_schema, open_database, rooms_in_file
+from .kernel.schema import KERNEL, Schema, tables
+
+if TYPE_CHECKING:
+    from typing import ParamSpec, TypeVar
+
+    from .audit import AuditLog
+    from .backups import BackupStore
+    from .chat import ChatStore
+    from .corrections import CorrectionStore
+    from .evals import EvalStore
+    from .keywords import KeywordIndex, TextSource
+
+    P = ParamSpec("P")
+    T = TypeVar("T")
+
+#: Every room, with the tables that a newcomer wants to see counted.
+ROOMS: dict[str, tuple[str, ...]] = {
+    "chat": ("projects", "conversations", "messages"),
+    "corrections": ("corrections",),
+    "backups": ("context_backups",),
+    "audit": ("audit_log",),
+    "evals": ("model_runs", "assertion_events", "promotions"),
+    "keywords": ("keyword_items",),
+}
+
+
+@record
+class Embedder:
+    """A model that turns texts into vectors: its name, a function from texts to vectors, and their length."""
+
+    model: str
+    fn: Callable[[Sequence[str]], Sequence[Sequence[float]]]
+    dims: int | None = None
+
+
+@record
+class Report(Record):
+    """What `check` found; `ok` is False when something is wrong, not when there is only advice."""
+
+    ok: bool
+    findings: list[Finding]
+
+
+@record
+class TableStats(Record):
+    """Rows and bytes of one table; bytes are None where SQLite was built without the means to tell."""
+
+    room: str
+    table: str
+    rows: int
+    bytes: int | None
+
+
+@record
+class Stats(Record):
+    """Size and state of a store."""
+
+    path: str
+    store_id: str
+    bytes: int
+    wal_bytes: int
+    free_bytes: int
+    scrub_owed: bool
+    sqlite_version: str
+    rooms: dict[str, int]
+    tables: list[TableStats]
+    operation_count: int
+    last_vacuum_at: float | None
+    last_analyze_at: float | None
+    total_vacuums: int
+    total_analyzes: int
+
+
+def open_store(
+    path: str | os.PathLike[str] = ":memory:",
+    *,
+    read_only: bool = False,
+    create: bool = True,
+    durability: str = "normal",
+    timeout: float = 10.0,
+    codec: object = None,
+    audit_key: bytes | str | None = None,
+    embedder: Embedder | None = None,
+    clock: Callable[[], float] = time.time,
+) -> Store:
+    """Open the store at a path, or begin one.
+
+    With `durability="normal"` a power cut may take the newest commits, never one in the middle; `"full"` takes none. `timeout`
+    is in seconds and bounds every wait for somebody else. `":memory:"` lives as long as the store object.
+    """
+    if codec is not None:
+        raise NotSupported("codec= (encryption of stored text) is not part of this version; open the store without it")
+    if not callable(clock):
+        raise Invalid(f"clock must be callable and return Unix seconds, not {clock!r}")
+    if audit_key is not None and not (isinstance(audit_key, (bytes, str)) and audit_key):
+        raise Invalid("audit_key must be bytes or str and not empty")
+    if embedder is not None and not isinstance(embedder, Embedder):
+        raise Invalid(f"embedder must be an Embedder(model, fn, dims=None), not {type(embedder).__name__}")
+    database = open_database(
+        path,
+        read_only=values.flag("read_only", read_only),
+        create=values.flag("create", create),
+        durability=values.one_of("durability", durability, ("normal", "full")),
+        timeout=values.real("timeout", timeout, low=0.0),
+        clock=clock,
+        new_store_id=lambda: os.urandom(16).hex(),
+    )
+    return Store(database, audit_key.encode() if isinstance(audit_key, str) else audit_key, embedder)
+
+
+class Store:
+    """One agent memory; its rooms are attributes.
+
+    Threads, processes and asyncio tasks may share one. Use it in a `with` block or call `close()`.
+
+    >>> from memstore import open_store
+    >>> with open_store(":memory:") as store:
+    ...     chat = store.chat.create_conversation(title="Fix #1867")
+    ...     message = store.chat.append(chat.id, "user", "TimeDelta serialises 345 ms as 344")
+    ...     [hit.snippet for hit in store.chat.search("timedelta")]
+    ['TimeDelta serialises 345 ms as 344']
+    """
+
+    def __init__(self, database: Database, audit_key: bytes | None, embedder: Embedder | None) -> None:
+        self._database = database
+        self._audit_key = audit_key
+        self.embedder = embedder
+        self._hops: Any = None
+        self._finalizer = weakref.finalize(self, _dropped, database)
+
+    # -- rooms ------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def audit(self) -> AuditLog:
+        """The tamper-evident log of who did what."""
+        from .audit import SCHEMA, AuditLog
+
+        return AuditLog(self._room(SCHEMA), self._canonical, self._audit_key)
+
+    @cached_property
+    def chat(self) -> ChatStore:
+        """Projects, conversations and messages."""
+        from .chat import SCHEMA, ChatStore
+
+        return ChatStore(self._room(SCHEMA), self._record, lambda: self.keywords, self.run)
+
+    @cached_property
+    def keywords(self) -> KeywordIndex:
+        """The keyword index behind every search."""
+        from .keywords import SCHEMA, KeywordIndex
+
+        return KeywordIndex(self._room(SCHEMA), self._sources)
+
+    @cached_property
+    def corrections(self) -> CorrectionStore:
+        """What was wrong, and what is right instead."""
+        from .corrections import SCHEMA, CorrectionStore
+
+        return CorrectionStore(self._room(SCHEMA), self._record)
+
+    @cached_property
+    def backups(self) -> BackupStore:
+        """Token counters and the notes that carry a context into the next window."""
+        from .backups import SCHEMA, BackupStore
+
+        return BackupStore(self._room(SCHEMA), lambda: self.chat)
+
+    @cached_property
+    def evals(self) -> EvalStore:
+        """Model runs, assertions and promotions: which model is good at what."""
+        from .evals import SCHEMA, EvalStore
+
+        return EvalStore(self._room(SCHEMA), self._record)
+
+    def _room(self, schema: Schema) -> Room:
+        return Room(self._database, schema)
+
+    def _record(self, event_type: str, **fields: Any) -> object:
+        return self.audit.append(event_type, **fields)
+
+    def _canonical(self, project: str | None) -> str | None:
+        if project is None or "chat" not in rooms_in_file(self._database):
+            return project
+        return self.chat.canonical(project)
+
+    def _sources(self) -> list[TextSource]:
+        return [self.chat.texts]
+
+    # -- one file ---------------------------------------------------------------------------------------------------
+
+    @property
+    def path(self) -> str:
+        """The resolved path of the file, or ":memory:"."""
+        return self._database.place
+
+    @property
+    def store_id(self) -> str:
+        """The store's identity: 32 hex digits, fixed at its birth."""
+        return self._database.store_id
+
+    @property
+    def read_only(self) -> bool:
+        """Whether the store was opened for reading only."""
+        return self._database.read_only
+
+    def transaction(self) -> Transaction:
+        """Make everything in the block happen or nothing; blocks may nest.
+
+        The transaction belongs to this thread and task, and others wait for it: keep it short, and never `await` inside.
+        """
+        return Transaction(self)
+
+    def close(self) -> None:
+        """Close the store; calling it again does nothing.
+
+        The last process to close a file empties its write-ahead log into it; `snapshot` makes a copy at any time.
+        """
+        self._database.close()
+        self._finalizer.detach()
+        if self._hops is not None:
+            self._hops.shutdown(wait=False)
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self.close()
+
+    def __reduce__(self) -> Any:
+        raise NotSupported("a store cannot be pickled; open the path again in the other process")
+
+    def query(self, sql: str, params: Sequence[Any] | dict[str, Any] = ()) -> list[dict[str, Any]]:
+        """Answer one SELECT with a list of dicts; anything that would write is refused."""
+        return upkeep.query(self._database, values.text("sql", sql, blank=False), params)
+
+    def snapshot(self, path: str | os.PathLike[str], *, progress: Callable[[int, int], object] | None = None) -> str:
+        """Copy the store as it is now into one file and return its path, while others go on writing.
+
+        The copy appears whole or not at all; an earlier snapshot at that path is replaced, any other file raises Exists.
+        `progress` is called with (pages done, pages in all).
+        """
+        return upkeep.snapshot(self._database, path, progress)
+
+    def optimize(self) -> Stats:
+        """Merge the keyword index, give free pages back and refresh the planner's statistics, each where it is due."""
+        if "keywords" in rooms_in_file(self._database):
+            self.keywords.compact()
+        upkeep.optimize(self._database)
+        return self.stats()
+
+    def check(self, deep: bool = False) -> Report:
+        """Look for damage in everything the file has; with `deep` also for what is merely risky.
+
+        Never raises for what it finds: damage is a finding.
+        """
+        findings = list(upkeep.check_file(self._database, deep=values.flag("deep", deep)))
+        findings += _careful("kernel", lambda: check_schema(self._database, KERNEL))
+        for name in _rooms_or_none(self._database):
+            if name in ROOMS:
+                findings += _careful(name, partial(self._check_room, name))
+            else:
+                findings.append(Finding("unknown_room", None, f"{name} was made by a newer memstore; it is left alone"))
+        return Report(all(finding.kind in ADVICE for finding in findings), findings)
+
+    def _check_room(self, name: str) -> list[Finding]:
+        schema: Schema = import_module(f"memstore.{name}").SCHEMA
+        found = check_schema(self._database, schema)
+        if any(finding.kind == "missing" for finding in found):
+            return found
+        room: Any = getattr(self, name)
+        return [*found, *room.check()]
+
+    def stats(self) -> Stats:
+        """Count rows and bytes by table, and say what is owed."""
+        rooms = rooms_in_file(self._database)
+        counted = [
+            TableStats(name, *line)
+            for name in rooms
+            if name in ROOMS
+            for line in upkeep.table_sizes(self._database, tables(import_module(f"memstore.{name}").SCHEMA))
+        ]
+        return Stats(self.path, self.store_id, *upkeep.file_sizes(self._database), rooms, counted, *upkeep.maintenance(self._database))
+
+    # -- asyncio ----------------------------------------------------------------------------------------------------
+
+    async def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a function in a worker thread and await its result, so that a wait for the file does not stop the loop.
+
+        Cancelled before it began, it does not happen; cancelled later, its outcome is awaited and stands.
+        """
+        from .hops import hop
+
+        self._database.check_usable()
+        if self._hops is None:
+            from concurrent.futures import ThreadPoolExecutor
+
+            self._hops = ThreadPoolExecutor(thread_name_prefix="memstore")
+        return await hop(self._hops, partial(function, *args, **kwargs))
+
+    # -- looks ------------------------------------------------------------------------------------------------------
+
+    def _shown(self) -> Iterator[tuple[str, str]]:
+        """Rooms that have rows, each with what is in it."""
+        present = rooms_in_file(self._database)
+        for name, shown in ROOMS.items():
+            if name in present:
+                counts = [(table, rows) for table, rows, _ in upkeep.table_sizes(self._database, shown, sizes=False)]
+                if any(rows for _, rows in counts):
+                    yield name, ", ".join(f"{rows:,} {table.replace('_', ' ')}" for table, rows in counts if rows)
+
+    def __repr__(self) -> str:
+        try:
+            rooms = "; ".join(f"{name}: {content}" for name, content in self._shown())
+        except StoreError as error:
+            rooms = type(error).__name__.lower()
+        return f"<Store {self._database.name} ({rooms or 'empty'})>"
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        lines = "".join(f"<tr><th>store.{name}</th><td>{escape(content)}</td></tr>" for name, content in self._shown())
+        return f"<table><caption>{escape(self._database.name)}</caption>{lines or '<tr><td>empty</td></tr>'}</table>"
+
+
+class Transaction:
+    """The block of `Store.transaction()`."""
+
+    __slots__ = ("_block", "_store")
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._block = Write(store._database)
+
+    def __enter__(self) -> Store:
+        self._block.__enter__()
+        return self._store
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        self._block.__exit__(kind, error, trace)
+
+
+def _careful(name: str, check: Callable[[], list[Finding]]) -> list[Finding]:
+    """Turn damage that stops a check into a finding."""
+    try:
+        return list(check())
+    except StoreError as error:
+        return [Finding("corrupt", None, f"{name} could not be checked: {error}")]
+
+
+def _rooms_or_none(database: Database) -> list[str]:
+    try:
+        return list(rooms_in_file(database))
+    except StoreError:
+        return []  # the finding about the kernel's tables has said why
+
+
+def _dropped(database: Database) -> None:
+    """A store was forgotten without close(), or the interpreter ends."""
+    if database.unusable is None and database.process == os.getpid():
+        if not (database.in_memory or weakref.finalize._shutdown):  # type: ignore[attr-defined]
+            warnings.warn(f"unclosed store {database.place}; use it in a with block or call close()", ResourceWarning, stacklevel=2)
+        database.close()

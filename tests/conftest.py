@@ -1,0 +1,99 @@
+"""Fixtures for all tests. Every store that a test opens is checked when it closes, or after the test."""
+
+from __future__ import annotations
+
+import pathlib
+import random
+import weakref
+
+import pytest
+
+from memstore import Store, StoreError, open_store
+from memstore.testing import FakeClock
+
+DATA = pathlib.Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "damage: the test damages stores on purpose; they are not checked after it")
+    config.addinivalue_line("markers", "nightly: long; runs with --nightly only")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--nightly", action="store_true", help="run the long variants too")
+    parser.addoption("--seed", type=int, default=None, help="seed of the randomised tests")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--nightly"):
+        for item in items:
+            if "nightly" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="long variant: run with --nightly"))
+
+
+@pytest.fixture(autouse=True)
+def checked(request, monkeypatch):
+    """After every test: each store that was opened in it passes its own check."""
+    opened = []
+    begin, close = Store.__init__, Store.close
+    damaged = request.node.get_closest_marker("damage") is not None
+
+    def recording_begin(self, *args):
+        begin(self, *args)
+        opened.append(weakref.ref(self))
+
+    def checking_close(self):
+        if not damaged and self._database.unusable is None and not self._database.in_transaction:
+            report = self.check()
+            assert report.ok, report.findings
+        close(self)
+
+    monkeypatch.setattr(Store, "__init__", recording_begin)
+    monkeypatch.setattr(Store, "close", checking_close)
+    yield
+    for reference in opened:
+        store = reference()
+        if store is not None:
+            try:
+                store.close()
+            except StoreError:
+                if not damaged:
+                    raise
+
+
+@pytest.fixture
+def store_clock():
+    """The clock of the `store` fixture; it stands still."""
+    return FakeClock()
+
+
+@pytest.fixture(params=["memory", "file"])
+def store(request, tmp_path, store_clock):
+    """A store in memory and one in a file."""
+    path = ":memory:" if request.param == "memory" else tmp_path / "agent.db"
+    with open_store(path, clock=store_clock) as opened:
+        yield opened
+
+
+@pytest.fixture
+def file_store(tmp_path, store_clock):
+    """A store in a file."""
+    with open_store(tmp_path / "agent.db", clock=store_clock) as opened:
+        yield opened
+
+
+@pytest.fixture
+def rng(request):
+    """A random generator whose seed is shown when the test fails."""
+    seed = request.config.getoption("--seed")
+    seed = random.SystemRandom().randrange(2**32) if seed is None else seed
+    print(f"seed {seed} (replay with --seed {seed})")
+    return random.Random(seed)
+
+
+@pytest.fixture
+def real_data():
+    """The folder of real transcripts, where this machine has it."""
+    if not DATA.is_dir():
+        pytest.skip(f"no real data at {DATA}")
+    return DATA
