@@ -1,0 +1,609 @@
+"""Conversations: what was said, in which project, by whom, in the order in which it arrived.
+
+1. A message is kept as it came in, unknown keys included: `to_openai()` gives it back. Common keys are columns, so that SQL can
+   read them; nothing is stored twice.
+2. The order of messages is the order of arrival, whatever their `created_at` says. `pk` holds the conversation and the place in
+   it, so a page is one clustered range and page 1000 costs what page 1 does.
+3. Every arrival (a message, a new or renamed conversation) takes a number from one counter of the whole store that never goes
+   back, not even when messages are removed: the keyword index knows messages by it. A message id that we make holds the number
+   and needs no index of its own.
+4. A conversation's `updated_at` moves with its messages and its title; lists run by (updated_at, number of arrival).
+
+The trap: a mapping's `id` and `created_at` are keys of somebody else's and only come out of `to_openai()`. Ids and times are
+set by `append(id=, created_at=)` or by appending `Message` records.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from ..kernel import Connection, Exists, Finding, NotFound, Recorder, Room, estimate_tokens, values, write_lines
+from . import forms, sft
+from .places import (
+    CHECKS,
+    SPAN,
+    free_id,
+    keep_arrival,
+    key_of,
+    known_conversation,
+    known_message,
+    last_arrival,
+    new_message_id,
+    next_arrival,
+    no_conversation,
+    place_of,
+)
+from .positions import Positions
+from .projects import json_text
+from .rows import Row, check_said, row, row_of, tool_calls_of
+from .session import AgentSession
+from .tables import (
+    CONVERSATIONS,
+    LOCAL,
+    MESSAGES,
+    PAGE,
+    PROJECTS,
+    SCHEMA,
+    SESSIONS,
+    AccuracyLevel,
+    Confidence,
+    Conversation,
+    Message,
+    MessageHit,
+    Project,
+    QuerySession,
+    messages_from,
+)
+from .texts import MessageTexts, excerpt
+from .window import Window
+
+if TYPE_CHECKING:
+    from ..keywords import KeywordIndex
+
+__all__ = [
+    "CONVERSATIONS",
+    "MESSAGES",
+    "PROJECTS",
+    "SCHEMA",
+    "SESSIONS",
+    "AccuracyLevel",
+    "AgentSession",
+    "ChatStore",
+    "Confidence",
+    "Conversation",
+    "Message",
+    "MessageHit",
+    "MessageTexts",
+    "Project",
+    "QuerySession",
+]
+
+INDEX_EVERY = 2048  # messages after which the keyword index is asked to write its backlog
+CHUNK = 200
+
+_INSERT = f"""
+INSERT INTO messages(pk, arrival, supplied, {", ".join(MESSAGES.stored)})
+VALUES (?, ?, ?, {", ".join("?" * len(MESSAGES.stored))})
+"""
+
+
+class ChatStore(Positions):
+    """Keep conversations, page through them, search them, cut them to a model's window.
+
+    >>> from memstore import open_store
+    >>> store = open_store(":memory:")
+    >>> chat = store.chat.create_conversation(title="Fix #1867")
+    >>> _ = store.chat.append(chat.id, "user", "TimeDelta serialises 345 ms as 344")
+    >>> [message.content for message in store.chat.messages(chat.id)]
+    ['TimeDelta serialises 345 ms as 344']
+    """
+
+    def __init__(self, db: Room, audit: Recorder, keywords: Callable[[], KeywordIndex], run: Callable[..., Any]) -> None:
+        super().__init__(db, audit)
+        self.texts = MessageTexts(db)
+        self._keywords = keywords
+        self._run = run
+
+    # -- conversations ----------------------------------------------------------------------------------------------
+
+    def create_conversation(
+        self,
+        *,
+        id: str | None = None,
+        exist_ok: bool = False,
+        title: str = "",
+        project: str | None = None,
+        user_id: str = LOCAL,
+        metadata: dict[str, Any] | None = None,
+    ) -> Conversation:
+        """Create a conversation, in the user's active project unless one is named.
+
+        An id that exists raises Exists; with `exist_ok` that conversation is returned as it is.
+        """
+        conversation_id = values.new_id() if id is None else values.key("id", id)
+        values.flag("exist_ok", exist_ok)
+        values.key("user_id", user_id)
+        values.text("title", title)
+        stored = json_text("metadata", metadata)
+        project = self.canonical(project, user_id)
+        with self.db.write() as conn:
+            found = CONVERSATIONS.first(conn, "WHERE id = ?", (conversation_id,))
+            if found is not None:
+                if exist_ok:
+                    return found
+                raise Exists(f"conversation {conversation_id!r} exists; pass exist_ok=True to go on with it")
+            if project is None:
+                project = conn.value("SELECT project_id FROM active_projects WHERE user_id = ?", (user_id,))
+            now = self.db.now
+            conn.run(
+                """
+                INSERT INTO conversations(id, user_id, title, project_id, created_at, updated_at, activity, metadata)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+                """,
+                (conversation_id, user_id, title, project, now, now, next_arrival(conn), stored),
+            )
+            return known_conversation(conn, conversation_id)
+
+    def get_conversation(self, conversation_id: str) -> Conversation:
+        """The conversation with this id."""
+        with self.db.read() as conn:
+            return known_conversation(conn, conversation_id)
+
+    def conversations(
+        self,
+        *,
+        project: str | None = None,
+        user_id: str | None = None,
+        archived: bool = False,
+        limit: int | None = 50,
+        before: str | None = None,
+    ) -> list[Conversation]:
+        """Conversations, newest activity first; `before` is the id of the last one of the page before.
+
+        Of a user with an active project only its conversations are listed, unless `project` is given; `archived=True` lists
+        archived ones too.
+        """
+        values.optional(values.key, "user_id", user_id)
+        project = self.canonical(project, user_id)
+        with self.db.read(snapshot=True) as conn:
+            edge: Row = (math.inf, 0)
+            if before is not None:
+                edge = conn.rows("SELECT updated_at, activity FROM conversations WHERE pk = ?", (key_of(conn, before),))[0]
+            return CONVERSATIONS.find(
+                conn,
+                """
+                WHERE (updated_at, activity) < (?, ?)
+                  AND (? OR archived_at IS NULL)
+                  AND (? IS NULL OR user_id = ?)
+                  AND CASE
+                      WHEN ? IS NOT NULL THEN project_id = ?
+                      ELSE project_id IS coalesce(
+                          (SELECT active.project_id FROM active_projects AS active WHERE active.user_id = conversations.user_id),
+                          project_id
+                      )
+                  END
+                ORDER BY updated_at DESC, activity DESC
+                LIMIT ?
+                """,
+                (*edge, values.flag("archived", archived), user_id, user_id, project, project, values.limit(limit)),
+            )
+
+    def rename(self, conversation_id: str, title: str) -> Conversation:
+        """Give a conversation another title; that counts as activity."""
+        values.text("title", title)
+        with self.db.write() as conn:
+            conn.run(
+                "UPDATE conversations SET title = ?, updated_at = ?, activity = ? WHERE pk = ?",
+                (title, self.db.now, next_arrival(conn), key_of(conn, conversation_id)),
+            )
+            return known_conversation(conn, conversation_id)
+
+    def move(self, conversation_id: str, project: str | None) -> Conversation:
+        """Put a conversation into a project, or with None into none."""
+        with self.db.write() as conn:
+            owner = known_conversation(conn, conversation_id).user_id
+            conn.run("UPDATE conversations SET project_id = ? WHERE id = ?", (self.canonical(project, owner), conversation_id))
+            return known_conversation(conn, conversation_id)
+
+    def archive(self, conversation_id: str, *, archived: bool = True) -> Conversation:
+        """Take a conversation out of the list, or with `archived=False` back in; its messages stay searchable."""
+        values.flag("archived", archived)
+        with self.db.write() as conn:
+            since = self.db.now if archived else None
+            conn.run("UPDATE conversations SET archived_at = ? WHERE pk = ?", (since, key_of(conn, conversation_id)))
+            return known_conversation(conn, conversation_id)
+
+    def fork(self, conversation_id: str, *, at: str) -> Conversation:
+        """Copy a conversation up to and including the message `at` into a new one.
+
+        The copies get new ids and keep everything else.
+        """
+        with self.db.write() as conn:
+            source = known_conversation(conn, conversation_id)
+            first = key_of(conn, conversation_id) << 32
+            last = place_of(conn, conversation_id, first, at)
+            copy = self.create_conversation(
+                title=source.title, project=source.project_id, user_id=source.user_id, metadata=source.metadata
+            )
+            conn.run(
+                "UPDATE conversations SET project_id = ?, forked_from = ?, forked_at = ? WHERE id = ?",
+                (source.project_id, source.id, at, copy.id),
+            )
+            columns = ", ".join(MESSAGES.stored[1:])
+            while first < last:
+                rows = conn.rows(
+                    f"SELECT pk, {columns} FROM messages WHERE pk > ? AND pk <= ? ORDER BY pk LIMIT ?", (first, last, CHUNK)
+                )
+                self._insert(conn, copy.id, [(None, *row[1:]) for row in rows])
+                first = rows[-1][0]
+            return known_conversation(conn, copy.id)
+
+    # -- writing messages -------------------------------------------------------------------------------------------
+
+    def append(
+        self,
+        conversation_id: str,
+        role: str,
+        content: str | list[Any] | None,
+        *,
+        id: str | None = None,
+        created_at: float | None = None,
+        callout_type: str | None = None,
+        models_used: Iterable[str] = (),
+        accuracy_level: str | None = None,
+        confidence: str | None = None,
+        tool_calls: Iterable[Any] | None = None,
+        tool_call_id: str | None = None,
+        name: str | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> Message:
+        """Append one message and return it; a user's blank text is refused."""
+        check_said(role, content)
+        form: forms.Json = {"role": role, "content": content}
+        if tool_calls is not None:
+            form["tool_calls"] = tool_calls_of(tool_calls)
+        if tool_call_id is not None:
+            form["tool_call_id"] = values.key("tool_call_id", tool_call_id)
+        if name is not None:
+            form["name"] = values.text("name", name)
+        said = row(form, id, created_at, callout_type, models_used, accuracy_level, confidence, metadata)
+        with self.db.write() as conn:
+            return messages_from(self._insert(conn, conversation_id, [said]))[0]
+
+    def append_message(self, conversation_id: str, message: Any) -> Message:
+        """Append a message in OpenAI form: a mapping, or an object with model_dump(); blank text is kept."""
+        return self.append_many(conversation_id, [message])[0]
+
+    def append_many(self, conversation_id: str, messages: Iterable[Any]) -> list[Message]:
+        """Append messages in OpenAI form or `Message` records, all or none; blank text is kept."""
+        rows = [row_of(message) for message in messages]
+        with self.db.write() as conn:
+            return messages_from(self._insert(conn, conversation_id, rows))
+
+    def _insert(self, conn: Connection, conversation_id: str, rows: Sequence[Row]) -> list[Row]:
+        """Give rows their places, numbers and ids, and return them as rows of MESSAGES.columns."""
+        found = conn.row(
+            """
+            SELECT pk, last_seq, (SELECT max(arrival) FROM messages), (SELECT last FROM arrivals WHERE id = 1)
+            FROM conversations
+            WHERE id = ?
+            """,
+            (values.key("conversation_id", conversation_id),),
+        )
+        if found is None:
+            raise no_conversation(conn, conversation_id)
+        pk, seq, newest, mark = found
+        arrival = max(newest or 0, mark or 0)
+        now = self.db.now
+        chance = int.from_bytes(os.urandom(4), "big")
+        stored: list[Row] = []
+        shown: list[Row] = []
+        for offset, (given, role, content, created_at, *rest) in enumerate(rows, 1):
+            message_id = new_message_id(now, arrival + offset, chance) if given is None else free_id(conn, given)
+            body = (role, content, now if created_at is None else created_at, *rest)
+            stored.append(((pk << 32) + seq + offset, arrival + offset, given is not None, message_id, *body))
+            shown.append((message_id, conversation_id, *body))
+        if rows:
+            _insert_rows(conn, stored)
+            conn.run(
+                "UPDATE conversations SET last_seq = ?, updated_at = ?, activity = ? WHERE pk = ?",
+                (seq + len(rows), now, arrival + len(rows), pk),
+            )
+        if (newest or 0) // INDEX_EVERY < (arrival + len(rows)) // INDEX_EVERY:
+            self.db.after_commit(lambda: self._keywords().catch_up())
+        return shown
+
+    # -- reading messages -------------------------------------------------------------------------------------------
+
+    def get_message(self, id: str) -> Message:
+        """The message with this id."""
+        with self.db.read() as conn:
+            key, _ = known_message(conn, id)
+            return messages_from(conn.rows(f"{MESSAGES.select} WHERE pk = ?", (key,)))[0]
+
+    def messages(
+        self, conversation_id: str, *, limit: int | None = 50, before: str | None = None, after: str | None = None
+    ) -> list[Message]:
+        """Messages in order of arrival, oldest first: the newest `limit`, or those next to a cursor.
+
+        Cursors are message ids: `before` pages back, `after` pages on. With both, the first ones between them.
+        """
+        count = values.limit(limit)
+        with self.db.read() as conn:
+            first = key_of(conn, conversation_id) << 32
+            end = first + SPAN if before is None else place_of(conn, conversation_id, first, before)
+            if after is not None:
+                first = place_of(conn, conversation_id, first, after)
+            rows = conn.rows(
+                f"""
+                SELECT {PAGE} FROM messages
+                WHERE pk > ? AND pk < ?
+                ORDER BY pk {"DESC" if after is None else "ASC"}
+                LIMIT ?
+                """,
+                (conversation_id, first, end, count),
+            )
+        if after is None:
+            rows.reverse()
+        return messages_from(rows)
+
+    def window(
+        self, conversation_id: str, *, max_tokens: int, count: Callable[[str], int] = estimate_tokens, since: int = 0
+    ) -> list[Message]:
+        """The system messages and the newest whole groups that fit into `max_tokens`, in conversation order.
+
+        A tool call is never parted from its results, and results without their call are left out. `count` is called for each
+        text of a message. System messages that alone do not fit raise Invalid. Groups that end at or before the position `since`
+        are left out.
+        """
+        window = Window(values.integer("max_tokens", max_tokens, low=0), count)
+        with self.db.read(snapshot=True) as conn:
+            first = key_of(conn, conversation_id) << 32
+            system = conn.rows(
+                f"""
+                SELECT pk, {PAGE} FROM messages
+                WHERE role IN ('system', 'developer') AND pk > ? AND pk < ?
+                ORDER BY pk
+                """,
+                (conversation_id, first, first + SPAN),
+            )
+            window.require(_placed(system))
+            window.fill(_backwards(conn, conversation_id, first), first + values.integer("since", since, low=0))
+        return window.messages()
+
+    def search(
+        self,
+        query: str,
+        *,
+        conversation_id: str | None = None,
+        project: str | None = None,
+        role: str | None = None,
+        user_id: str | None = None,
+        limit: int | None = 20,
+        before: str | None = None,
+    ) -> list[MessageHit]:
+        """Messages that hold a word beginning with each word of the query, newest first, with the text around it.
+
+        `before` is the id of the last message of the page before.
+        """
+        values.text("query", query)
+        wanted = values.limit(limit)
+        if role is not None:
+            values.one_of("role", role, forms.ROLES)
+        values.optional(values.key, "user_id", user_id)
+        project = self.canonical(project, user_id)
+        hits: list[MessageHit] = []
+        with self.db.read(snapshot=True) as conn:
+            owner = None if conversation_id is None else key_of(conn, conversation_id)
+            edge = None if before is None else _edge(conn, before)
+            if not self.texts.present():
+                return []
+            numbers = iter(self._keywords().numbers(conn, query, kind=MessageTexts.kind, before=edge))
+            while len(hits) != wanted and (chunk := list(islice(numbers, CHUNK))):
+                found = _matching(conn, [number for _, number, _ in chunk], (owner, project, role, user_id))
+                hits += [_hit(found[number], words) for _, number, words in chunk if number in found]
+                del hits[wanted if wanted >= 0 else len(hits) :]
+        return hits
+
+    def session(self, session_id: str) -> AgentSession:
+        """A conversation as the OpenAI Agents SDK takes it: `Runner.run(agent, text, session=store.chat.session("support-42"))`."""
+        return AgentSession(self, session_id, self._run)
+
+    def export_sft(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        project: str | None = None,
+        user_id: str | None = None,
+        conversation_id: str | None = None,
+        since: float | None = None,
+    ) -> int:
+        """Write conversations as TRL rows `{"messages": [...]}` and return how many, oldest conversation first.
+
+        `since` takes those with activity from then on; those in which no assistant speaks are left out. Items without a role
+        become tool calls and their results.
+        """
+        since = values.optional(values.moment, "since", since)
+        values.optional(values.key, "user_id", user_id)
+        project = self.canonical(project, user_id)
+        with self.db.read(snapshot=True) as conn:
+            owner = None if conversation_id is None else key_of(conn, conversation_id)
+            chosen = conn.rows(
+                """
+                SELECT pk, id
+                FROM conversations
+                WHERE (? IS NULL OR pk = ?)
+                  AND (? IS NULL OR project_id = ?)
+                  AND (? IS NULL OR user_id = ?)
+                  AND (? IS NULL OR updated_at >= ?)
+                ORDER BY pk
+                """,
+                (owner, owner, project, project, user_id, user_id, since, since),
+            )
+            rows = (sft.training_row(_all(conn, pk, name)) for pk, name in chosen)
+            return write_lines(path, (values.to_json("row", row) for row in rows if row is not None))
+
+    # -- removing ---------------------------------------------------------------------------------------------------
+
+    def pop(self, conversation_id: str) -> Message | None:
+        """Remove the newest message of a conversation and return it; None if there is none."""
+        with self.db.write() as conn:
+            first = key_of(conn, conversation_id) << 32
+            newest = conn.row(
+                f"SELECT pk, arrival, {PAGE} FROM messages WHERE pk > ? AND pk < ? ORDER BY pk DESC LIMIT 1",
+                (conversation_id, first, first + SPAN),
+            )
+            if newest is None:
+                return None
+            key, number, *columns = newest
+            self._forget(conn, [number])
+            conn.run("DELETE FROM messages WHERE pk = ?", (key,))
+            return messages_from([tuple(columns)])[0]
+
+    def clear(self, conversation_id: str, *, actor: str = "", note: str = "") -> int:
+        """Remove all messages of a conversation and return how many, with an audit event; the conversation stays."""
+        with self.db.write() as conn:
+            first = key_of(conn, conversation_id) << 32
+            span = (first, first + SPAN)
+            numbers = [row[0] for row in conn.rows("SELECT arrival FROM messages WHERE pk > ? AND pk < ?", span)]
+            if not numbers:
+                return 0
+            self._forget(conn, numbers)
+            conn.run("DELETE FROM messages WHERE pk > ? AND pk < ?", span)
+            self._audit(
+                "conversation.clear",
+                entity_kind="conversation",
+                entity_id=conversation_id,
+                conversation_id=conversation_id,
+                before={"messages": len(numbers)},
+                after={"messages": 0},
+                actor=actor,
+                note=note,
+            )
+            self.db.scrub()
+        return len(numbers)
+
+    def _forget(self, conn: Connection, numbers: list[int]) -> None:
+        """Before messages go: no number may be given again, and the index must not lead to them."""
+        keep_arrival(conn, last_arrival(conn))
+        if self.db.present("keywords"):
+            self._keywords().discard(conn, MessageTexts.kind, numbers)
+
+    # -- sessions of queries ----------------------------------------------------------------------------------------
+
+    def touch_session(
+        self,
+        session_id: str | None = None,
+        *,
+        domain: str | None = None,
+        user_id: str = LOCAL,
+        metadata: dict[str, Any] | None = None,
+    ) -> QuerySession:
+        """Count one more query in a session, begun if need be; domain and metadata change where given."""
+        session_id = values.new_id() if session_id is None else values.key("session_id", session_id)
+        values.optional(values.text, "domain", domain)
+        stored = json_text("metadata", metadata)
+        with self.db.write() as conn:
+            now = self.db.now
+            conn.run(
+                """
+                INSERT INTO sessions(id, user_id, created_at, updated_at, domain, query_count, metadata)
+                VALUES (?, ?, ?, ?, ?, 1, ?)
+                ON CONFLICT (id) DO UPDATE SET
+                    updated_at = excluded.updated_at,
+                    domain = coalesce(excluded.domain, domain),
+                    query_count = query_count + 1,
+                    metadata = coalesce(excluded.metadata, metadata)
+                """,
+                (session_id, values.key("user_id", user_id), now, now, domain, stored),
+            )
+            return SESSIONS.find(conn, "WHERE id = ?", (session_id,))[0]
+
+    def get_session(self, session_id: str) -> QuerySession:
+        """The session of queries with this id."""
+        found = SESSIONS.first(self.db, "WHERE id = ?", (values.key("session_id", session_id),))
+        if found is None:
+            raise NotFound(f"no session {session_id!r}; store.chat.sessions() lists them")
+        return found
+
+    def sessions(self, *, user_id: str | None = None, domain: str | None = None, limit: int | None = 50) -> list[QuerySession]:
+        """Sessions of queries, the last one used first."""
+        values.optional(values.key, "user_id", user_id)
+        values.optional(values.text, "domain", domain)
+        return SESSIONS.find(
+            self.db,
+            "WHERE (? IS NULL OR user_id = ?) AND (? IS NULL OR domain = ?) ORDER BY updated_at DESC, pk DESC LIMIT ?",
+            (user_id, user_id, domain, domain, values.limit(limit)),
+        )
+
+    # -- check ------------------------------------------------------------------------------------------------------
+
+    def check(self) -> list[Finding]:
+        """Compare places, numbers and ids of messages with what they must be; no finding is fine."""
+        with self.db.read(snapshot=True) as conn:
+            return [Finding(kind, seq, detail) for kind, sql in CHECKS for seq, detail in conn.rows(sql)]
+
+
+# -- private ------------------------------------------------------------------------------------------------------------
+
+
+def _insert_rows(conn: Connection, rows: list[Row]) -> None:
+    try:
+        if len(rows) == 1:
+            conn.run(_INSERT, rows[0])  # executemany takes 6 us more for one row
+        else:
+            conn.many(_INSERT, rows)
+    except Exists:
+        raise Exists("two of these messages have the same id; nothing was appended") from None
+
+
+def _all(conn: Connection, pk: int, conversation_id: str) -> list[Message]:
+    rows = conn.rows(
+        f"SELECT {PAGE} FROM messages WHERE pk > ? AND pk < ? ORDER BY pk", (conversation_id, pk << 32, pk + 1 << 32)
+    )
+    return messages_from(rows)
+
+
+def _backwards(conn: Connection, conversation_id: str, first: int) -> Iterator[tuple[int, Message]]:
+    """Messages with their keys, newest first, read a page at a time."""
+    end = first + SPAN
+    while rows := conn.rows(
+        f"SELECT pk, {PAGE} FROM messages WHERE pk > ? AND pk < ? ORDER BY pk DESC LIMIT ?", (conversation_id, first, end, CHUNK)
+    ):
+        yield from _placed(rows)
+        end = rows[-1][0]
+
+
+def _placed(rows: list[Row]) -> list[tuple[int, Message]]:
+    return list(zip((row[0] for row in rows), messages_from(row[1:] for row in rows)))
+
+
+def _edge(conn: Connection, message_id: str) -> tuple[float, int]:
+    """Where a page of a search ended."""
+    _, number = known_message(conn, message_id)
+    return conn.value("SELECT created_at FROM messages WHERE arrival = ?", (number,)), number
+
+
+def _matching(conn: Connection, numbers: list[int], wanted: tuple[int | None, str | None, str | None, str | None]) -> dict[int, Message]:
+    """Those of the numbered messages that exist and are of the wanted conversation, project, role and user."""
+    rows = conn.rows(
+        f"""
+        SELECT messages.arrival, {MESSAGES.columns}
+        FROM messages JOIN conversations AS owner ON owner.pk = messages.pk >> 32
+        WHERE messages.arrival IN (SELECT value FROM json_each(?))
+          AND (? IS NULL OR owner.pk = ?)
+          AND (? IS NULL OR owner.project_id = ?)
+          AND (? IS NULL OR messages.role = ?)
+          AND (? IS NULL OR owner.user_id = ?)
+        """,
+        (values.to_json("numbers", numbers), *(value for value in wanted for _ in range(2))),
+    )
+    return dict(zip((row[0] for row in rows), messages_from(row[1:] for row in rows)))
+
+
+def _hit(message: Message, words: Iterable[str]) -> MessageHit:
+    return MessageHit(message, excerpt("\n".join(forms.texts(message.to_openai())), words))

@@ -1,0 +1,74 @@
+"""What callers say, checked, as rows of messages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from ..kernel import Invalid, values
+from . import forms
+from .projects import json_text, open_word
+from .tables import ACCURACY_LEVELS, CONFIDENCES, Message
+
+Row = tuple[Any, ...]  # one message: the values of MESSAGES.stored, an id of None where one is to be made
+
+
+def check_said(role: Any, content: Any) -> None:
+    """Refuse a role that is none, a content that is neither text nor parts, and a user who says nothing."""
+    values.one_of("role", role, forms.ROLES)
+    if content is not None and not isinstance(content, (str, list)):
+        raise Invalid(f"content must be str, a list of parts or None, not {type(content).__name__} {values.shorten(content)}")
+    if role == "user" and forms.is_blank(content):
+        raise Invalid(f"content {values.shorten(content)} of a user's message is blank; it needs some text (append_many keeps blank ones)")
+
+
+def tool_calls_of(calls: Any) -> list[Any]:
+    """Tool calls as a list of plain dicts."""
+    if isinstance(calls, (str, bytes, dict)) or not isinstance(calls, Iterable):
+        raise Invalid(f"tool_calls must be a list of calls, not {type(calls).__name__} {values.shorten(calls)}")
+    return [forms.mapping(f"tool_calls[{position}]", call) for position, call in enumerate(calls)]
+
+
+def row(
+    form: forms.Json,
+    message_id: str | None = None,
+    created_at: Any = None,
+    callout_type: str | None = None,
+    models_used: Iterable[str] | None = None,
+    accuracy_level: str | None = None,
+    confidence: str | None = None,
+    metadata: dict[str, Any] | None = None,
+) -> Row:
+    """A message in OpenAI form and what the room keeps beside it, each value checked."""
+    role, content, tool_calls, tool_call_id, name, extra = forms.split(form)
+    return (
+        None if message_id is None else values.key("id", message_id),
+        role,
+        values.text("content", content),
+        None if created_at is None else values.moment("created_at", created_at),
+        None if callout_type is None else open_word("callout_type", callout_type),
+        "[]" if models_used is None or models_used == () else values.to_json("models_used", values.strings("models_used", models_used)),
+        None if accuracy_level is None else values.one_of("accuracy_level", accuracy_level, ACCURACY_LEVELS),
+        None if confidence is None else values.one_of("confidence", confidence, CONFIDENCES),
+        None if tool_calls is None else values.to_json("tool_calls", tool_calls),
+        None if tool_call_id is None else values.text("tool_call_id", tool_call_id),
+        None if name is None else values.text("name", name),
+        json_text("message", extra),
+        json_text("metadata", metadata),
+    )
+
+
+def row_of(message: Any) -> Row:
+    """The row of a record, which keeps its columns, or of a message in OpenAI form, which has a form only."""
+    if not isinstance(message, Message):
+        return row(forms.mapping("message", message))
+    return row(
+        message.to_openai(),
+        message.id,
+        message.created_at,
+        message.callout_type,
+        message.models_used,
+        message.accuracy_level,
+        message.confidence,
+        message.metadata,
+    )

@@ -1,0 +1,239 @@
+"""The tables of chat, and the records read from them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import field
+from typing import Any, Literal
+
+from ..kernel import Record, Schema, Table, record, values
+from . import forms
+
+AccuracyLevel = Literal["fast", "balanced", "high", "maximum"]
+ACCURACY_LEVELS = ("fast", "balanced", "high", "maximum")
+Confidence = Literal["High", "Medium", "Uncertain"]
+CONFIDENCES = ("High", "Medium", "Uncertain")
+LOCAL = "local"  # the user of a store that has only one
+
+SCHEMA = Schema(
+    "chat",
+    version=1,
+    ddl=f"""
+CREATE TABLE projects(
+    pk          INTEGER PRIMARY KEY AUTOINCREMENT,
+    id          TEXT NOT NULL UNIQUE,
+    user_id     TEXT NOT NULL DEFAULT 'local',
+    name        TEXT NOT NULL DEFAULT '',
+    description TEXT NOT NULL DEFAULT '',
+    status      TEXT NOT NULL DEFAULT 'active',   -- open: [a-z][a-z0-9_.-]*
+    metadata    TEXT CHECK (metadata IS NULL OR json_valid(metadata)),
+    version     INTEGER NOT NULL DEFAULT 1,
+    created_at  REAL NOT NULL DEFAULT 0,
+    updated_at  REAL NOT NULL DEFAULT 0
+) STRICT;
+CREATE UNIQUE INDEX projects__name ON projects(name, user_id);
+
+CREATE TABLE project_aliases(
+    alias      TEXT NOT NULL,
+    user_id    TEXT NOT NULL DEFAULT 'local',     -- the project's: one user's names are one namespace
+    project_id TEXT NOT NULL REFERENCES projects(id) ON DELETE CASCADE,
+    PRIMARY KEY (alias, user_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX project_aliases__project ON project_aliases(project_id);
+
+CREATE TABLE active_projects(
+    user_id    TEXT PRIMARY KEY,
+    project_id TEXT NOT NULL REFERENCES projects(id) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE conversations(
+    pk          INTEGER PRIMARY KEY AUTOINCREMENT,
+    id          TEXT NOT NULL UNIQUE,
+    user_id     TEXT NOT NULL DEFAULT 'local',
+    title       TEXT NOT NULL DEFAULT '',
+    project_id  TEXT,                             -- no foreign key: an unregistered name may stand here
+    created_at  REAL NOT NULL DEFAULT 0,
+    updated_at  REAL NOT NULL DEFAULT 0,          -- of the newest message or the renaming
+    activity    INTEGER NOT NULL DEFAULT 0,       -- the number of arrival of the same: tells equal times apart
+    last_seq    INTEGER NOT NULL DEFAULT 0 CHECK (last_seq < 4294967296),   -- rises only
+    archived_at REAL,
+    forked_from TEXT,
+    forked_at   TEXT,                             -- the message of `forked_from` that was the last one copied
+    metadata    TEXT CHECK (metadata IS NULL OR json_valid(metadata))
+) STRICT;
+-- No index by updated_at: each append would write one more page, and sorting 100,000 conversations for a page takes 12 ms.
+
+CREATE TABLE messages(
+    pk             INTEGER PRIMARY KEY,           -- conversations.pk << 32 | seq: a page of a conversation is one clustered range
+    arrival        INTEGER NOT NULL UNIQUE,       -- order of arrival over the whole store, never reused
+    id             TEXT NOT NULL,                 -- one that we made holds `arrival` and is found by it
+    supplied       INTEGER NOT NULL DEFAULT 0 CHECK (supplied IN (0, 1)),   -- 1: the caller's id, found by messages__id
+    role           TEXT NOT NULL DEFAULT 'user' CHECK ({values.among("role", forms.ROLES)}),
+    content        TEXT NOT NULL DEFAULT '',      -- where it is plain text
+    created_at     REAL NOT NULL DEFAULT 0,
+    callout_type   TEXT,                          -- open: [a-z][a-z0-9_.-]*
+    models_used    TEXT NOT NULL DEFAULT '[]' CHECK (json_valid(models_used)),
+    accuracy_level TEXT CHECK ({values.among("accuracy_level", ACCURACY_LEVELS)}),
+    confidence     TEXT CHECK ({values.among("confidence", CONFIDENCES)}),
+    tool_calls     TEXT CHECK (tool_calls IS NULL OR json_valid(tool_calls)),
+    tool_call_id   TEXT,
+    name           TEXT,
+    extra          TEXT CHECK (extra IS NULL OR json_valid(extra)),   -- all keys that no column holds, content in parts or null among them;
+                                                  -- with a key "role": there was no content; an item is whole in here
+    metadata       TEXT CHECK (metadata IS NULL OR json_valid(metadata))
+) STRICT;
+CREATE UNIQUE INDEX messages__id ON messages(id) WHERE supplied = 1;
+CREATE INDEX messages__system ON messages(role) WHERE role IN ('system', 'developer');
+
+CREATE TABLE arrivals(                            -- the highest number of arrival ever given, unless a message has a higher one
+    id   INTEGER PRIMARY KEY CHECK (id = 1),
+    last INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+CREATE TABLE sessions(
+    pk          INTEGER PRIMARY KEY AUTOINCREMENT,
+    id          TEXT NOT NULL UNIQUE,
+    user_id     TEXT NOT NULL DEFAULT 'local',
+    created_at  REAL NOT NULL DEFAULT 0,
+    updated_at  REAL NOT NULL DEFAULT 0,
+    domain      TEXT,
+    query_count INTEGER NOT NULL DEFAULT 0,
+    metadata    TEXT CHECK (metadata IS NULL OR json_valid(metadata))
+) STRICT;
+""",
+)
+
+
+@record
+class Project(Record):
+    """A scope for conversations and what is learned in them."""
+
+    id: str
+    user_id: str
+    name: str
+    description: str
+    status: str
+    aliases: list[str]
+    metadata: dict[str, Any] | None
+    version: int
+    created_at: float
+    updated_at: float
+
+    @property
+    def project_id(self) -> str:
+        """The id, by its name elsewhere."""
+        return self.id
+
+
+@record
+class Conversation(Record):
+    """What users see as one chat."""
+
+    id: str
+    user_id: str
+    title: str
+    project_id: str | None
+    created_at: float
+    updated_at: float
+    archived_at: float | None = None
+    forked_from: str | None = None
+    forked_at: str | None = None
+    metadata: dict[str, Any] | None = None
+
+    @property
+    def conversation_id(self) -> str:
+        """The id, by its name elsewhere."""
+        return self.id
+
+
+@record
+class Message(Record):
+    """One message; `content` is its text, `to_openai()` the whole as it came in."""
+
+    id: str
+    conversation_id: str
+    role: str
+    content: str
+    created_at: float
+    callout_type: str | None = None
+    models_used: list[str] = field(default_factory=list)
+    accuracy_level: str | None = None
+    confidence: str | None = None
+    tool_calls: list[Any] | None = None
+    tool_call_id: str | None = None
+    name: str | None = None
+    extra: dict[str, Any] | None = None
+    metadata: dict[str, Any] | None = None
+
+    @property
+    def message_id(self) -> str:
+        """The id, by its name elsewhere."""
+        return self.id
+
+    def to_openai(self) -> dict[str, Any]:
+        """Return the message as it came in, unknown keys included."""
+        return forms.join(self.role, self.content, self.tool_calls, self.tool_call_id, self.name, self.extra)
+
+
+@record
+class QuerySession(Record):
+    """A group of queries; a conversation's id may be its id too."""
+
+    id: str
+    user_id: str
+    created_at: float
+    updated_at: float
+    domain: str | None
+    query_count: int
+    metadata: dict[str, Any] | None
+
+
+@record
+class MessageHit(Record):
+    """A message that a search found, and the words around what matched."""
+
+    message: Message
+    snippet: str
+
+
+PROJECTS = Table(
+    Project,
+    "projects",
+    json=("aliases", "metadata"),
+    hidden=("pk",),
+    computed={
+        "aliases": """(
+            SELECT json_group_array(alias)
+            FROM (SELECT alias FROM project_aliases WHERE project_id = projects.id ORDER BY alias)
+        )"""
+    },
+)
+CONVERSATIONS = Table(Conversation, "conversations", json=("metadata",), hidden=("pk", "activity", "last_seq"))
+SESSIONS = Table(QuerySession, "sessions", json=("metadata",), hidden=("pk",))
+
+_OWNER = "(SELECT id FROM conversations WHERE pk = messages.pk >> 32)"
+MESSAGES = Table(
+    Message,
+    "messages",
+    json=("models_used", "tool_calls", "extra", "metadata"),
+    hidden=("pk", "arrival", "supplied"),
+    computed={"conversation_id": _OWNER},
+)
+PAGE = MESSAGES.columns.replace(_OWNER, "?")  # a page has one owner: bound once, not looked up for each row
+
+
+def messages_from(rows: Iterable[tuple[Any, ...]]) -> list[Message]:
+    """Turn rows of MESSAGES.columns into records; most of them have no JSON to decode, which Table.records cannot know."""
+    result = [Message(*row) for row in rows]
+    for item in result:
+        stored: Any = item.models_used
+        item.models_used = [] if stored == "[]" else json.loads(stored)  # type: ignore[misc]
+        if item.tool_calls is not None:
+            item.tool_calls = json.loads(item.tool_calls)  # type: ignore[misc, arg-type]
+        if item.extra is not None:
+            item.extra = json.loads(item.extra)  # type: ignore[misc, arg-type]
+            item.content = item.content or forms.body(item.to_openai())  # type: ignore[misc]
+        if item.metadata is not None:
+            item.metadata = json.loads(item.metadata)  # type: ignore[misc, arg-type]
+    return result

@@ -1,0 +1,120 @@
+"""What is searchable in messages, and the lines to show for one that was found."""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..kernel import Connection, Room
+from . import forms
+from .places import find_message, last_arrival
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+EXCERPT = 160
+LOOK_AT = 100_000  # characters in which an excerpt looks for the match
+
+
+class MessageTexts:
+    """The messages of a store as the keyword index reads them: numbered in order of arrival."""
+
+    kind = "message"
+
+    def __init__(self, db: Room) -> None:
+        self.db = db
+
+    def present(self) -> bool:
+        """Whether the file has a chat room."""
+        return self.db.present("chat")
+
+    def last(self, conn: Connection) -> int:
+        """The highest number ever given; it rises only."""
+        self.db.attach(conn)
+        return last_arrival(conn)
+
+    def texts(self, conn: Connection, after: int, upto: int, limit: int) -> list[tuple[int, str]]:
+        """Numbers and texts of the messages after one number up to another, ascending."""
+        self.db.attach(conn)
+        rows = conn.rows(
+            """
+            SELECT arrival, role, content, tool_calls, tool_call_id, name, extra
+            FROM messages
+            WHERE arrival > ? AND arrival <= ?
+            ORDER BY arrival
+            LIMIT ?
+            """,
+            (after, upto, limit),
+        )
+        return [(arrival, _searchable(*parts)) for arrival, *parts in rows]
+
+    def items(self, conn: Connection, numbers: Sequence[int]) -> list[tuple[int, str, str | None, str | None, float]]:
+        """Number, id, conversation, role and time of those messages that still exist."""
+        self.db.attach(conn)
+        rows: list[Any] = conn.rows(
+            """
+            SELECT messages.arrival, messages.id, conversations.id, messages.role, messages.created_at
+            FROM messages JOIN conversations ON conversations.pk = messages.pk >> 32
+            WHERE messages.arrival IN (SELECT value FROM json_each(?))
+            """,
+            (json.dumps(list(numbers)),),
+        )
+        return rows
+
+    def number(self, conn: Connection, item_id: str) -> int | None:
+        """The number of the message with this id."""
+        self.db.attach(conn)
+        found = find_message(conn, item_id)
+        return None if found is None else found[1]
+
+
+def _searchable(role: str, content: str, tool_calls: Any, tool_call_id: str | None, name: str | None, extra: Any) -> str:
+    if tool_calls is None and extra is None:
+        return content
+    calls, rest = (None if text is None else json.loads(text) for text in (tool_calls, extra))
+    return "\n".join(forms.texts(forms.join(role, content, calls, tool_call_id, name, rest)))
+
+
+# -- excerpts -----------------------------------------------------------------------------------------------------------
+
+
+def excerpt(text: str, words: Iterable[str]) -> str:
+    """About 160 characters of a text around the first of the words, on one line and cut between words."""
+    line = " ".join(text.split())
+    at = _first(line, words)
+    start = max(0, min(at - EXCERPT // 3, len(line) - EXCERPT))
+    end = start + EXCERPT
+    if start > 0:
+        start = line.find(" ", start, at) + 1 or start
+    if end < len(line):
+        space = line.rfind(" ", at, end + 1)
+        end = space if space > end - EXCERPT // 3 else end
+    return ("…" if start > 0 else "") + line[start:end] + ("…" if end < len(line) else "")
+
+
+def _first(text: str, words: Iterable[str]) -> int:
+    """Where the first of the words begins; 0 where none can be seen."""
+    folded, places = _folded(text[:LOOK_AT])
+    spots = [_spot(folded, word) for word in words]
+    return min((places[spot] for spot in spots if spot >= 0), default=0)
+
+
+def _spot(folded: str, word: str) -> int:
+    beginning = re.search(rf"\b{re.escape(word)}", folded)  # "art" is better shown in "artist" than in "start"
+    return folded.find(word) if beginning is None else beginning.start()
+
+
+def _folded(text: str) -> tuple[str, Sequence[int]]:
+    """The text without case and accents, and where each of its characters came from."""
+    if text.isascii():
+        return text.lower(), range(len(text))
+    signs: list[str] = []
+    places: list[int] = []
+    for place, sign in enumerate(text):
+        plain = "".join(part for part in unicodedata.normalize("NFKD", sign) if not unicodedata.combining(part)).casefold()
+        signs.append(plain)
+        places += [place] * len(plain)
+    return "".join(signs), places
