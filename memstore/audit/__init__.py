@@ -1,0 +1,499 @@
+"""The audit log: who did what, in an order that cannot be changed unseen, with content that can still be forgotten.
+
+1. Events are numbered 1, 2, 3 ... without gaps, chained by hash, and written in the transaction of what they report.
+2. An event is a body, which stays for ever, and a redactable part: the references that may name a person, and the payload.
+   The body holds a salted digest of that part, so `redact` empties it and the chain still verifies.
+3. Rows are fixed: triggers refuse UPDATE, DELETE and REPLACE unless a permit stands in `audit_permit`, which `redact` and
+   `prune` put there and take away within their own transaction. Triggers keep honest programs honest; hashes show the rest.
+4. `verify` reads one snapshot in bounded memory and never raises for damage: damage is a finding with a number.
+5. What a prune removed is sealed by the event that says so; the chain goes on from the seal.
+
+The trap: order is the sequence, never the time; a clock that runs backwards is advice, not an error. And `audit_log` must never
+get a second UNIQUE: with one, INSERT OR REPLACE removes rows without firing a DELETE trigger.
+The byte format, exact enough to write a verifier from, is described in `chain.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..kernel import ADVICE, Canonical, Corrupt, Exists, Finding, Invalid, NotAStore, NotFound, Room, Schema, values
+from ..kernel.room import check_schema
+from .chain import AuditHead, Chain, Verification, Verifier
+from .events import CHECKS, OWN_TYPES, REFERENCES, AuditEvent, Draft, draft, quoted, read_event, reference
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from ..kernel import Connection
+
+__all__ = ["SCHEMA", "AuditEvent", "AuditHead", "AuditLog", "Finding", "Verification"]
+
+SCHEMA = Schema(
+    "audit",
+    version=1,
+    ddl="""
+CREATE TABLE audit_log(
+    seq             INTEGER PRIMARY KEY,  -- gapless, from 1; the only UNIQUE (see the trap above)
+    body            TEXT NOT NULL DEFAULT '',  -- canonical JSON, hashed as it lies
+    hash            BLOB NOT NULL DEFAULT x'',  -- 32 bytes; that of the event before is one row up
+    salt            BLOB,  -- NULL: nothing to redact; 16 bytes; of length 0: redacted
+    actor           TEXT,
+    user_id         TEXT,
+    token_id        TEXT,
+    session_id      TEXT,
+    conversation_id TEXT,
+    trace_id        TEXT,
+    entity_id       TEXT,
+    payload         ANY  -- JSON text of after, before, details, note; bytes where a codec encrypts it
+) STRICT;
+CREATE INDEX audit_log__actor ON audit_log(actor) WHERE actor IS NOT NULL;
+CREATE INDEX audit_log__user ON audit_log(user_id) WHERE user_id IS NOT NULL;
+CREATE INDEX audit_log__token ON audit_log(token_id) WHERE token_id IS NOT NULL;
+CREATE INDEX audit_log__session ON audit_log(session_id) WHERE session_id IS NOT NULL;
+CREATE INDEX audit_log__conversation ON audit_log(conversation_id) WHERE conversation_id IS NOT NULL;
+CREATE INDEX audit_log__trace ON audit_log(trace_id) WHERE trace_id IS NOT NULL;
+CREATE INDEX audit_log__entity ON audit_log(entity_id) WHERE entity_id IS NOT NULL;
+CREATE INDEX audit_log__id ON audit_log(json_extract(body, '$.id')) WHERE instr(body, ',"id":"') > 0;
+
+CREATE TABLE audit_state(
+    id        INTEGER PRIMARY KEY CHECK (id = 1),
+    store_id  TEXT NOT NULL DEFAULT '',
+    keyed     INTEGER NOT NULL DEFAULT 0 CHECK (keyed IN (0, 1)),
+    genesis   BLOB NOT NULL DEFAULT x'',  -- depends on store_id, keyed and the key
+    sealed_by INTEGER NOT NULL DEFAULT 0  -- seq of the newest audit.prune
+) STRICT;
+
+CREATE TABLE audit_projects(
+    project_id TEXT PRIMARY KEY,
+    last_seq   INTEGER NOT NULL DEFAULT 0  -- project_seq of its newest event; outlives a prune
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE audit_permit(
+    reason TEXT NOT NULL DEFAULT ''
+) STRICT;
+
+CREATE TRIGGER audit_log__no_update BEFORE UPDATE ON audit_log WHEN NOT EXISTS (SELECT 1 FROM audit_permit)
+BEGIN SELECT RAISE(ABORT, 'audit_log is append-only'); END;
+CREATE TRIGGER audit_log__no_delete BEFORE DELETE ON audit_log WHEN NOT EXISTS (SELECT 1 FROM audit_permit)
+BEGIN SELECT RAISE(ABORT, 'audit_log is append-only'); END;
+CREATE TRIGGER audit_log__no_replace BEFORE INSERT ON audit_log WHEN EXISTS (SELECT 1 FROM audit_log WHERE seq = NEW.seq)
+BEGIN SELECT RAISE(ABORT, 'audit_log is append-only'); END;
+
+CREATE VIEW audit_events AS
+SELECT seq,
+    json_extract(body, '$.created_at') AS created_at,
+    datetime(json_extract(body, '$.created_at'), 'unixepoch') AS created_utc,
+    json_extract(body, '$.event_type') AS event_type,
+    actor,
+    json_extract(body, '$.actor_kind') AS actor_kind,
+    json_extract(body, '$.entity_kind') AS entity_kind,
+    entity_id,
+    user_id,
+    token_id,
+    session_id,
+    conversation_id,
+    trace_id,
+    json_extract(body, '$.project') AS project_id,
+    json_extract(body, '$.project_seq') AS project_seq,
+    json_extract(body, '$.stream') AS stream,
+    json_extract(body, '$.field') AS field,
+    json_extract(body, '$.specialist') AS specialist,
+    json_extract(body, '$.u_score') AS u_score,
+    json_extract(body, '$.confidence') AS confidence,
+    json_extract(body, '$.latency_ms') AS latency_ms,
+    CASE typeof(payload) WHEN 'text' THEN json_extract(payload, '$.details') END AS details,
+    CASE typeof(payload) WHEN 'text' THEN json_extract(payload, '$.before') END AS before,
+    CASE typeof(payload) WHEN 'text' THEN json_extract(payload, '$.after') END AS after,
+    CASE typeof(payload) WHEN 'text' THEN json_extract(payload, '$.note') END AS note,
+    salt IS x'' AS redacted,
+    lower(hex(hash)) AS curr_hash
+FROM audit_log;
+""",
+)
+
+
+SELECT = """
+    SELECT e.seq, e.body, e.hash, e.salt, e.actor, e.user_id, e.token_id, e.session_id, e.conversation_id, e.trace_id, e.entity_id,
+        e.payload, p.hash
+    FROM audit_log AS e LEFT JOIN audit_log AS p ON p.seq = e.seq - 1
+"""
+HEAD = """
+    SELECT seq, hash, keyed, genesis
+    FROM audit_log LEFT JOIN audit_state ON true
+    ORDER BY seq DESC LIMIT 1
+"""
+BY_ID = "json_extract(e.body, '$.id') = ? AND instr(e.body, ',\"id\":\"') > 0"
+NEWEST = 2**63 - 1
+SLACK = 1.0  # seconds: SQLite's reading of a decimal may differ in the last bit from Python's, which decides
+
+
+class AuditLog:
+    """The tamper-evident log of a store.
+
+    >>> from memstore import open_store
+    >>> with open_store(":memory:") as store:
+    ...     event = store.audit.append("query", session_id="s-1", details={"tokens": 812})
+    ...     event.seq, store.audit.find(session_id="s-1")[0].details, store.audit.verify().ok
+    (1, {'tokens': 812}, True)
+    """
+
+    def __init__(self, db: Room, canonical: Canonical, key: bytes | None) -> None:
+        self.db = db
+        self._canonical = canonical
+        self._chain = Chain(db.store_id, key)
+
+    # -- write ------------------------------------------------------------------------------------------------------
+
+    def append(
+        self,
+        event_type: str,
+        *,
+        actor: str = "",
+        actor_kind: str | None = None,
+        entity_kind: str | None = None,
+        entity_id: str | None = None,
+        before: Any = None,
+        after: Any = None,
+        session_id: str | None = None,
+        conversation_id: str | None = None,
+        trace_id: str | None = None,
+        token_id: str | None = None,
+        user_id: str | None = None,
+        project: str | None = None,
+        stream: str | None = None,
+        field: str | None = None,
+        specialist: str | None = None,
+        u_score: float | None = None,
+        confidence: float | None = None,
+        latency_ms: float | None = None,
+        details: Any = None,
+        note: str = "",
+        id: str | None = None,
+    ) -> AuditEvent:
+        """Write one event at the end of the chain.
+
+        `event_type` is an open vocabulary of `[a-z][a-z0-9_.-]*`; before, after and details are any JSON. Inside
+        `store.transaction()` the event happens if the transaction does.
+        """
+        given = locals()  # all arguments by name
+        del given["self"]
+        event = draft(given, self._canonical)
+        with self.db.write() as connection:
+            return self._append(connection, event)
+
+    def append_many(self, events: Iterable[Mapping[str, Any]]) -> int:
+        """Write events, each a dict of `append`'s arguments, all or none, and return how many."""
+        drafts = []
+        for position, event in enumerate(events):
+            try:
+                drafts.append(draft(event, self._canonical))
+            except Invalid as error:
+                raise Invalid(f"event {position}: {error}") from None
+        if drafts:
+            with self.db.write() as connection:
+                self._extend(connection, drafts)
+        return len(drafts)
+
+    def _append(self, connection: Connection, event: Draft) -> AuditEvent:
+        before, rows = self._extend(connection, [event])
+        return self._event(connection, (*rows[0], before))
+
+    def _extend(self, connection: Connection, drafts: Sequence[Draft]) -> tuple[bytes, list[tuple[Any, ...]]]:
+        """Chain and insert; returns the hash they were chained to and the rows as they stand."""
+        seq, last = self._end(connection)
+        self._refuse_taken(connection, [event.id for event in drafts if event.id is not None])
+        before, at, link = last, self.db.now, self._chain.link
+        counts: dict[str, int] = {}
+        rows: list[tuple[Any, ...]] = []
+        for plain, project, _, signature, salt, part in drafts:
+            seq += 1
+            if project is not None:
+                counts[project] = number = 1 + (counts[project] if project in counts else self._last_of(connection, project))
+                plain += f',"project":{quoted(project)},"project_seq":{number}'
+            body = f'{{"seq":{seq},"created_at":{at!r},{plain}{signature}}}'
+            last = link(last, body.encode())
+            rows.append((seq, body, last, salt, *part))
+        if any(row[3] is not None for row in rows):
+            connection.many(
+                """
+                INSERT INTO audit_log(
+                    seq, body, hash, salt, actor, user_id, token_id, session_id, conversation_id, trace_id, entity_id, payload
+                ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                """,
+                rows,
+            )
+        else:  # nine NULLs less to bind: a third of the time in bulk
+            connection.many("INSERT INTO audit_log(seq, body, hash) VALUES (?, ?, ?)", [row[:3] for row in rows])
+        if counts:
+            connection.many(
+                """
+                INSERT INTO audit_projects(project_id, last_seq) VALUES (?, ?)
+                ON CONFLICT(project_id) DO UPDATE SET last_seq = excluded.last_seq
+                """,
+                counts.items(),
+            )
+        return before, rows
+
+    def _end(self, connection: Connection) -> tuple[int, bytes]:
+        """Number and hash that the next event follows; the first one ever fixes whether the log is keyed."""
+        row = connection.row(HEAD)
+        if row is None:
+            state = connection.row("SELECT keyed, genesis FROM audit_state")
+            if state is None:
+                state = (int(self._chain.key is not None), self._chain.genesis)
+                connection.run("INSERT INTO audit_state(id, store_id, keyed, genesis) VALUES (1, ?, ?, ?)", (self.db.store_id, *state))
+            row = (0, self._chain.genesis, *state)
+        seq, last, keyed, genesis = row
+        if keyed is None:
+            raise Corrupt("the row of audit_state is gone; verify() the log and restore a snapshot")
+        self._require_key(keyed)
+        if genesis != self._chain.genesis:
+            if keyed:
+                raise Invalid("audit_key is not the key that the audit log of this store was begun with")
+            raise Corrupt("the audit log was begun in another store; verify() says more")
+        return seq, last
+
+    def _require_key(self, keyed: int | None) -> None:
+        if keyed and self._chain.key is None:
+            raise Invalid("the audit log of this store is keyed: open_store(..., audit_key=...) to append or verify; reading works without")
+        if keyed == 0 and self._chain.key is not None:
+            raise Invalid("audit_key was given, but the audit log of this store was begun without a key; open it without audit_key")
+
+    def _refuse_taken(self, connection: Connection, ids: list[str]) -> None:
+        seen: set[str] = set()
+        for id in ids:
+            taken = connection.row(f"SELECT 1 FROM audit_log AS e WHERE {BY_ID}", (id,)) is not None
+            if taken or id in seen or self._own_number(id) is not None:
+                raise Exists(f"there is an audit event {id!r} already; leave id out and one is made")
+            seen.add(id)
+
+    def _last_of(self, connection: Connection, project: str) -> int:
+        return connection.value("SELECT last_seq FROM audit_projects WHERE project_id = ?", (project,)) or 0
+
+    # -- read -------------------------------------------------------------------------------------------------------
+
+    def get(self, seq: int | str) -> AuditEvent:
+        """Return one event by its number or its id."""
+        number = self._own_number(values.key("seq", seq)) if isinstance(seq, str) else values.integer("seq", seq)
+        with self.db.read(snapshot=True) as connection:
+            if number is None:
+                row = connection.row(f"{SELECT} WHERE {BY_ID}", (seq,))
+            else:
+                row = connection.row(f"{SELECT} WHERE e.seq = ?", (number,))
+            if row is None:
+                raise self._not_found(connection, seq, number)
+            return self._event(connection, row)
+
+    def find(
+        self,
+        *,
+        event_type: str | None = None,
+        actor: str | None = None,
+        user_id: str | None = None,
+        session_id: str | None = None,
+        conversation_id: str | None = None,
+        trace_id: str | None = None,
+        token_id: str | None = None,
+        project: str | None = None,
+        stream: str | None = None,
+        entity_kind: str | None = None,
+        entity_id: str | None = None,
+        since: float | datetime | None = None,
+        until: float | datetime | None = None,
+        after_seq: int | None = None,
+        before_seq: int | None = None,
+        ascending: bool = False,
+        limit: int | None = 100,
+    ) -> list[AuditEvent]:
+        """Return events newest first, or oldest first with `ascending`.
+
+        `since` is inclusive, `until`, `after_seq` and `before_seq` are exclusive: the last event's seq fetches the next page.
+        References and ids are indexed; event_type, project, stream and entity_kind alone are looked for event by event.
+        """
+        given = locals()
+        where, params = [], []
+        for name in REFERENCES:
+            if given[name] is not None:
+                # an actor of "" is stored as none: most events name nobody, and the index stays small
+                where.append(f"e.{name} = ?" if (name, given[name]) != ("actor", "") else "e.actor IS NULL AND ? = ''")
+                params.append(reference(name, given[name]))
+        for name in ("event_type", "project", "stream", "entity_kind"):
+            if given[name] is not None:
+                value = CHECKS[name](name, given[name])
+                where.append("instr(e.body, ?) > 0")  # canonical text: a quote inside a value is escaped, so this is exact
+                params.append(f',"{name}":{quoted(self._canonical(value) or "" if name == "project" else value)}')
+        low = values.optional(values.moment, "since", since)
+        high = values.optional(values.moment, "until", until)
+        page = _Page(
+            where,
+            params,
+            -1 if after_seq is None else values.integer("after_seq", after_seq),
+            NEWEST if before_seq is None else values.integer("before_seq", before_seq),
+            values.flag("ascending", ascending),
+            values.limit(limit),
+        )
+        with self.db.read(snapshot=True) as connection:
+            return self._find(connection, page, low, high)
+
+    def _find(self, connection: Connection, page: _Page, since: float | None, until: float | None) -> list[AuditEvent]:
+        where, params, after, before, ascending, limit = page
+        if since is not None:
+            where.append("json_extract(e.body, '$.created_at') > ?")
+            params.append(since - SLACK)
+        if until is not None:
+            where.append("json_extract(e.body, '$.created_at') < ?")
+            params.append(until + SLACK)
+        clauses = " AND ".join([*where, "e.seq > ? AND e.seq < ?"])
+        sql = f"{SELECT} WHERE {clauses} ORDER BY e.seq {'ASC' if ascending else 'DESC'} LIMIT ?"
+        found: list[AuditEvent] = []
+        while True:
+            rows = connection.rows(sql, (*params, after, before, limit))
+            for row in rows:
+                event = self._event(connection, row)
+                if (since is None or event.created_at >= since) and (until is None or event.created_at < until):
+                    found.append(event)
+            if limit < 0 or len(rows) < limit or len(found) >= limit:
+                return found if limit < 0 else found[:limit]
+            after, before = (rows[-1][0], before) if ascending else (after, rows[-1][0])
+
+    def history(self, entity_kind: str, entity_id: str) -> list[AuditEvent]:
+        """Return all that happened to one thing, oldest first."""
+        return self.find(entity_kind=entity_kind, entity_id=entity_id, ascending=True, limit=None)
+
+    def head(self) -> AuditHead:
+        """Return the newest event's number and hash; kept outside the file as text it is an anchor for `verify`."""
+        with self.db.read(snapshot=True) as connection:
+            row = connection.row("SELECT seq, hash FROM audit_log ORDER BY seq DESC LIMIT 1")
+            seq, last = row or (0, connection.value("SELECT genesis FROM audit_state") or self._chain.genesis)
+        return AuditHead(self.db.store_id, seq, last.hex())
+
+    def _event(self, connection: Connection, row: tuple[Any, ...]) -> AuditEvent:
+        before = row[-1].hex() if row[-1] is not None else self._before(connection, row[0])
+        return read_event(row[:-1], before, self.db.store_id)
+
+    def _before(self, connection: Connection, seq: int) -> str:
+        """Hash before the first event there is: the seal's after a prune, else the genesis."""
+        row = connection.row("SELECT genesis, sealed_by FROM audit_state") or (self._chain.genesis, 0)
+        if seq == 1:
+            return str(row[0].hex())
+        source = connection.value("SELECT body FROM audit_log WHERE seq = ?", (row[1],))
+        seal = json.loads(source or "{}").get("seal", {})
+        return str(seal["hash"]) if seal.get("upto") == seq - 1 else ""
+
+    def _own_number(self, id: str) -> int | None:
+        """The seq in an id that this log made itself."""
+        found = re.fullmatch(r"([0-9a-f]{32})-([1-9]\d{0,17})", id)
+        return int(found[2]) if found is not None and found[1] == self.db.store_id else None
+
+    def _not_found(self, connection: Connection, seq: int | str, number: int | None) -> NotFound:
+        first, last = connection.row("SELECT min(seq), max(seq) FROM audit_log") or (None, None)
+        if first is not None and number is not None and 0 < number < first:
+            return NotFound(f"audit event {number} was pruned; the log holds {first} to {last}")
+        return NotFound(f"no audit event {seq!r}; " + ("the log is empty" if first is None else f"the log holds {first} to {last}"))
+
+    # -- check ------------------------------------------------------------------------------------------------------
+
+    def verify(
+        self, *, anchors: Iterable[AuditHead | str] = (), resume: AuditHead | str | None = None, store_id: str | None = None
+    ) -> Verification:
+        """Read the log in one snapshot and say whether it is as it was written.
+
+        `anchors` are heads kept outside the file: without one nobody can tell a log that was cut or rebuilt from the original,
+        and the report says so (`unanchored`). `resume` is a head verified before: reading starts there, and it is an anchor too.
+        """
+        if isinstance(anchors, (str, AuditHead)):
+            raise Invalid("anchors must be a list of heads, [head], not one head")
+        if store_id is not None and store_id != self.db.store_id:
+            raise NotFound(f"this store holds no imported history of store {values.shorten(store_id)}, only its own, {self.db.store_id}")
+        verifier = Verifier(
+            self._chain, [AuditHead.parse(anchor) for anchor in anchors], None if resume is None else AuditHead.parse(resume)
+        )
+        try:
+            schema = SCHEMA if self.db.present(SCHEMA.name) else None
+            with self.db.read(snapshot=True) as connection:
+                self._require_key(connection.value("SELECT keyed FROM audit_state"))
+                verifier.run(connection, schema)
+        except (Corrupt, NotAStore) as error:
+            verifier.misshapen(check_schema(self.db.database, SCHEMA) or [Finding("corrupt", None, str(error))])
+        return verifier.verdict()
+
+    def check(self) -> list[Finding]:
+        """Return what `verify` finds wrong, its advice left out; a keyed log needs its key for that."""
+        try:
+            return [finding for finding in self.verify().findings if finding.kind not in ADVICE]
+        except Invalid as error:
+            return [Finding("keyed" if self._chain.key is None else "mac", None, str(error))]
+
+    # -- remove -----------------------------------------------------------------------------------------------------
+
+    def redact(self, seq: int, *, reason: str, actor: str = "") -> AuditEvent:
+        """Empty an event's redactable part for good and return the `audit.redact` event that says so.
+
+        Its body stays: number, time, type, kinds, project, scores. The bytes are gone from the file with the COMMIT.
+        """
+        values.integer("seq", seq)
+        values.text("reason", reason, blank=False)
+        note = draft({"event_type": OWN_TYPES[0], "actor": actor, "note": reason}, self._canonical, f',"redacts":[{seq}]')
+        with self.db.write() as connection:
+            row = connection.row("SELECT salt FROM audit_log WHERE seq = ?", (seq,))
+            if row is None:
+                raise self._not_found(connection, seq, seq)
+            if row[0] == b"":
+                raise Invalid(f"audit event {seq} is redacted already")
+            event = self._append(connection, note)
+            self._permitted(
+                connection,
+                """
+                UPDATE audit_log
+                SET salt = x'', actor = NULL, user_id = NULL, token_id = NULL, session_id = NULL, conversation_id = NULL,
+                    trace_id = NULL, entity_id = NULL, payload = NULL
+                WHERE seq = ?
+                """,
+                seq,
+            )
+            return event
+
+    def prune(self, before_seq: int, *, reason: str, actor: str = "") -> int:
+        """Remove all events before a number and return how many; one `audit.prune` event seals what is gone.
+
+        Nothing to remove writes nothing. `before_seq` may be at most the number of the next event, which removes all there are.
+        """
+        values.integer("before_seq", before_seq, low=1)
+        values.text("reason", reason, blank=False)
+        with self.db.write() as connection:
+            seq, _ = self._end(connection)
+            if before_seq > seq + 1:
+                raise Invalid(f"before_seq is {before_seq}, but the log ends at {seq}; nothing was pruned")
+            first, upto = connection.row("SELECT min(seq), max(seq) FROM audit_log WHERE seq < ?", (before_seq,)) or (None, None)
+            if first is None:
+                return 0
+            count = connection.value("SELECT count(*) FROM audit_log WHERE seq < ?", (before_seq,))
+            sealed = connection.value("SELECT hash FROM audit_log WHERE seq = ?", (upto,)).hex()
+            claims = f',"seal":{{"first":{first},"upto":{upto},"count":{count},"hash":"{sealed}"}}'
+            note = draft({"event_type": OWN_TYPES[1], "actor": actor, "note": reason}, self._canonical, claims)
+            event = self._append(connection, note)
+            connection.run("UPDATE audit_state SET sealed_by = ?", (event.seq,))
+            self._permitted(connection, "DELETE FROM audit_log WHERE seq < ?", before_seq)
+            return int(count)
+
+    def _permitted(self, connection: Connection, sql: str, seq: int) -> None:
+        """Run a statement that the triggers refuse otherwise, and leave no trace of what it removed."""
+        connection.run("INSERT INTO audit_permit(reason) VALUES (?)", (sql.split()[0],))
+        connection.run(sql, (seq,))
+        connection.run("DELETE FROM audit_permit")
+        self.db.scrub()
+
+
+class _Page(NamedTuple):
+    """What to select, between two numbers."""
+
+    where: list[str]
+    params: list[Any]
+    after: int
+    before: int
+    ascending: bool
+    limit: int

@@ -1,0 +1,457 @@
+r"""The byte format of the audit log, and its verification.
+
+Format 1. Every event is a row of `audit_log`: seq 1, 2, 3 ... without gaps; `body`, one JSON text that begins
+`{"seq":N,"created_at":T,"event_type":...` and is never written again; `hash`, 32 bytes; and the redactable part: `salt`
+(16 random bytes), the references of `PART` and `payload` (a JSON text), each NULL where absent. H is SHA-256; in a keyed store
+(audit_state.keyed = 1) H(x) is HMAC-SHA256(key, x), except in `digest`, which is always SHA-256.
+
+    genesis  = H("memstore audit 1 genesis\0" + mode + "\0" + store_id)      mode: sha256 or hmac-sha256
+    hash     = H("memstore audit 1 link\0" + hash of the event before + body)     before event 1: genesis
+    digest   = SHA-256("memstore audit 1 part\0" + salt + part), in lower hex; a body that has one ends `,"digest":"<64>"}`
+    part     = for each of PART that is not NULL, in that order: its letter of LETTERS, its length in bytes, ":", its bytes (UTF-8)
+
+- store_id is `meta.value` of key 'store_id', 32 hex digits; audit_state repeats it beside the genesis.
+- No digest in the body: there was nothing to redact; salt and part are NULL. Redacted: salt has length 0, the part is NULL,
+  and a later `audit.redact` event has `"redacts":[seq]` in its body. A part that is empty otherwise is a finding.
+- After a prune the first event follows the `"seal":{"first":,"upto":,"count":,"hash":}` of the newest `audit.prune` event: its
+  seq is upto + 1 and `hash` (hex) stands in for the event before it. `audit_state.sealed_by` is that event's seq, else 0.
+- `"project":P,"project_seq":n` count 1, 2, 3 ... within P; the last n of each is in `audit_projects`.
+- An anchor is three lines: `memstore/<store_id>`, seq, the hash of that event in hex (seq 0: the genesis).
+
+The trap: a chain that verifies proves that nothing *between* two points was changed. That its end, or all of it, is the
+original, only an anchor kept elsewhere shows; without one an attacker who knows this page can cut or rebuild an unkeyed log.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from ..kernel import ADVICE, Corrupt, Finding, Invalid, Record, record, values
+from ..kernel.schema import Schema, differences
+
+if TYPE_CHECKING:
+    from ..kernel import Connection
+
+GENESIS = b"memstore audit 1 genesis\0"
+LINK = b"memstore audit 1 link\0"
+DIGEST = b"memstore audit 1 part\0"
+
+#: The redactable columns in the order of the digest, and their letters.
+PART = ("actor", "user_id", "token_id", "session_id", "conversation_id", "trace_id", "entity_id", "payload")
+LETTERS = b"auksctep"
+NOTHING = (None,) * len(PART)
+
+PAGE_ROWS = 512
+PAGE_BYTES = 4_000_000  # payloads may be large: pages begin small and grow while they are light
+ONE = """
+    SELECT seq, CASE typeof(body) WHEN 'text' THEN CAST(body AS BLOB) END, hash, salt,
+        actor, user_id, token_id, session_id, conversation_id, trace_id, entity_id, payload
+    FROM audit_log WHERE seq = ?
+"""
+PAGE = ONE.replace("seq = ?", "seq > ? ORDER BY seq LIMIT ?")
+LEGIBLE = "SELECT CAST(" + " AS BLOB), CAST(".join(["body", *PART]) + " AS BLOB) FROM audit_log WHERE seq = ?"
+
+_PROJECT = re.compile(rb',"project":("(?:[^"\\]|\\.)*"),"project_seq":(\d+)')
+_HEAD = re.compile(r"memstore/([0-9a-f]{32})\s*\n\s*(\d{1,18})\s*\n\s*([0-9a-f]{64})")
+
+
+@record
+class AuditHead(Record):
+    """The newest event of a log: keep its text outside the store, and `verify(anchors=...)` shows whether history still ends there."""
+
+    store_id: str
+    seq: int
+    hash: str
+
+    def __str__(self) -> str:
+        return f"memstore/{self.store_id}\n{self.seq}\n{self.hash}"
+
+    @classmethod
+    def parse(cls, text: AuditHead | str) -> AuditHead:
+        """Read the three lines of `str(head)`, with white space around them."""
+        if isinstance(text, AuditHead):
+            return text
+        found = _HEAD.fullmatch(text.strip()) if isinstance(text, str) else None
+        if found is None:
+            shown = values.shorten(text)
+            raise Invalid(f"an anchor is three lines, memstore/<store id>, seq and hash in hex, as str(head()) gives; not {shown}")
+        return cls(found[1], int(found[2]), found[3])
+
+
+@record
+class Verification(Record):
+    """What `verify` found; `ok` is False for findings that are not advice, `checked` counts rows read.
+
+    `anchored_to` is the newest anchor that holds: what is older than that is complete, whoever had the file.
+    """
+
+    ok: bool
+    checked: int
+    head: AuditHead
+    findings: list[Finding]
+    anchored_to: AuditHead | None
+
+
+class Chain:
+    """How the links of one store are made."""
+
+    def __init__(self, store_id: str, key: bytes | None) -> None:
+        self.store_id = store_id
+        self.key = key
+        self.genesis = self._hash(GENESIS + (b"sha256\0" if key is None else b"hmac-sha256\0") + store_id.encode())
+
+    def link(self, before: bytes, body: bytes) -> bytes:
+        """The hash of an event from the one before it and its own text."""
+        if self.key is None:
+            return sha256(LINK + before + body).digest()
+        return self._hash(LINK + before + body)
+
+    def _hash(self, data: bytes) -> bytes:
+        if self.key is None:
+            return sha256(data).digest()
+        import hmac  # only keyed stores pay for it
+
+        return hmac.digest(self.key, data, "sha256")
+
+
+def digest(salt: bytes, part: Sequence[str | None]) -> bytes:
+    """The hex digest of a redactable part."""
+    texts = [(letter, value.encode()) for letter, value in zip(LETTERS, part) if value is not None]
+    return sha256(DIGEST + salt + b"".join([b"%c%d:%b" % (letter, len(text), text) for letter, text in texts])).hexdigest().encode()
+
+
+class Verifier:
+    """One reading of the log, page by page; a page whose hashes all agree is not looked at row by row."""
+
+    def __init__(self, chain: Chain, anchors: Sequence[AuditHead], resume: AuditHead | None) -> None:
+        self.chain = chain
+        self.anchors = [*anchors, resume] if resume is not None else list(anchors)
+        self.resume = resume
+        self.findings: dict[tuple[str, int | None, str], Finding] = {}
+        self.checked = 0
+        self.anchored_to: AuditHead | None = None
+        self.from_genesis = True  # False when resumed: then what came before counts as verified
+        self.blind = False  # links cannot be computed: the key is another one
+        self.rows = 8  # of the next page
+        self.seq = 0
+        self.before: bytes | None = chain.genesis  # hash of the last row; None: unknown, the next link is not checked
+        self.at = float("-inf")
+        self.first: tuple[int, Any, Any] | None = None
+        self.head = AuditHead(chain.store_id, 0, chain.genesis.hex())
+        self.illegible: set[int] = set()
+        self.emptied: set[int] = set()
+        self.redacted: dict[int, int] = {}
+        self.seals: list[tuple[int, dict[str, Any]]] = []
+        self.projects: dict[bytes, int] = {}
+
+    def add(self, kind: str, seq: int | None, detail: str) -> None:
+        """Note a finding, once an event and kind."""
+        self.findings.setdefault((kind, seq, "" if seq is not None else detail), Finding(kind, seq, detail))
+
+    def misshapen(self, findings: list[Finding]) -> bool:
+        """Note what is not as the schema has it; True where a table is gone, which says all about what went with it."""
+        gone = [finding for finding in findings if finding.kind == "missing"]
+        for finding in gone or findings:
+            self.add(*finding)
+        return bool(gone)
+
+    def verdict(self) -> Verification:
+        """Sum up: what counts first, then advice."""
+        if self.anchored_to is None:
+            why = "no anchor given holds" if self.anchors else "nothing kept outside the file shows that the log is complete"
+            self.add("unanchored", None, f"{why}; keep str(head()) elsewhere")
+        findings = sorted(self.findings.values(), key=lambda finding: finding.kind in ADVICE)
+        return Verification(all(f.kind in ADVICE for f in findings), self.checked, self.head, findings, self.anchored_to)
+
+    def run(self, connection: Connection, schema: Schema | None) -> None:
+        """Read everything within the caller's snapshot; `schema` is None where a read-only file has no log yet."""
+        if schema is not None and self._check_schema(connection, schema):
+            return
+        state = connection.row("SELECT store_id, keyed, genesis, sealed_by FROM audit_state")
+        self._check_state(connection, state)
+        self._resume(connection, 0 if state is None else state[3])
+        self._walk(connection)
+        if self.first is not None and self.from_genesis:
+            self._check_start(*self.first)
+        self._check_seals(0 if state is None else state[3])
+        for seq in sorted(self.emptied - self.redacted.keys()):
+            self.add("hash", seq, f"event {seq} is empty and no redaction names it")
+        for seq in sorted(self.redacted.keys() - self.emptied):
+            self._check_refilled(connection, seq)
+        self._check_projects(connection)
+        if connection.row("SELECT 1 FROM audit_permit") is not None:
+            self.add("permit", None, "a permit to change the log lies in audit_permit; redact() and prune() never leave one behind")
+        self._check_anchors(connection)
+
+    # -- where it begins --------------------------------------------------------------------------------------------
+
+    def _check_schema(self, connection: Connection, schema: Schema) -> bool:
+        try:
+            return self.misshapen(differences(connection.raw, schema))
+        except Corrupt as error:
+            self.add("corrupt", None, f"the schema of the file cannot be read: {error}")
+            return False
+
+    def _check_state(self, connection: Connection, state: tuple[Any, ...] | None) -> None:
+        if state is None:
+            if connection.row("SELECT 1 FROM audit_log LIMIT 1") is not None:
+                self.add("store_id", None, "the row of audit_state that binds the log to its store is gone")
+            return
+        if state[0] != self.chain.store_id:
+            self.add("wrong_store", None, f"the log was begun in store {state[0]}, this is {self.chain.store_id}")
+        elif state[2] != self.chain.genesis:
+            if self.chain.key is None:
+                self.add("hash", None, "the genesis in audit_state is not that of this store")
+            else:
+                self.blind = True
+                self.add("mac", None, "audit_key is not the key this log was begun with: no link can be checked")
+
+    def _resume(self, connection: Connection, sealed_by: int) -> None:
+        point = self.resume
+        if point is None or point.seq == 0 or point.store_id != self.chain.store_id:
+            return
+        found = connection.value("SELECT hash FROM audit_log WHERE seq = ?", (point.seq,))
+        if isinstance(found, bytes) and found.hex() == point.hash:
+            self.from_genesis = False
+            self.seq, self.before, self.head = point.seq, found, point
+            if 0 < sealed_by <= point.seq:
+                seal = connection.value("SELECT CAST(body AS BLOB) FROM audit_log WHERE seq = ?", (sealed_by,))
+                self._claims(sealed_by, seal or b"")
+
+    # -- the rows ---------------------------------------------------------------------------------------------------
+
+    def _walk(self, connection: Connection) -> None:
+        while True:
+            try:
+                rows = connection.rows(PAGE, (self.seq, self.rows))
+            except Corrupt:
+                rows = self._salvage(connection)
+            if not rows:
+                break
+            if self.first is None:
+                begins = min([rows[0][0], *self.illegible])
+                self.first = rows[0][:3] if begins == rows[0][0] else (begins, None, None)
+                if self.from_genesis and rows[0][0] == begins > 1:
+                    self.seq, self.before = rows[0][0] - 1, None  # _check_start says whether it may begin here
+            self.checked += len(rows)
+            if not self._intact(rows):
+                for row in rows:
+                    self._examine(row[0], row[1], row[2], row[3], row[4:])
+            self._collect([(row[0], row[1]) for row in rows if row[1] is not None])
+            self.seq, last = rows[-1][0], rows[-1][2]
+            self.before = last if isinstance(last, bytes) else None
+            self.head = AuditHead(self.chain.store_id, self.seq, "" if self.before is None else self.before.hex())
+            heavy = sum([len(row[-1]) for row in rows if row[-1] is not None]) > PAGE_BYTES
+            self.rows = max(1, self.rows // 2) if heavy else min(PAGE_ROWS, 2 * self.rows)
+
+    def _salvage(self, connection: Connection) -> list[tuple[Any, ...]]:
+        """Read row by row a page that the driver cannot deliver."""
+        rows: list[tuple[Any, ...]] = []
+        numbers: Sequence[int]
+        try:
+            found = connection.rows("SELECT seq FROM audit_log WHERE seq > ? ORDER BY seq LIMIT ?", (self.seq, self.rows))
+            numbers = [row[0] for row in found]
+        except Corrupt as error:  # not even that: try the numbers that may be beyond the damage
+            self.add("corrupt", None, f"the log cannot be read after event {self.seq}: {error}")
+            last = connection.value("SELECT max(seq) FROM audit_log") or 0
+            numbers = range(self.seq + 1, min(last, self.seq + PAGE_ROWS) + 1)
+        for seq in numbers:
+            try:
+                rows += connection.rows(ONE, (seq,))
+            except Corrupt as error:
+                self.illegible.add(seq)
+                self._illegible(connection, seq, error)
+        return rows
+
+    def _illegible(self, connection: Connection, seq: int, error: Corrupt) -> None:
+        try:
+            connection.row(LEGIBLE, (seq,))
+            self.add("hash", seq, f"event {seq} holds bytes that are no text any more")
+        except Corrupt:
+            self.add("corrupt", seq, f"event {seq} cannot be read: {error}")
+
+    def _intact(self, rows: list[tuple[Any, ...]]) -> bool:
+        """Whether a page holds together, as a whole: this is the path of every healthy row."""
+        seqs, bodies, hashes, salts, *part = zip(*rows, strict=True)
+        if self.before is None or self.blind or seqs != tuple(range(self.seq + 1, self.seq + 1 + len(rows))):
+            return False
+        if None in bodies or set(map(type, hashes)) != {bytes}:
+            return False
+        # map() ends with the bodies: the last hash belongs to the next page
+        if list(map(self.chain.link, (self.before, *hashes), bodies)) != list(hashes):
+            return False
+        if not all(map(bytes.startswith, bodies, [b'{"seq":%d,' % seq for seq in seqs])):
+            return False
+        bare = all(column.count(None) == len(rows) for column in (salts, *part)) and b'"digest":"' not in b"".join(bodies)
+        if not bare and not all(map(_sound, rows)):
+            return False
+        try:
+            times = [_time(body) for body in bodies]
+        except (ValueError, IndexError):
+            return False
+        if times[0] < self.at or times != sorted(times):
+            return False
+        self.at = times[-1]
+        return True
+
+    def _examine(self, seq: int, body: Any, stored: Any, salt: Any, part: tuple[Any, ...]) -> None:
+        """Say what is wrong with one row, if anything is."""
+        gone = [number for number in range(self.seq + 1, min(seq, self.seq + PAGE_ROWS)) if number not in self.illegible]
+        if gone:
+            self.add("gap", gone[0], f"event {gone[0]} is gone" if seq - self.seq == 2 else f"events {gone[0]} to {seq - 1} are gone")
+        if seq != self.seq + 1:
+            self.before = None
+        self.seq = seq
+        if body is None or not isinstance(stored, bytes) or len(stored) != 32 or not isinstance(salt, (bytes, type(None))):
+            self.add("type", seq, f"event {seq} holds a value of another storage class than it was written with")
+            self.before = stored if isinstance(stored, bytes) else None
+            return
+        known = len(self.findings)
+        if self.before is not None and not self.blind and self.chain.link(self.before, body) != stored:
+            self._broken_link(seq, self.before, body, stored)
+        self.before = stored
+        self._check_part(seq, body, salt, part)
+        try:
+            at = _time(body)
+        except (ValueError, IndexError):
+            self.add("hash", seq, f"event {seq} is no event: its text does not begin as it must")
+        if len(self.findings) > known:
+            return  # the time of a row that was changed says nothing
+        if at < self.at:
+            self.add("clock", seq, f"event {seq} is dated {self.at - at:.6g} s before the one that precedes it")
+        self.at = at
+
+    def _broken_link(self, seq: int, before: bytes, body: bytes, stored: bytes) -> None:
+        unkeyed = Chain(self.chain.store_id, None)  # what a forger can do who has the format but not the key
+        if self.chain.key is not None and stored in (unkeyed.link(before, body), unkeyed.link(unkeyed.genesis, body)):
+            self.add("mac", seq, f"event {seq} was written without the key")
+        else:
+            self.add("hash", seq, f"event {seq}, or the link from the one before it, is not as it was written")
+
+    def _check_part(self, seq: int, body: bytes, salt: bytes | None, part: tuple[Any, ...]) -> None:
+        if not body.startswith(b'{"seq":%d,' % seq):
+            self.add("hash", seq, f"event {seq} carries the number of another event in its text")
+        if salt == b"" and part == NOTHING:
+            self.emptied.add(seq)
+        elif any(isinstance(value, bytes) for value in part):
+            self.add("type", seq, f"event {seq} holds a value of another storage class than it was written with")
+        elif not _whole(body, salt, part):
+            self.add("hash", seq, f"event {seq}: its references or its payload are not as they were written")
+
+    def _collect(self, rows: list[tuple[int, bytes]]) -> None:
+        """Remember what events say about others: redactions, seals, the numbering of projects."""
+        page = b"".join([body for _, body in rows])
+        if b',"project_seq":' in page:
+            for seq, body in rows:
+                found = _PROJECT.search(body)
+                if found is not None:
+                    self._count(seq, found[1], int(found[2]))
+        if b',"redacts":[' in page or b',"seal":{' in page:
+            for seq, body in rows:
+                if b',"redacts":[' in body or b',"seal":{' in body:
+                    self._claims(seq, body)
+
+    def _count(self, seq: int, project: bytes, number: int) -> None:
+        complete = self.from_genesis and self.first is not None and self.first[0] == 1
+        expected = self.projects.get(project, 0 if complete else number - 1) + 1
+        if number != expected:
+            self.add("gap", seq, f"event {seq} is number {number} of project {project.decode(errors='replace')}, {expected} was due")
+        self.projects[project] = number
+
+    def _claims(self, seq: int, body: bytes) -> None:
+        try:
+            claims = json.loads(body)
+            self.redacted.update(dict.fromkeys([int(target) for target in claims.get("redacts", ())], seq))
+            if "seal" in claims:
+                seal = claims["seal"]
+                numbers = {name: int(seal[name]) for name in ("first", "upto", "count")}
+                self.seals.append((seq, {"hash": bytes.fromhex(seal["hash"]), **numbers}))
+        except (ValueError, TypeError, KeyError, AttributeError):
+            self.add("hash", seq, f"event {seq} does not read as an event")
+
+    # -- what must agree in the end ---------------------------------------------------------------------------------
+
+    def _check_start(self, seq: int, body: Any, stored: Any) -> None:
+        upto = self.seals[-1][1]["upto"] if self.seals else 0
+        if seq <= upto:
+            self.add("seal", seq, f"event {seq} is there, but event {self.seals[-1][0]} says that all up to {upto} were pruned")
+        elif seq > upto + 1:
+            self.add("unsealed_prune", upto + 1, f"events {upto + 1} to {seq - 1} are gone and no seal says so")
+        elif seq > 1 and not self.blind and isinstance(body, bytes) and isinstance(stored, bytes):
+            before = self.seals[-1][1]["hash"]
+            if self.chain.link(before, body) != stored:
+                self._broken_link(seq, before, body, stored)
+
+    def _check_seals(self, sealed_by: int) -> None:
+        for position, (seq, seal) in enumerate(self.seals):
+            follows = self.seals[position - 1][1]["upto"] + 1 if position else seal["first"]
+            if seal["first"] != follows or seal["count"] != seal["upto"] - seal["first"] + 1 or not seal["upto"] < seq:
+                self.add("seal", seq, f"the seal in event {seq} contradicts itself or the one before it")
+        newest = self.seals[-1][0] if self.seals else 0
+        if sealed_by > self.head.seq:
+            self.add("truncated", sealed_by, f"event {sealed_by} sealed a prune and is gone: the end of the log was cut")
+        elif newest != sealed_by:
+            self.add("seal", newest or sealed_by, f"audit_state names event {sealed_by} as the newest seal, the log says {newest}")
+
+    def _check_refilled(self, connection: Connection, seq: int) -> None:
+        """A redacted event that has its content again, put back by somebody who kept a copy."""
+        row = connection.row("SELECT salt FROM audit_log WHERE seq = ?", (seq,))
+        if row is not None and row[0] != b"":
+            self.add("hash", seq, f"event {seq} was redacted by event {self.redacted[seq]}, but its content is there")
+        elif row is None and self.from_genesis and self.first is not None and seq >= self.first[0] and seq not in self.illegible:
+            self.add("gap", seq, f"event {seq} is gone")
+
+    def _check_projects(self, connection: Connection) -> None:
+        seen = dict(self.projects)
+        complete = self.from_genesis and (self.first is None or self.first[0] == 1)
+        for project, last in connection.rows("SELECT project_id, last_seq FROM audit_projects"):
+            number = seen.pop(json.dumps(project, ensure_ascii=False).encode(), 0 if complete else last)
+            if number != last:
+                self.add("gap", None, f"project {project!r} counted to {last}, its last event is number {number}")
+        for name in seen:
+            self.add("gap", None, f"the count of project {name.decode(errors='replace')} is gone from audit_projects")
+
+    def _check_anchors(self, connection: Connection) -> None:
+        start = self.seals[-1][1] if self.seals else None
+        for anchor in sorted(self.anchors, key=lambda head: head.seq):
+            if anchor.store_id != self.chain.store_id:
+                self.add("wrong_store", anchor.seq, f"an anchor is of store {anchor.store_id}, this is {self.chain.store_id}")
+                continue
+            found = connection.value("SELECT hash FROM audit_log WHERE seq = ?", (anchor.seq,))
+            if anchor.seq == 0:
+                found = connection.value("SELECT genesis FROM audit_state") or self.chain.genesis
+            elif found is None and start is not None and anchor.seq == start["upto"]:
+                found = start["hash"]
+            if anchor.seq > max([self.head.seq, *self.illegible]):
+                self.add("truncated", anchor.seq, f"an anchor knows event {anchor.seq}, the log ends at {self.head.seq}")
+            elif found is None and start is not None and anchor.seq < start["upto"]:
+                self.add("anchor_before_range", anchor.seq, f"event {anchor.seq} of an anchor was pruned; nothing can be said about it")
+            elif not isinstance(found, bytes) or found.hex() != anchor.hash:
+                self.add("rewritten", anchor.seq, f"event {anchor.seq} is not the one that an anchor knows")
+            else:
+                self.anchored_to = anchor
+        sealed = self.seals[-1][0] if self.seals and self.chain.key is None else 0
+        if sealed and (self.anchored_to is None or self.anchored_to.seq < sealed):
+            self.add("prune_unanchored", sealed, f"no anchor vouches for event {sealed}, which seals a prune")
+
+
+def _sound(row: tuple[Any, ...]) -> bool:
+    try:
+        return _whole(row[1], row[3], row[4:])
+    except (AttributeError, TypeError):  # a value of another storage class
+        return False
+
+
+def _whole(body: bytes, salt: bytes | None, part: tuple[Any, ...]) -> bool:
+    """Whether the redactable part is the one that the body has the digest of."""
+    if salt is None:
+        return part == NOTHING and body[-76:-66] != b'"digest":"'
+    return body[-76:-66] == b'"digest":"' and body[-66:-2] == digest(salt, part)
+
+
+def _time(body: bytes) -> float:
+    return float(body.split(b",", 2)[1][13:])
