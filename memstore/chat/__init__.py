@@ -472,7 +472,7 @@ class ChatStore(Positions):
             numbers = [row[0] for row in conn.rows("SELECT arrival FROM messages WHERE pk > ? AND pk < ?", span)]
             if not numbers:
                 return 0
-            self._forget(conn, numbers)
+            self._forget(conn, numbers, wipe=True)
             conn.run("DELETE FROM messages WHERE pk > ? AND pk < ?", span)
             self._audit(
                 "conversation.clear",
@@ -487,11 +487,11 @@ class ChatStore(Positions):
             self.db.scrub()
         return len(numbers)
 
-    def _forget(self, conn: Connection, numbers: list[int]) -> None:
-        """Before messages go: no number may be given again, and the index must not lead to them."""
+    def _forget(self, conn: Connection, numbers: list[int], *, wipe: bool = False) -> None:
+        """Before messages go: no number may be given again, and the index must not lead to them, or with `wipe` hold their words."""
         keep_arrival(conn, last_arrival(conn))
         if self.db.present("keywords"):
-            self._keywords().discard(conn, MessageTexts.kind, numbers)
+            self._keywords().discard(conn, MessageTexts.kind, numbers, wipe=wipe)
 
     # -- sessions of queries ----------------------------------------------------------------------------------------
 

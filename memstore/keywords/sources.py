@@ -1,0 +1,86 @@
+"""Where indexed text comes from: rooms that own it, and items added by hand.
+
+1. A source gives each text a number that only rises and is never used again.
+2. What a source no longer has, its room reports with `KeywordIndex.discard` in the transaction that takes it away.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from ..kernel import values
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..kernel import Connection
+
+    Item = tuple[int, str, str | None, str | None, float]  # number, item_id, conversation_id, role, created_at
+
+
+class TextSource(Protocol):
+    """A room whose texts are searched."""
+
+    kind: str
+
+    def present(self) -> bool:
+        """Whether the file has the room's tables."""
+
+    def last(self, conn: Connection) -> int:
+        """The highest number ever given out, 0 for none."""
+
+    def texts(self, conn: Connection, after: int, upto: int, limit: int) -> list[tuple[int, str]]:
+        """(number, text) with after < number <= upto, ascending, at most `limit`."""
+
+    def items(self, conn: Connection, numbers: Sequence[int]) -> list[Item]:
+        """What is known of those numbers that still exist."""
+
+    def number(self, conn: Connection, item_id: str) -> int | None:
+        """The number of an item, None if there is none."""
+
+
+class ByHand:
+    """The items of `KeywordIndex.add`, in the form of a source; its kind is '' and each item has its own."""
+
+    kind = ""
+
+    def present(self) -> bool:
+        """Always: the table is the index's own."""
+        return True
+
+    def last(self, conn: Connection) -> int:
+        """The highest number in use."""
+        return int(conn.value("SELECT coalesce(max(pk), 0) FROM keyword_items"))
+
+    def texts(self, conn: Connection, after: int, upto: int, limit: int) -> list[tuple[int, str]]:
+        """(number, text) with after < number <= upto, ascending, at most `limit`."""
+        return conn.rows("SELECT pk, text FROM keyword_items WHERE pk > ? AND pk <= ? ORDER BY pk LIMIT ?", (after, upto, limit))
+
+    def items(self, conn: Connection, numbers: Sequence[int]) -> list[Item]:
+        """What is known of those numbers that still exist."""
+        return [row[:5] for row in self.described(conn, numbers)]
+
+    def number(self, conn: Connection, item_id: str) -> int | None:
+        """None: an id alone does not identify what was added by hand."""
+        return None
+
+    def described(self, conn: Connection, numbers: Sequence[int]) -> list[tuple[int, str, str | None, str | None, float, str, int]]:
+        """The items with kind and arrival."""
+        return conn.rows(
+            "SELECT pk, item_id, conversation_id, role, created_at, kind, arrival"
+            " FROM keyword_items WHERE pk IN (SELECT value FROM json_each(?))",
+            (values.to_json("numbers", list(numbers)),),
+        )
+
+    def find(self, conn: Connection, kind: str, item_id: str) -> tuple[int, str] | None:
+        """Number and text of one item."""
+        row: tuple[int, str] | None = conn.row("SELECT pk, text FROM keyword_items WHERE item_id = ? AND kind = ?", (item_id, kind))
+        return row
+
+    def taken(self, conn: Connection, kind: str, item_ids: Sequence[str]) -> set[str]:
+        """Which of the ids of that kind were added by hand."""
+        rows = conn.rows(
+            "SELECT item_id FROM keyword_items WHERE kind = ? AND item_id IN (SELECT value FROM json_each(?))",
+            (kind, values.to_json("item_ids", list(item_ids))),
+        )
+        return {row[0] for row in rows}
