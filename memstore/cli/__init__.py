@@ -1,0 +1,244 @@
+"""The command line: `python -m memstore`, or `memstore` where it is installed.
+
+1. A reading command opens the store read-only and never creates a file.
+2. Status: 0 fine, 1 findings (only `check` and `log --verify` look for any), 2 a usage error or an error of the store, in one
+   line on standard error, 130 after Ctrl-C. A search without a hit is fine: the question was answered.
+3. What is printed for a pipe is never cut or coloured, and a reader that stops reading ends the command quietly.
+4. Importing this module imports no room.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import shlex
+import shutil
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from .. import __version__
+from ..kernel import Invalid, NotFound, StoreError, values
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..store import Store
+
+INTERRUPTED = 130
+NOT_YET = {"import": "importing AUA files is not part of this version; a later one brings it"}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, ValueError):  # something else may stand in the place of the real stream
+            stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+    try:
+        status = _run(sys.argv[1:] if argv is None else list(argv))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _let_go_of_output()
+        return 0
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except (StoreError, OSError) as error:
+        print(f"memstore: {_sentence(error)}", file=sys.stderr)
+        return 2
+    return status
+
+
+def _run(argv: list[str]) -> int:
+    try:
+        options = _parser().parse_args(argv)
+    except SystemExit as end:  # argparse has said what it had to say
+        return int(end.code or 0)
+    if options.command is None:
+        print(_greeting())
+        return 0
+    module, name = options.run
+    status: int = getattr(import_module(f"{__name__}.{module}"), name)(options)
+    return status
+
+
+def _greeting() -> str:
+    return f"""\
+memstore {__version__}: the memory of an AI agent in one SQLite file.
+Conversations, search, corrections, handoff notes, model runs, a tamper-evident log.
+
+  {command("demo")}
+  {command("info", "agent.db")}
+  {command("search", "--db", "agent.db", "WORD")}
+
+The first tells a short story and leaves a file to look at; --help lists every command."""
+
+
+def _sentence(error: StoreError | OSError) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return " ".join(str(error).split())
+
+
+def _let_go_of_output() -> None:
+    """Send what is still buffered nowhere, or Python complains about the closed pipe when it ends."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+# -- what the commands share --------------------------------------------------------------------------------------------
+
+
+def open_for(options: argparse.Namespace, *, read_only: bool = True) -> Store:
+    """Open the store that the command line names."""
+    from ..store import open_store
+
+    return open_store(store_path(options), read_only=read_only, create=False, audit_key=audit_key())
+
+
+def store_path(options: argparse.Namespace) -> str:
+    """The existing file that the arguments or $MEMSTORE_DB name."""
+    named = [path for path in (getattr(options, "path", None), options.db) if path is not None]
+    if len(set(named)) > 1:
+        raise Invalid(f"two stores are named, {named[0]} and {named[1]}; leave one out")
+    path: str = named[0] if named else os.environ.get("MEMSTORE_DB", "")
+    if not path:
+        raise Invalid(f"no store is named; give --db PATH or set MEMSTORE_DB ({command('demo')} makes one to look at)")
+    if not os.path.exists(path):
+        raise NotFound(f"there is no store at {path}; check the path, or make one to look at: {command('demo', '--db', path)}")
+    return path
+
+
+def audit_key() -> str | None:
+    """The key of a keyed store; it comes by the environment because other users can read a command line."""
+    return os.environ.get("MEMSTORE_AUDIT_KEY") or None
+
+
+def command(*words: str) -> str:
+    """A line to paste that runs this program again with these words, called the way it was called now."""
+    called = sys.argv[0]
+    name = os.path.basename(called)
+    if name == "__main__.py":
+        program = [_python(), "-m", "memstore"]
+    elif os.path.isdir(called):
+        program = [_python(), called]
+    elif name in ("memstore", "memstore.exe"):
+        program = ["memstore" if shutil.which("memstore") == called else called]
+    else:  # another program called main()
+        program = [sys.executable, "-m", "memstore"]
+    if os.name == "nt":
+        from subprocess import list2cmdline
+
+        return list2cmdline([*program, *words])
+    return shlex.join([*program, *words])
+
+
+def _python() -> str:
+    """The interpreter as it was called, by its bare name where that finds the same one (never a link to it: a venv is one)."""
+    called = sys.orig_argv[0]
+    name = os.path.basename(called)
+    return name if shutil.which(name) == called else called
+
+
+# -- arguments ----------------------------------------------------------------------------------------------------------
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse with errors of one line, which name the nearest command for a misspelt one."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} ({self.prog} --help)\n")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if isinstance(action, argparse._SubParsersAction) and value not in action.choices:
+            self.error(NOT_YET.get(value) or f"there is no command {value!r}{values.suggest(value, action.choices)}")
+        super()._check_value(action, value)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="memstore",
+        description="The memory of an AI agent in one SQLite file.",
+        epilog="Status: 0 fine (a search without a hit too), 1 findings, 2 an error of usage or store, 130 Ctrl-C. "
+        "Environment: MEMSTORE_DB names the store where --db does not; MEMSTORE_AUDIT_KEY holds the key of a keyed log; "
+        "NO_COLOR switches colour off.",
+    )
+    parser.add_argument("--version", action="version", version=f"memstore {__version__}")
+    parser.add_argument("--db", metavar="PATH", help="the store (default: $MEMSTORE_DB); also allowed after the command")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    _add_demo(commands)
+    _add_info(commands)
+    _add_check(commands)
+    _add_search(commands)
+    _add_log(commands)
+    _command(commands, "snapshot", "copy the store into one file, while others use it").add_argument("target", metavar="TARGET")
+    _command(commands, "shell", "open a Python console that has `store`, for writing too; or run what is piped in")
+    return parser
+
+
+def _command(commands: Any, name: str, purpose: str, *, module: str = "views", aliases: Sequence[str] = ()) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}.", aliases=aliases
+    )
+    # Without a default: what stood before the command must not be overwritten by what does not stand after it.
+    parser.add_argument("--db", metavar="PATH", default=argparse.SUPPRESS, help="the store (default: $MEMSTORE_DB)")
+    parser.set_defaults(run=(module, name))
+    return parser
+
+
+def _add_demo(commands: Any) -> None:
+    parser = _command(commands, "demo", "record an agent's session, and let another process resume it", module="demo")
+    parser.add_argument("transcript", nargs="?", metavar="TRANSCRIPT", help="a file of OpenAI-format messages, one a line (default: ours)")
+    parser.add_argument(
+        "--correction", nargs=3, metavar=("SUBJECT", "CLAIM", "REJECTED"), help="what the user taught the agent in that session"
+    )
+    parser.add_argument("--resume-from", metavar="PATH", help=argparse.SUPPRESS)
+
+
+def _add_info(commands: Any) -> None:
+    parser = _command(commands, "info", "show what a store holds")
+    parser.add_argument("path", nargs="?", metavar="PATH", help="the store")
+    _add_json(parser)
+
+
+def _add_check(commands: Any) -> None:
+    parser = _command(commands, "check", "look for damage; status 1 if there is any", aliases=["doctor"])
+    parser.add_argument("path", nargs="?", metavar="PATH", help="the store")
+    parser.add_argument("--deep", action="store_true", help="also look for what is merely risky")
+    parser.add_argument("--anchor", metavar="FILE", help="anchors that the log must still hold, as log --head prints them")
+    _add_json(parser)
+
+
+def _add_search(commands: Any) -> None:
+    parser = _command(commands, "search", "find messages by the beginnings of their words, newest first")
+    parser.add_argument("query", nargs="+", metavar="WORD", help="every one must begin some word of the message")
+    parser.add_argument("--conversation", metavar="ID")
+    parser.add_argument("--project", metavar="NAME", help="its id, name or alias")
+    parser.add_argument("--role", metavar="ROLE", help="user, assistant, tool, ...")
+    _add_limit(parser)
+    _add_json(parser)
+
+
+def _add_log(commands: Any) -> None:
+    parser = _command(commands, "log", "show the audit log, newest event first, or verify it")
+    parser.add_argument("--type", metavar="TYPE", help="of the events, such as correction.update")
+    parser.add_argument("--actor", metavar="NAME")
+    parser.add_argument("--session", metavar="ID")
+    parser.add_argument("--conversation", metavar="ID")
+    _add_limit(parser)
+    other = parser.add_mutually_exclusive_group()
+    other.add_argument(
+        "--verify", nargs="?", const="", metavar="ANCHOR_FILE", help="verify the log instead, against anchors if given; 1 if it fails"
+    )
+    other.add_argument("--head", action="store_true", help="print the anchor of the newest event instead; keep it outside of the store")
+    _add_json(parser)
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def _add_limit(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--limit", type=int, default=20, metavar="N", help="at most so many (default: 20)")

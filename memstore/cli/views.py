@@ -1,0 +1,275 @@
+"""What the commands other than `demo` show."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from ..audit import AuditHead
+from ..kernel import ADVICE, Corrupt, Finding, Invalid, values
+from ..keywords.words import prefixes
+from ..store import ROOMS, Report
+from . import open_for, store_path
+from .terminal import Page, count, cut, moment, one_line, print_json, size
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from ..audit import AuditEvent, Verification
+    from ..chat import Conversation
+    from ..store import Stats, Store
+
+NEWEST_SHOWN = 5
+
+# -- info ---------------------------------------------------------------------------------------------------------------
+
+
+def info(options: argparse.Namespace) -> int:
+    """Show what a store holds."""
+    with open_for(options) as store:
+        stats = store.stats()
+        newest = store.chat.conversations(limit=NEWEST_SHOWN)
+        head = store.audit.head()
+    if options.json:
+        print_json({**stats.to_dict(), "audit_head": head.to_dict(), "conversations": [chat.to_dict() for chat in newest]})
+    else:
+        _print_info(stats, newest, head)
+    return 0
+
+
+def _print_info(stats: Stats, newest: list[Conversation], head: AuditHead) -> None:
+    page = Page()
+    print(page.bold(stats.path))
+    log = f", {size(stats.wal_bytes)} more in its write-ahead log" if stats.wal_bytes else ""
+    free = f", {size(stats.free_bytes)} of it free" if stats.free_bytes else ""
+    print(f"{size(stats.bytes)}{free}{log} · store {stats.store_id}")
+    rooms = _rooms(stats)
+    if rooms:
+        print()
+        print(*page.table(rooms, (page.bold, page.dim)), sep="\n")
+    if newest:
+        print(f"\n{page.dim('newest conversations')}")
+        print(*page.table([(moment(chat.updated_at), one_line(chat.title) or chat.id) for chat in newest], indent="  "), sep="\n")
+    if head.seq:
+        print(f"\n{page.dim('newest audit event')}\n  #{head.seq}  {head.hash}")
+    if stats.scrub_owed:
+        print("\nDeleted text may still be in the write-ahead log; it is emptied at the next chance.")
+
+
+def _rooms(stats: Stats) -> list[tuple[str, str, str]]:
+    """Name, bytes and content of each room that holds anything."""
+    lines = []
+    for room, shown in ROOMS.items():
+        tables = {table.table: table for table in stats.tables if table.room == room}
+        content = ", ".join(_content(name, tables[name].rows) for name in shown if name in tables and tables[name].rows)
+        sizes = [table.bytes for table in tables.values() if table.bytes is not None]
+        if content:
+            lines.append((room, size(sum(sizes)).rjust(7) if sizes else "", content))
+    return lines
+
+
+def _content(table: str, rows: int) -> str:
+    return count(rows, "event") if table == "audit_log" else count(rows, table.replace("_", " ").removesuffix("s"))
+
+
+# -- check --------------------------------------------------------------------------------------------------------------
+
+
+def check(options: argparse.Namespace) -> int:
+    """Look for damage."""
+    path = store_path(options)
+    anchors = [] if options.anchor is None else _anchors(options.anchor)
+    try:
+        with open_for(options) as store:
+            report = store.check(options.deep)
+            if anchors:
+                report = _anchored(report, store.audit.verify(anchors=anchors))
+    except Corrupt as error:  # too damaged to be opened is what was asked about, not a mistake in asking
+        report = Report(False, [Finding("corrupt", None, str(error))])
+    if options.json:
+        print_json({"path": path, "ok": report.ok, "findings": _plain(report.findings)})
+    else:
+        _print_report(path, report.ok, report.findings)
+    return 0 if report.ok else 1
+
+
+def _anchored(report: Report, verified: Verification) -> Report:
+    """The report with the log's part of it replaced by what the anchors add."""
+    other = [finding for finding in report.findings if finding.kind != "unanchored" and finding not in verified.findings]
+    return Report(report.ok and verified.ok, [*other, *verified.findings])
+
+
+def _plain(findings: Sequence[Finding]) -> list[dict[str, Any]]:
+    return [{**finding._asdict(), "advice": finding.kind in ADVICE} for finding in findings]
+
+
+def _print_report(what: str, ok: bool, findings: Sequence[Finding]) -> None:
+    page = Page()
+    wrong = sum(finding.kind not in ADVICE for finding in findings)
+    print(f"{page.good('ok')}  {what}" if ok else f"{page.bad(count(wrong, 'finding'))}  {what}")
+    rows = [(finding.kind, "" if finding.seq is None else f"#{finding.seq}", one_line(finding.detail)) for finding in findings]
+    for finding, line in zip(findings, _whole(page).table(rows, indent="  ")):
+        print(page.dim(f"{line}  (advice)") if finding.kind in ADVICE else line)
+
+
+def _whole(page: Page) -> Page:
+    """The same page without a right edge: what is wrong is never cut."""
+    page.width = None
+    return page
+
+
+def _anchors(path: str) -> list[AuditHead]:
+    """The anchors of a file: three lines each, any number of them."""
+    with open(path, encoding="utf-8", errors="replace") as file:
+        lines = [line.strip() for line in file if line.strip()]
+    if not lines:
+        raise Invalid(f"{path} holds no anchor; log --head prints one")
+    try:
+        return [AuditHead.parse("\n".join(lines[start : start + 3])) for start in range(0, len(lines), 3)]
+    except Invalid as error:
+        raise Invalid(f"{path}: {error}") from None
+
+
+# -- search -------------------------------------------------------------------------------------------------------------
+
+
+def search(options: argparse.Namespace) -> int:
+    """Find messages."""
+    query = " ".join(options.query)
+    with open_for(options) as store:
+        hits = store.chat.search(
+            query, conversation_id=options.conversation, project=options.project, role=options.role, limit=options.limit
+        )
+        titles = {hit.message.conversation_id: "" for hit in hits}
+        titles = {id: store.chat.get_conversation(id).title for id in titles}
+    if options.json:
+        found = [{"title": titles[hit.message.conversation_id], **hit.to_dict()} for hit in hits]
+        print_json({"query": query, "hits": found})
+        return 0
+    page = Page()
+    asked = prefixes(query)
+    if not hits:
+        print(f"no message has words that begin with {', '.join(asked) or one_line(query)!r}", file=sys.stderr)
+    rows = [(moment(hit.message.created_at), hit.message.role, one_line(hit.snippet)) for hit in hits]
+    lines = page.table(rows, (page.dim,), indent="  ", found=asked)
+    shown = ""
+    for hit, line in zip(hits, lines):
+        if hit.message.conversation_id != shown:
+            shown = hit.message.conversation_id
+            print(page.bold(cut(one_line(titles[shown]) or shown, page.width)))
+        print(line)
+    return 0
+
+
+# -- log ----------------------------------------------------------------------------------------------------------------
+
+
+def log(options: argparse.Namespace) -> int:
+    """Show the audit log, its newest anchor, or whether it verifies."""
+    if options.verify is not None:
+        return _verify(options)
+    with open_for(options) as store:
+        if options.head:
+            head = store.audit.head()
+            print_json(head.to_dict()) if options.json else print(head)
+            return 0
+        events = store.audit.find(
+            event_type=options.type,
+            actor=options.actor,
+            session_id=options.session,
+            conversation_id=options.conversation,
+            limit=options.limit,
+        )
+    if options.json:
+        print_json({"events": [event.to_dict() for event in events]})
+        return 0
+    page = Page()
+    named = any(event.actor for event in events)
+    rows = [
+        (f"#{event.seq}", moment(event.created_at), event.event_type, *([one_line(event.actor)] if named else []), _about(event))
+        for event in events
+    ]
+    for line in page.table(rows, (page.dim, page.dim, page.bold)):
+        print(line)
+    return 0
+
+
+def _about(event: AuditEvent) -> str:
+    """What an event is about, on one line: the thing, the note, the details."""
+    if event.redacted:
+        return "(redacted)"
+    thing = " ".join(part for part in (event.entity_kind, event.entity_id) if part is not None)
+    details = "" if event.details is None else values.to_json("details", event.details)
+    return one_line("  ".join(part for part in (thing, event.note, details) if part))
+
+
+def _verify(options: argparse.Namespace) -> int:
+    anchors = _anchors(options.verify) if options.verify else []
+    with open_for(options) as store:
+        verified = store.audit.verify(anchors=anchors)
+    if options.json:
+        print_json({**verified.to_dict(), "findings": _plain(verified.findings)})
+    else:
+        held = "" if verified.anchored_to is None else f", complete up to the anchor at #{verified.anchored_to.seq}"
+        _print_report(f"{count(verified.checked, 'event')} verified{held}", verified.ok, verified.findings)
+    return 0 if verified.ok else 1
+
+
+# -- snapshot -----------------------------------------------------------------------------------------------------------
+
+
+def snapshot(options: argparse.Namespace) -> int:
+    """Copy the store."""
+    with open_for(options) as store:
+        place = store.snapshot(options.target, progress=_progress if sys.stderr.isatty() else None)
+    if sys.stderr.isatty():
+        print(end="\r\033[K", file=sys.stderr)
+    print(f"{place}  {size(os.stat(place).st_size)}")
+    return 0
+
+
+def _progress(done: int, total: int) -> None:
+    print(f"\r{done * 100 // max(1, total)} %", end="", file=sys.stderr, flush=True)
+
+
+# -- shell --------------------------------------------------------------------------------------------------------------
+
+
+def shell(options: argparse.Namespace) -> int:
+    """Open a console, or run the statements that are piped in, showing the values of expressions as a console does."""
+    with open_for(options, read_only=False) as store:
+        names: dict[str, Any] = {"__name__": "__console__", "store": store}
+        try:
+            return _interact(store, names) if sys.stdin.isatty() else _execute(sys.stdin.read(), names)
+        except SystemExit as end:  # somebody typed exit()
+            return end.code if isinstance(end.code, int) else int(end.code is not None)
+
+
+def _interact(store: Store, names: dict[str, Any]) -> int:
+    import code
+
+    with contextlib.suppress(ImportError):
+        import readline
+        import rlcompleter
+
+        readline.set_completer(rlcompleter.Completer(names).complete)
+        readline.parse_and_bind("tab: complete")
+    rooms = ", ".join(f"store.{room}" for room in ROOMS)
+    code.interact(banner=f"{store!r}\nrooms: {rooms}\nCtrl-D ends.", local=names, exitmsg="")
+    return 0
+
+
+def _execute(source: str, names: dict[str, Any]) -> int:
+    import ast
+    import traceback
+
+    try:
+        for statement in ast.parse(source, "<stdin>").body:
+            exec(compile(ast.Interactive([statement]), "<stdin>", "single", dont_inherit=True), names)
+    except Exception:
+        traceback.print_exc()
+        return 1
+    return 0

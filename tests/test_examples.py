@@ -1,0 +1,62 @@
+"""Every example is run as a reader would run it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+EXAMPLES = pathlib.Path(__file__).resolve().parents[1] / "examples"
+#: Scripts that do something sensible without arguments, and a word that their output must hold.
+SCRIPTS = {
+    "agent_loop.py": "the log verifies: True",
+    "audit_trail.py": "hash",
+    "coverage_job.py": "",
+    "many_processes.py": "lost: 0",
+}
+NEED_ARGUMENTS = {"verify_without_memstore.py", "record_session.py"}  # these have tests of their own
+
+
+def run(script, *arguments, cwd):
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("OPENAI_")}
+    return subprocess.run(
+        [sys.executable, "-W", "error", str(EXAMPLES / script), *arguments],
+        cwd=cwd, env=environment, capture_output=True, text=True, encoding="utf-8", timeout=120, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("script", sorted(SCRIPTS))
+def test_an_example_runs_without_arguments(script, tmp_path):
+    done = run(script, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert SCRIPTS[script] in done.stdout
+    assert done.stderr == ""
+
+
+def test_every_example_is_run_by_some_test():
+    assert {path.name for path in EXAMPLES.glob("*.py")} == set(SCRIPTS) | NEED_ARGUMENTS
+
+
+def test_the_notebook_runs_from_top_to_bottom(capsys, monkeypatch):
+    monkeypatch.chdir(EXAMPLES)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    cells = json.loads((EXAMPLES / "notebook.ipynb").read_text(encoding="utf-8"))["cells"]
+    names: dict[str, object] = {}
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            exec(compile("".join(cell["source"]), cell["id"], "exec"), names)
+    assert names["report"].ok
+    shown = capsys.readouterr().out
+    assert "GOAL" in shown.upper()
+    assert "int() is enough" in shown
+
+
+def test_the_agent_loop_goes_on_from_its_file(tmp_path):
+    first = run("agent_loop.py", str(tmp_path / "agent.db"), cwd=tmp_path)
+    second = run("agent_loop.py", str(tmp_path / "agent.db"), cwd=tmp_path)
+    turns = [int(done.stdout.splitlines()[1].split()[0]) for done in (first, second)]
+    assert turns[1] == 2 * turns[0] > 0
