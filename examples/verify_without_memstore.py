@@ -49,7 +49,7 @@ def verify(db, anchors=(), key=None):
         try:
             event = json.loads(body) if body.startswith(f'{{"seq":{seq},') else None
             redacted.update(event.get("redacts", ()))
-        except (ValueError, AttributeError):
+        except (ValueError, AttributeError, RecursionError):
             found.append(("hash", seq, "the text is no event, or that of another one"))
             continue
         if "project" in event:
@@ -74,7 +74,7 @@ if __name__ == "__main__":
     db = sqlite3.connect("file:" + path.replace("%", "%25").replace("?", "%3f").replace("#", "%23") + "?mode=ro", uri=True)
     try:
         findings = verify(db, [a if "\n" in a else open(a).read() for a in rest if a != "--key"], secret)  # noqa: SIM115
-    except (sqlite3.DatabaseError, ValueError, KeyError, TypeError) as error:
+    except (sqlite3.DatabaseError, ValueError, KeyError, TypeError, RecursionError) as error:
         findings = [("corrupt", None, str(error))]
     print("\n".join(f"{kind:15} {seq or '-':>6}  {detail}" for kind, seq, detail in findings) or "no findings")
     sys.exit(bool(findings))

@@ -13,11 +13,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
-from .kernel import Exists, Finding, NotFound, Record, Recorder, Room, Schema, Table, new_id, record, values
+from .kernel import Exists, Finding, Invalid, NotFound, Record, Recorder, Room, Schema, Table, new_id, record, values
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from datetime import datetime
+
+    from .kernel import Connection
 
 R = TypeVar("R")
 
@@ -86,6 +88,7 @@ CREATE TABLE promotions(
     reverts     TEXT REFERENCES promotions(id),                 -- of a rollback: the promotion that it undid
     reason      TEXT NOT NULL DEFAULT '',
     metadata    TEXT CHECK (metadata IS NULL OR json_valid(metadata)),
+    imported    INTEGER NOT NULL DEFAULT 0 CHECK (imported IN (0, 1)),   -- from elsewhere, where the other half may be missing
     CHECK (reverted = (reverted_at IS NOT NULL))
 ) STRICT;
 CREATE INDEX promotions__specialist ON promotions(specialist);
@@ -170,7 +173,7 @@ class Reliability(Record):
 
 RUNS = Table(ModelRun, "model_runs", json=("corrections_applied",), flags=("vcg_winner",), hidden=("pk",))
 ASSERTIONS = Table(AssertionEvent, "assertion_events", flags=("passed",), hidden=("pk",))
-PROMOTIONS = Table(Promotion, "promotions", json=("metadata",), flags=("reverted",), hidden=("pk",))
+PROMOTIONS = Table(Promotion, "promotions", json=("metadata",), flags=("reverted",), hidden=("pk", "imported"))
 
 
 class EvalStore:
@@ -302,7 +305,67 @@ class EvalStore:
             self._log(new, actor)
         return new
 
-    def _append(self, table: Table[R], id: str | None, created_at: float | datetime | None, columns: dict[str, Any]) -> R:
+    def record_promotion(
+        self,
+        specialist: str,
+        event: PromotionEvent,
+        from_model: str | None,
+        to_model: str | None,
+        *,
+        reverted: bool = False,
+        reverted_at: float | datetime | None = None,
+        reverts: str | None = None,
+        reason: str = "",
+        metadata: dict[str, Any] | None = None,
+        id: str | None = None,
+        created_at: float | datetime | None = None,
+    ) -> Promotion:
+        """Store a promotion or rollback that happened elsewhere and return it; it becomes the newest, and no audit event is written.
+
+        A rollback may name the promotion that it `reverts`, which is marked. A `reverted` one without a time has that of its
+        rollback, or its own while there is none.
+        """
+        reverted = values.flag("reverted", reverted)
+        at = values.optional(values.moment, "reverted_at", reverted_at)
+        born = values.optional(values.moment, "created_at", created_at)
+        columns = {
+            "specialist": values.label("specialist", specialist),
+            "event": values.one_of("event", event, PROMOTION_EVENTS),
+            "from_model": _optional("from_model", from_model),
+            "to_model": _optional("to_model", to_model),
+            "reverted": reverted,
+            "reverts": values.optional(values.key, "reverts", reverts),
+            "reason": values.text("reason", reason),
+            "metadata": values.optional(values.json_object, "metadata", metadata),
+        }
+        if at is not None and not reverted:
+            raise Invalid("reverted_at needs reverted=True")
+        if reverts is not None and event != "rollback":
+            raise Invalid(f"only a rollback reverts a promotion, not event {event!r}")
+        with self.db.write() as connection:
+            born = self.db.now if born is None else born
+            if reverted and at is None:
+                at = born
+            if reverts is not None:
+                self._mark(connection, reverts, born)
+            return self._append(PROMOTIONS, id, born, {**columns, "reverted_at": at}, imported=1)
+
+    def _mark(self, connection: Connection, id: str, at: float) -> None:
+        """Mark the promotion that a rollback from elsewhere undid."""
+        if connection.value("SELECT 1 FROM promotions WHERE reverts = ?", (id,)):
+            raise Exists(f"promotion {id!r} has its rollback already")
+        marked = connection.run(
+            "UPDATE promotions"
+            " SET reverted = 1, reverted_at = CASE WHEN reverted = 0 OR reverted_at = created_at THEN ? ELSE reverted_at END"
+            " WHERE id = ? AND event = 'promote'",
+            (at, id),
+        )
+        if not marked:
+            raise NotFound(f"no promotion {id!r}; store.evals.promotions() lists them")
+
+    def _append(
+        self, table: Table[R], id: str | None, created_at: float | datetime | None, columns: dict[str, Any], **hidden: int
+    ) -> R:
         id = values.optional(values.key, "id", id)
         born = values.optional(values.moment, "created_at", created_at)
         make: Callable[..., R] = table.record
@@ -310,7 +373,7 @@ class EvalStore:
             if id is not None and connection.value(f"SELECT 1 FROM {table.name} WHERE id = ?", (id,)):
                 raise Exists(f"{table.name} has a row {id!r} already; rows are only ever appended")
             item = make(id=new_id() if id is None else id, created_at=self.db.now if born is None else born, **columns)
-            table.insert(connection, item)
+            table.insert(connection, item, **hidden)
         return item
 
     def _log(self, item: Promotion, actor: str) -> None:
@@ -414,11 +477,12 @@ class EvalStore:
     # -- check ------------------------------------------------------------------------------------------------------
 
     def check(self) -> list[Finding]:
-        """Report promotions that are marked as reverted without a rollback, and rollbacks without the mark."""
+        """Report promotions that are marked as reverted without a rollback, and rollbacks without the mark; imported ones may lack one."""
         rows = self.db.rows(
             "SELECT p.pk, p.id, p.event, p.reverted, r.id FROM promotions AS p LEFT JOIN promotions AS r ON r.reverts = p.id"
-            " WHERE p.reverted <> (r.id IS NOT NULL) OR (r.id IS NOT NULL AND p.event <> 'promote')"
-            " OR (p.event = 'rollback' AND p.reverts IS NULL) ORDER BY p.pk"
+            " WHERE (r.id IS NOT NULL AND (p.event <> 'promote' OR p.reverted = 0))"
+            " OR (p.imported = 0 AND (p.reverted > (r.id IS NOT NULL) OR (p.event = 'rollback' AND p.reverts IS NULL)))"
+            " ORDER BY p.pk"
         )
         return [
             Finding("derived", pk, f"{event} {id} has reverted = {reverted}, and its rollback is {rollback}")

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 import warnings
 import weakref
@@ -16,9 +17,25 @@ from functools import cached_property, partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .kernel import ADVICE, Finding, Invalid, NotSupported, Record, Room, StoreError, record, values
-from .kernel import upkeep
-from .kernel.connection import Database, Write
+from .kernel import (
+    ADVICE,
+    Busy,
+    Closed,
+    Finding,
+    Invalid,
+    NeedsUpgrade,
+    NotSupported,
+    Record,
+    Replaced,
+    Room,
+    SchemaTooNew,
+    StoreError,
+    record,
+    upkeep,
+    values,
+)
+from .kernel.blocks import Level
+from .kernel.connection import Database
 from .kernel.room import check_schema, open_database, rooms_in_file
 from .kernel.schema import KERNEL, Schema, tables
 
@@ -39,7 +56,7 @@ if TYPE_CHECKING:
 ROOMS: dict[str, tuple[str, ...]] = {
     "chat": ("projects", "conversations", "messages"),
     "corrections": ("corrections",),
-    "backups": ("context_backups",),
+    "backups": ("context_backups", "token_counters"),
     "audit": ("audit_log",),
     "evals": ("model_runs", "assertion_events", "promotions"),
     "keywords": ("keyword_items",),
@@ -127,7 +144,14 @@ def open_store(
         clock=clock,
         new_store_id=lambda: os.urandom(16).hex(),
     )
-    return Store(database, audit_key.encode() if isinstance(audit_key, str) else audit_key, embedder)
+    try:
+        store = Store(database, audit_key.encode() if isinstance(audit_key, str) else audit_key, embedder)
+        if audit_key is not None and not read_only:
+            store.audit.begin()
+    except BaseException:  # nobody else would close it
+        database.close()
+        raise
+    return store
 
 
 class Store:
@@ -147,7 +171,7 @@ class Store:
         self._database = database
         self._audit_key = audit_key
         self.embedder = embedder
-        self._hops: Any = None
+        self._hops: tuple[int, Any] = (0, None)  # the process that made the worker threads, and their pool
         self._finalizer = weakref.finalize(self, _dropped, database)
 
     # -- rooms ------------------------------------------------------------------------------------------------------
@@ -171,7 +195,7 @@ class Store:
         """The keyword index behind every search."""
         from .keywords import SCHEMA, KeywordIndex
 
-        return KeywordIndex(self._room(SCHEMA), self._sources)
+        return KeywordIndex(self._room(SCHEMA), self._record, self._sources)
 
     @cached_property
     def corrections(self) -> CorrectionStore:
@@ -239,8 +263,9 @@ class Store:
         """
         self._database.close()
         self._finalizer.detach()
-        if self._hops is not None:
-            self._hops.shutdown(wait=False)
+        process, pool = self._hops
+        if process == os.getpid():
+            pool.shutdown(wait=False)
 
     def __enter__(self) -> Store:
         return self
@@ -273,15 +298,19 @@ class Store:
     def check(self, deep: bool = False) -> Report:
         """Look for damage in everything the file has; with `deep` also for what is merely risky.
 
-        Never raises for what it finds: damage is a finding.
+        Never raises for what it finds: damage is a finding. Raises if the store is closed or its file is another one now.
         """
+        self._database.check_usable()
         findings = list(upkeep.check_file(self._database, deep=values.flag("deep", deep)))
         findings += _careful("kernel", lambda: check_schema(self._database, KERNEL))
-        for name in _rooms_or_none(self._database):
+        present = _rooms_or_none(self._database)
+        for name in present:
             if name in ROOMS:
                 findings += _careful(name, partial(self._check_room, name))
             else:
                 findings.append(Finding("unknown_room", None, f"{name} was made by a newer memstore; it is left alone"))
+        unlisted = [name for name in ROOMS if name not in present]
+        findings += _careful("the list of rooms", lambda: upkeep.unlisted(self._database, {name: ROOMS[name] for name in unlisted}))
         return Report(all(finding.kind in ADVICE for finding in findings), findings)
 
     def _check_room(self, name: str) -> list[Finding]:
@@ -313,11 +342,13 @@ class Store:
         from .hops import hop
 
         self._database.check_usable()
-        if self._hops is None:
+        process, pool = self._hops
+        if process != os.getpid():
             from concurrent.futures import ThreadPoolExecutor
 
-            self._hops = ThreadPoolExecutor(thread_name_prefix="memstore")
-        return await hop(self._hops, partial(function, *args, **kwargs))
+            pool = ThreadPoolExecutor(thread_name_prefix="memstore")
+            self._hops = (os.getpid(), pool)
+        return await hop(pool, partial(function, *args, **kwargs))
 
     # -- looks ------------------------------------------------------------------------------------------------------
 
@@ -340,31 +371,35 @@ class Store:
     def _repr_html_(self) -> str:
         from html import escape
 
-        lines = "".join(f"<tr><th>store.{name}</th><td>{escape(content)}</td></tr>" for name, content in self._shown())
+        try:
+            lines = "".join(f"<tr><th>store.{name}</th><td>{escape(content)}</td></tr>" for name, content in self._shown())
+        except StoreError as error:
+            lines = f"<tr><td>{type(error).__name__.lower()}</td></tr>"
         return f"<table><caption>{escape(self._database.name)}</caption>{lines or '<tr><td>empty</td></tr>'}</table>"
 
 
-class Transaction:
+class Transaction(Level):
     """The block of `Store.transaction()`."""
 
-    __slots__ = ("_block", "_store")
+    __slots__ = ("_store",)
 
     def __init__(self, store: Store) -> None:
+        super().__init__(store._database)
         self._store = store
-        self._block = Write(store._database)
 
     def __enter__(self) -> Store:
-        self._block.__enter__()
+        self.database.begin(self)
         return self._store
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        self._block.__exit__(kind, error, trace)
 
 
 def _careful(name: str, check: Callable[[], list[Finding]]) -> list[Finding]:
     """Turn damage that stops a check into a finding."""
     try:
         return list(check())
+    except (Busy, Closed, Replaced):
+        raise
+    except (NeedsUpgrade, SchemaTooNew) as error:
+        return [Finding("other_version", None, str(error))]
     except StoreError as error:
         return [Finding("corrupt", None, f"{name} could not be checked: {error}")]
 
@@ -379,6 +414,6 @@ def _rooms_or_none(database: Database) -> list[str]:
 def _dropped(database: Database) -> None:
     """A store was forgotten without close(), or the interpreter ends."""
     if database.unusable is None and database.process == os.getpid():
-        if not (database.in_memory or weakref.finalize._shutdown):  # type: ignore[attr-defined]
+        if not database.in_memory and threading.main_thread().is_alive():  # it is not when the interpreter ends
             warnings.warn(f"unclosed store {database.place}; use it in a with block or call close()", ResourceWarning, stacklevel=2)
         database.close()

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any
 
+from .kernel import files
 from .store import Store, open_store
 
 
@@ -35,18 +36,29 @@ def temporary_store(**options: Any) -> Iterator[Store]:
 
 @contextlib.contextmanager
 def recorded_statements(store: Store) -> Iterator[list[str]]:
-    """Collect every SQL statement that the store runs inside the block, on the writer and on readers opened in it."""
+    """Collect every SQL statement that the store runs inside the block, also on connections that it opens for it."""
     database = store._database
     seen: list[str] = []
-    connections = [connection for connection in (database.writer, *database.idle) if connection is not None]
-    for connection in connections:
-        connection.raw.set_trace_callback(seen.append)
+    traced = [connection.raw for connection in (database.writer, *database.idle) if connection is not None]
+    connect = files.connect
+
+    def tracing_connect(place: str, **options: Any) -> Any:
+        raw = connect(place, **options)
+        if place == database.place:
+            traced.append(raw)
+            raw.set_trace_callback(seen.append)
+        return raw
+
+    for raw in traced:
+        raw.set_trace_callback(seen.append)
+    files.connect = tracing_connect
     try:
         yield seen
     finally:
-        for connection in connections:
-            connection.raw.set_trace_callback(None)
-
+        files.connect = connect
+        for raw in traced:
+            with contextlib.suppress(Exception):  # it was closed meanwhile
+                raw.set_trace_callback(None)
 
 
 @contextlib.contextmanager

@@ -158,6 +158,17 @@ def test_append_many_names_what_it_does_not_know(store):
         store.audit.append_many([{"details": {}}])
     with pytest.raises(Invalid, match="must be a dict"):
         store.audit.append_many(["query"])
+    with pytest.raises(Invalid, match="'bogus' is no argument"):
+        store.audit.append_many([{"event_type": "query"}, {"event_type": "query", "bogus": None}])
+    with pytest.raises(Invalid, match="events must be a list"):
+        store.audit.append_many(None)
+    assert rows(store) == 0
+
+
+def test_an_event_type_has_room_for_any_name(store):
+    assert store.audit.append("x" * 1000).event_type == "x" * 1000
+    with pytest.raises(Invalid, match="event_type"):
+        store.audit.append("x" * 1001)
 
 
 def test_a_taken_id_is_refused(store):
@@ -247,6 +258,9 @@ def test_history_is_oldest_first_and_of_one_thing(store):
         store.audit.append("correction.update", entity_kind="correction", entity_id="c", before={"n": number})
     store.audit.append("promotion.rollback", entity_kind="promotion", entity_id="c")
     assert [event.before["n"] for event in store.audit.history("correction", "c")] == list(range(150))
+    for kind, id in ((None, "c"), ("correction", None), (5, "c")):
+        with pytest.raises(Invalid, match="must be str"):
+            store.audit.history(kind, id)
 
 
 def test_references_are_found_by_an_index(store):
@@ -416,8 +430,9 @@ def test_what_is_no_anchor_is_refused(store, text):
 
 
 def test_one_head_is_not_a_list_of_anchors(store):
-    with pytest.raises(Invalid, match="list"):
-        store.audit.verify(anchors=str(store.audit.head()))
+    for anchors in (str(store.audit.head()), store.audit.head(), None, 5):
+        with pytest.raises(Invalid, match="anchors must be a list"):
+            store.audit.verify(anchors=anchors)
 
 
 def test_the_newest_anchor_that_holds_is_named(store):
@@ -624,9 +639,8 @@ def test_a_log_begun_without_a_key_refuses_one(tmp_path):
     with open_store(tmp_path / "a.db") as store:
         store.audit.append("query")
     with open_store(tmp_path / "a.db", audit_key="k") as store:
-        for call in (lambda: store.audit.append("query"), lambda: store.audit.verify()):
-            with pytest.raises(Invalid, match="audit_key"):
-                call()
+        with pytest.raises(Invalid, match="audit_key"):
+            store.audit.append("query")
         assert [finding.kind for finding in store.audit.check()] == ["mac"]
         assert len(store.audit.find()) == 1
 
@@ -679,3 +693,23 @@ def test_the_example_tells_its_story():
     done = subprocess.run([sys.executable, "-W", "error", str(example)], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "ok=True" in done.stdout and "ok=False" in done.stdout and "truncated" in done.stdout
+
+
+def test_a_store_begun_with_a_key_is_keyed_before_its_first_event(tmp_path):
+    open_store(tmp_path / "agent.db", audit_key="secret").close()
+    with open_store(tmp_path / "agent.db") as store:
+        with pytest.raises(Invalid, match="audit_key"):
+            store.audit.append("query")
+        assert store.audit.find() == []
+    with open_store(tmp_path / "agent.db", audit_key="secret") as store:
+        assert store.audit.append("query").seq == 1
+        assert store.audit.verify().ok
+
+
+@pytest.mark.damage  # the key contradicts the log, and check() says so
+def test_a_key_comes_too_late_for_a_log_that_has_begun_without(tmp_path):
+    with open_store(tmp_path / "agent.db") as store:
+        store.audit.append("query")
+    with open_store(tmp_path / "agent.db", audit_key="secret") as store:
+        with pytest.raises(Invalid, match="begun without a key"):
+            store.audit.append("query")

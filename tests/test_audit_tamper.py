@@ -18,7 +18,7 @@ import sqlite3
 import pytest
 
 from memstore import open_store
-from memstore.kernel import ADVICE, Invalid
+from memstore.kernel import ADVICE, Corrupt, Invalid
 from memstore.testing import FakeClock
 
 pytestmark = pytest.mark.damage
@@ -254,6 +254,18 @@ CASES = {
     "digest and part wiped": (at_50("salt = NULL, actor = NULL, entity_id = NULL, payload = NULL"), {"hash"}, {"hash"}, OK),
     "redacted without an event": (at_50("salt = x'', actor = NULL, entity_id = NULL, payload = NULL"), {"hash"}, {"hash"}, OK),
     "salt changed": (at_50("salt = zeroblob(16)"), {"hash"}, {"hash"}, OK),
+    "payload made a number": (at_50("payload = 5"), {"type"}, {"type"}, OK),
+    "text that nests without end": (
+        at_50("body = body || ',\"redacts\":[' || replace(hex(zeroblob(99999)), '0', '[')"), {"hash"}, {"hash"}, OK,
+    ),
+    "a number of 5,000 digits": (
+        at_50("body = body || ',\"project\":\"p\",\"project_seq\":' || replace(hex(zeroblob(2500)), '0', '9')"), {"hash"}, {"hash"}, OK,
+    ),
+    "a row before the first": (state("INSERT INTO audit_log(seq, body, hash) VALUES (0, '{}', zeroblob(32))"), {"hash"}, {"hash"}, OK),
+    "a row with a number below 0": (
+        state("INSERT INTO audit_log(seq, body, hash) SELECT -7, body, hash FROM audit_log WHERE seq = 40"), {"hash"}, {"hash"}, OK,
+    ),
+    "key mark changed": (state("UPDATE audit_state SET keyed = 1 - keyed"), {"mac"}, {"mac"}, OK),
     "content added to a bare event": (allowed("UPDATE audit_log SET payload = '{}' WHERE seq = 40"), {"hash"}, {"hash"}, OK),
 }
 
@@ -396,13 +408,41 @@ def test_52_to_54_copies_pass(originals, tmp_path, mode):
         assert kinds(tmp_path / copy, key, anchors) == OK
 
 
-@pytest.mark.parametrize("mode", ["H", "K"])
-def test_a_changed_key_mark_is_never_accepted_in_silence(originals, tmp_path, mode):
-    path, key, _ = tampered(originals, mode, tmp_path, lambda db, store_id: db.execute("UPDATE audit_state SET keyed = 1 - keyed"))
-    with open_store(path, audit_key=None if mode == "K" else KEY) as store:
-        assert not store.audit.verify().ok
+def test_45_a_log_rebuilt_without_its_key_and_said_to_have_none_is_a_mac_finding(originals, tmp_path):
+    def take_all_macs_off(db, store_id):
+        rebuild_all(db, store_id)
+        genesis = hashlib.sha256(b"memstore audit 1 genesis\0sha256\0" + store_id.encode()).digest()
+        db.execute("UPDATE audit_state SET keyed = 0, genesis = ?", (genesis,))
+
+    path, key, anchors = tampered(originals, "K", tmp_path, allowed(take_all_macs_off))
+    assert kinds(path, key, []) == {"mac"}
+    assert kinds(path, key, anchors) == {"mac", "rewritten"}
     with open_store(path, audit_key=key) as store, pytest.raises(Invalid, match="audit_key"):
-        store.audit.verify()
+        store.audit.append("query")
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+def test_a_log_that_schema_version_does_not_know_is_a_finding(originals, tmp_path, read_only):
+    path, _, anchors = tampered(originals, "H", tmp_path, state("DELETE FROM schema_version WHERE room = 'audit'"))
+    with open_store(path, read_only=read_only) as store:
+        report = store.audit.verify(anchors=anchors)
+        assert not report.ok
+        assert report.findings[0].kind == "schema"
+
+
+def test_a_damaged_seal_is_named_by_every_read_that_needs_it(originals, tmp_path):
+    path, _, _ = tampered(originals, "H", tmp_path, lambda db, store_id: None)
+    with open_store(path) as store:
+        store.audit.prune(100, reason="retention")
+    db = sqlite3.connect(path)
+    with db:
+        allowed("UPDATE audit_log SET body = replace(body, '\"hash\"', '\"hush\"') WHERE seq = 121")(db, "")
+    db.close()
+    with open_store(path, read_only=True) as store:
+        assert store.audit.get(101).field == "row-101-flip-me"
+        for call in (lambda: store.audit.get(100), lambda: store.audit.find(limit=None)):
+            with pytest.raises(Corrupt, match="121"):
+                call()
 
 
 def test_content_put_back_after_a_redaction_is_found(originals, tmp_path):
@@ -435,6 +475,24 @@ def test_the_count_of_a_project_cannot_be_turned_back(tmp_path):
     db.close()
     with open_store(path) as store:
         assert [f.kind for f in store.audit.check()] == ["gap"]
+
+
+def test_a_hash_that_damage_made_a_number_is_named(originals, tmp_path):
+    def without_strict(db, store_id):
+        db.execute("PRAGMA writable_schema = ON")
+        db.execute("UPDATE sqlite_schema SET sql = replace(sql, ') STRICT', ')') WHERE name = 'audit_log'")
+
+    path, _, _ = tampered(originals, "H", tmp_path, without_strict)
+    db = sqlite3.connect(path)
+    with db:
+        allowed("UPDATE audit_log SET hash = 5 WHERE seq IN (60, 120)")(db, "")
+    db.close()
+    with open_store(path, read_only=True) as store:
+        found = {(finding.kind, finding.seq) for finding in store.audit.verify().findings}
+        assert {("type", 60), ("type", 120)} <= found
+        assert (store.audit.head().seq, store.audit.get(61).seq) == (120, 61)
+        with pytest.raises(Corrupt, match="event 60 is damaged"):
+            store.audit.get(60)
 
 
 def test_a_row_beyond_the_reach_of_the_driver_does_not_stop_the_reading(originals, tmp_path):

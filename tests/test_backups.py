@@ -285,7 +285,7 @@ def test_nothing_changes_or_removes_a_backup():
 
     verbs = {name for name in vars(memstore.backups.BackupStore) if not name.startswith("_")}
     reads = {"counter", "due", "position", "is_valid", "coverage", "get", "latest", "find", "resume", "check"}
-    assert verbs == {"track", "save", "cover"} | reads
+    assert verbs == {"track", "save", "cover", "add_counter"} | reads
 
 
 # -- finding ------------------------------------------------------------------------------------------------------------
@@ -320,7 +320,9 @@ def test_the_latest_of_anybody_and_of_one_specialist(store):
 
 
 def test_bad_searches_are_refused_by_name(store):
-    backup = store.backups.save("c", "coder", NOTE)
+    backup = store.backups.save("c", "coder", NOTE, id="backup-42")
+    with pytest.raises(NotFound, match="no backup 'backup-24' .nearest: 'backup-42'.; store.backups.find"):
+        store.backups.get("backup-24")
     with pytest.raises(NotFound, match="no backup 'x'"):
         store.backups.get("x")
     with pytest.raises(NotFound, match="no backup 'x'"):

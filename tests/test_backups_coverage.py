@@ -230,6 +230,13 @@ def test_a_writer_that_fails_keeps_what_was_saved_before(store, store_clock):
     assert [gap.conversation_id for gap in store.backups.coverage()] == ["b", "a"]
 
 
+def test_a_writer_that_is_no_function_is_invalid(store):
+    talk(store, "c", *"abcde")
+    with pytest.raises(Invalid, match="write_note must be a function"):
+        store.backups.cover("a note")
+    assert store.backups.find() == []
+
+
 def test_a_gap_without_a_note_stays_open(store):
     talk(store, "c", *"abcde")
     track(store, 5, "ghost")
@@ -399,6 +406,14 @@ def test_a_bad_budget_is_invalid(store, budget):
     store.backups.save("c", "coder", "the note")
     with pytest.raises(Invalid, match="max_tokens"):
         store.backups.resume("c", "coder", max_tokens=budget)
+
+
+@pytest.mark.parametrize("count", [5, lambda text: "1", lambda text: -1])
+def test_a_count_that_gives_no_number_of_tokens_is_invalid(store, count):
+    start(store)
+    store.backups.save("c", "coder", "the note")
+    with pytest.raises(Invalid, match="count"):
+        store.backups.resume("c", "coder", max_tokens=100, count=count)
 
 
 # -- the job ------------------------------------------------------------------------------------------------------------

@@ -78,6 +78,41 @@ def test_every_column_of_a_message_is_set_by_append_and_read_back(chat):
     assert message.message_id == message.id
 
 
+@pytest.mark.parametrize(
+    "column",
+    [
+        {"callout_type": "disagreement"},
+        {"models_used": [""]},
+        {"accuracy_level": "fast"},
+        {"confidence": "High"},
+        {"tool_calls": []},
+        {"tool_call_id": "c\u2028"},
+        {"name": "a\0b\n\"é\"\\"},
+        {"metadata": {"numbers": [2**70, 1e-300, -0.5], "": {}}},
+    ],
+    ids=lambda column: next(iter(column)),
+)
+def test_a_column_that_is_filled_alone_is_read_back_wherever_messages_are_read(chat, column):
+    talk = chat.create_conversation()
+    message = chat.append(talk.id, "assistant", "alone", **column)
+    assert {name: getattr(message, name) for name in column} == column
+    assert chat.get_message(message.id) == message
+    assert chat.messages(talk.id) == [message]
+    assert chat.window(talk.id, max_tokens=1000) == [message]
+    assert [hit.message for hit in chat.search("alone")] == [message]
+    copy = chat.messages(chat.fork(talk.id, at=message.id).id)[0]
+    assert {name: getattr(copy, name) for name in column} == column
+    assert chat.pop(talk.id) == message
+
+
+def test_a_batch_of_plain_and_other_messages_keeps_its_order(chat):
+    talk = chat.create_conversation()
+    forms = [{"role": "user", "content": str(n)} if n % 3 else {"role": "tool", "tool_call_id": "c", "content": str(n)} for n in range(20)]
+    appended = chat.append_many(talk.id, forms)
+    assert [message.to_openai() for message in appended] == forms
+    assert chat.messages(talk.id) == appended
+
+
 def test_what_is_not_said_is_none_and_what_is_empty_is_kept(chat, store_clock):
     talk = chat.create_conversation()
     plain = chat.append(talk.id, "user", "hello")
@@ -484,6 +519,13 @@ def test_the_message_for_an_unknown_conversation_names_the_nearest(chat):
     assert str(caught.value) == "no conversation 'support-24' (nearest: 'support-42'); store.chat.conversations() lists them"
 
 
+def test_the_message_for_an_unknown_session_names_the_nearest(chat):
+    chat.touch_session("query-42")
+    with pytest.raises(NotFound) as caught:
+        chat.get_session("query-24")
+    assert str(caught.value) == "no session 'query-24' (nearest: 'query-42'); store.chat.sessions() lists them"
+
+
 def test_the_message_for_an_unknown_role_lists_the_roles(chat, talk):
     with pytest.raises(Invalid) as caught:
         chat.append(talk, "robot", "x")
@@ -541,6 +583,13 @@ def test_a_wrong_argument_of_append_is_named_and_nothing_is_written(store, wrong
     assert rows_of(store) == before
 
 
+class Mirror:
+    """An object whose model_dump() gives no mapping, but itself."""
+
+    def model_dump(self):
+        return self
+
+
 def test_wrong_calls_are_refused_by_name(chat, talk):
     other = chat.create_conversation(id="other")
     foreign = chat.append(other.id, "user", "x").id
@@ -561,6 +610,12 @@ def test_wrong_calls_are_refused_by_name(chat, talk):
         lambda: chat.create_conversation(metadata={"a": object()}),
         lambda: chat.append_message(talk, "text"),
         lambda: chat.append_many(talk, ["text"]),
+        lambda: chat.append_many(talk, None),
+        lambda: chat.append_many(talk, "text"),
+        lambda: chat.append_many(talk, {"role": "user", "content": "x"}),
+        lambda: chat.append_many(talk, Message("m10", talk, "user", "x", 0.0)),
+        lambda: chat.append_message(talk, Message("m10", talk, "user", "x", 0.0, extra=5)),
+        lambda: chat.append_message(talk, Mirror()),
         lambda: chat.append_message(talk, {"role": "user", "content": "x", 5: 6}),
         lambda: chat.rename(talk, 5),
         lambda: chat.touch_session("s", domain=5),

@@ -135,6 +135,10 @@ def test_wrong_calls_are_refused_by_name(store):
         lambda: chat.alias("alpha", ""),
         lambda: chat.update_project("alpha", name=" "),
         lambda: chat.update_project("alpha", expected_version="1"),
+        lambda: chat.update_project("alpha", user_id=5),
+        lambda: chat.get_project("alpha", user_id=["local"]),
+        lambda: chat.alias("alpha", "x", user_id=""),
+        lambda: chat.canonical("alpha", 5),
     ):
         with pytest.raises(Invalid):
             call()

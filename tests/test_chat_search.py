@@ -110,6 +110,15 @@ def test_wrong_searches_are_refused_by_name(talks):
             call()
 
 
+def test_a_search_in_one_conversation_takes_no_cursor_of_another(chat):
+    here, there = chat.create_conversation(id="here"), chat.create_conversation(id="there")
+    chat.append(here.id, "user", "word", id="h")
+    chat.append(there.id, "user", "word", id="t")
+    with pytest.raises(Invalid, match="message 't' is in conversation 'there', not in 'here'"):
+        chat.search("word", conversation_id="here", before="t")
+    assert [hit.message.id for hit in chat.search("word", before="t")] == ["h"]
+
+
 # -- excerpts -----------------------------------------------------------------------------------------------------------
 
 

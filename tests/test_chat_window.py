@@ -175,6 +175,14 @@ def test_wrong_budgets_are_refused(store, wrong):
         store.chat.window(talk.id, **wrong)
 
 
+@pytest.mark.parametrize("cost", [-1, float("nan"), 1.5, "1", None])
+def test_a_count_that_gives_no_number_of_tokens_is_refused(store, cost):
+    talk = store.chat.create_conversation()
+    store.chat.append(talk.id, "user", "x")
+    with pytest.raises(Invalid, match=r"count\(text\)"):
+        store.chat.window(talk.id, max_tokens=5, count=lambda text: cost)
+
+
 def test_a_small_window_does_not_read_a_long_conversation(file_store):
     talk = file_store.chat.create_conversation()
     file_store.chat.append_many(talk.id, [said("system", "s"), *[said("user", "word " * 10)] * 5000])

@@ -20,7 +20,7 @@ from memstore.testing import FakeClock
 
 ROOT = pathlib.Path(memstore.__file__).resolve().parents[1]
 PLAIN = {name: value for name, value in os.environ.items() if name not in ("MEMSTORE_DB", "MEMSTORE_AUDIT_KEY", "NO_COLOR")}
-COMMANDS = ("demo", "info", "check", "search", "log", "snapshot", "shell")
+COMMANDS = ("demo", "info", "check", "search", "log", "snapshot", "import", "shell")
 pty = pytest.importorskip("pty") if os.name == "posix" else None
 on_a_terminal = pytest.mark.skipif(pty is None, reason="needs a pseudo terminal")
 
@@ -120,7 +120,11 @@ def test_version(capsys):
     ("words", "why"),
     [
         (["serch", "x"], "no command 'serch' (nearest: 'search')"),
-        (["import", "--from", "aua", "aua.db"], "importing AUA files is not part of this version"),
+        (["import", "--from", "aua", "{missing}"], "there is no file {missing}"),
+        (["import", "--from", "aua", "{text}"], "{text} is not an SQLite file"),
+        (["import", "--from", "aua", "{db}"], "{db} is a memstore store"),
+        (["import", "--from", "auo", "{db}"], "invalid choice: 'auo'"),
+        (["import", "{db}"], "--from"),
         (["export"], "no command 'export'"),
         (["search"], "WORD"),
         (["search", "--db", "{db}", "x", "--limit", "many"], "many"),

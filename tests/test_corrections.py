@@ -443,6 +443,13 @@ def test_an_update_cannot_say_what_another_row_says_or_what_was_rejected(correct
     assert corrections.update(added.id, claim="wrong", override=True).claim == "wrong"
 
 
+def test_nobody_and_the_user_without_a_name_are_one_owner(corrections):
+    everybodys = corrections.add("s", "c")
+    bobs = corrections.add("s", "other", user_id="bob")
+    with pytest.raises(Exists, match=everybodys.id):
+        corrections.update(bobs.id, claim="c", user_id="")
+
+
 def test_an_update_can_turn_a_pair_round(corrections):
     added = corrections.add("s", "a", rejected="b")
     corrections.update(added.id, claim="b", rejected="a")
@@ -486,6 +493,9 @@ def test_supersede_refuses_itself_the_unknown_and_the_gone(corrections, store):
     before = tables(store)
     with pytest.raises(Invalid, match="itself"):
         corrections.supersede(one.id, by=one.id)
+    for call in (lambda: corrections.supersede(one.id, reason=5), lambda: corrections.prune(reason=5)):
+        with pytest.raises(Invalid, match="reason must be str"):
+            call()
     with pytest.raises(NotFound):
         corrections.supersede(one.id, by="nobody")
     with pytest.raises(Invalid, match="was superseded"):

@@ -29,7 +29,7 @@ class Notes:
 
     def __init__(self, store):
         self.db = store._room(NOTES)
-        self.index = KeywordIndex(store.keywords.db, lambda: [self])
+        self.index = KeywordIndex(store.keywords.db, store.audit.append, lambda: [self])
         self.added = 0
 
     def append(self, *texts, created_at=None, id=None):
@@ -429,7 +429,7 @@ def test_rebuild_tells_its_progress_and_mends_what_was_damaged(notes):
     notes.index.compact()
     with notes.db.write() as conn:
         conn.run("UPDATE keyword_segments SET words = ?", (b"one\ntwo\nworm",))
-    fresh = KeywordIndex(notes.index.db, lambda: [notes])
+    fresh = KeywordIndex(notes.index.db, lambda *_, **__: None, lambda: [notes])
     assert {finding.kind for finding in fresh.check()} == {"keyword_differs"}
     assert fresh.search("word") == []
     seen = []
@@ -474,6 +474,15 @@ def test_wrong_values_are_refused_and_leave_nothing(store, wrong):
 def test_wrong_questions_are_refused(store, wrong):
     with pytest.raises(Invalid, match=next(iter(wrong))):
         store.keywords.search(**{"query": "word", **wrong})
+
+
+def test_a_cursor_of_another_conversation_and_a_progress_that_is_no_function_are_refused(store):
+    store.keywords.add("a", "word", conversation_id="one")
+    with pytest.raises(Invalid, match="before='a' is in conversation 'one', not in 'two'"):
+        store.keywords.search("word", conversation_id="two", before="a")
+    assert store.keywords.search("word", conversation_id="one", before="a") == []
+    with pytest.raises(Invalid, match="progress"):
+        store.keywords.rebuild(progress="yes")
 
 
 # -- transactions, handles, threads -------------------------------------------------------------------------------------
@@ -662,7 +671,7 @@ def test_a_damaged_segment_is_named_and_the_way_out_too(file_store):
     notes.index.compact()
     with notes.db.write() as conn:
         conn.run("UPDATE keyword_segments SET places = x'00'")
-    fresh = KeywordIndex(notes.index.db, lambda: [notes])
+    fresh = KeywordIndex(notes.index.db, lambda *_, **__: None, lambda: [notes])
     with pytest.raises(Corrupt, match="rebuild"):
         fresh.search("word")
     assert [finding.kind for finding in fresh.check()] == ["keyword_damaged", "keyword_missing"]

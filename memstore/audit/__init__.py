@@ -116,17 +116,19 @@ FROM audit_log;
 )
 
 
+# Hashes are read with a CAST: a damaged page can give any type to a value, whatever STRICT has seen go in.
 SELECT = """
     SELECT e.seq, e.body, e.hash, e.salt, e.actor, e.user_id, e.token_id, e.session_id, e.conversation_id, e.trace_id, e.entity_id,
-        e.payload, p.hash
+        e.payload, CAST(p.hash AS BLOB)
     FROM audit_log AS e LEFT JOIN audit_log AS p ON p.seq = e.seq - 1
 """
 HEAD = """
-    SELECT seq, hash, keyed, genesis
+    SELECT seq, CAST(hash AS BLOB), keyed, CAST(genesis AS BLOB)
     FROM audit_log LEFT JOIN audit_state ON true
     ORDER BY seq DESC LIMIT 1
 """
 BY_ID = "json_extract(e.body, '$.id') = ? AND instr(e.body, ',\"id\":\"') > 0"
+NEEDS_KEY = "the audit log of this store is keyed: open_store(..., audit_key=...) to append or verify; reading works without"
 NEWEST = 2**63 - 1
 SLACK = 1.0  # seconds: SQLite's reading of a decimal may differ in the last bit from Python's, which decides
 
@@ -147,6 +149,15 @@ class AuditLog:
         self._chain = Chain(db.store_id, key)
 
     # -- write ------------------------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Fix that the log is keyed, unless it has begun already; `open_store(audit_key=...)` does it, so that no event comes first.
+
+        The key itself is not compared: a wrong one is a verdict of `verify` and an error of `append`.
+        """
+        if self.db.value("SELECT 1 FROM audit_state") is None and self.db.value("SELECT 1 FROM audit_log LIMIT 1") is None:
+            with self.db.write() as connection:
+                self._begun(connection)
 
     def append(
         self,
@@ -187,6 +198,8 @@ class AuditLog:
 
     def append_many(self, events: Iterable[Mapping[str, Any]]) -> int:
         """Write events, each a dict of `append`'s arguments, all or none, and return how many."""
+        if not isinstance(events, Iterable):
+            raise Invalid(f"events must be a list of dicts of append()'s arguments, not {values.shorten(events)}")
         drafts = []
         for position, event in enumerate(events):
             try:
@@ -242,26 +255,27 @@ class AuditLog:
         """Number and hash that the next event follows; the first one ever fixes whether the log is keyed."""
         row = connection.row(HEAD)
         if row is None:
-            state = connection.row("SELECT keyed, genesis FROM audit_state")
-            if state is None:
-                state = (int(self._chain.key is not None), self._chain.genesis)
-                connection.run("INSERT INTO audit_state(id, store_id, keyed, genesis) VALUES (1, ?, ?, ?)", (self.db.store_id, *state))
-            row = (0, self._chain.genesis, *state)
+            row = (0, self._chain.genesis, *self._begun(connection))
         seq, last, keyed, genesis = row
         if keyed is None:
             raise Corrupt("the row of audit_state is gone; verify() the log and restore a snapshot")
-        self._require_key(keyed)
+        if keyed and self._chain.key is None:
+            raise Invalid(NEEDS_KEY)
+        if not keyed and self._chain.key is not None:
+            raise Invalid("audit_key was given, but the audit log of this store was begun without a key; open it without audit_key")
         if genesis != self._chain.genesis:
             if keyed:
                 raise Invalid("audit_key is not the key that the audit log of this store was begun with")
             raise Corrupt("the audit log was begun in another store; verify() says more")
         return seq, last
 
-    def _require_key(self, keyed: int | None) -> None:
-        if keyed and self._chain.key is None:
-            raise Invalid("the audit log of this store is keyed: open_store(..., audit_key=...) to append or verify; reading works without")
-        if keyed == 0 and self._chain.key is not None:
-            raise Invalid("audit_key was given, but the audit log of this store was begun without a key; open it without audit_key")
+    def _begun(self, connection: Connection) -> tuple[int, bytes]:
+        """Whether the log is keyed, and its genesis; fixed here where nothing has fixed it before."""
+        state: tuple[int, bytes] | None = connection.row("SELECT keyed, genesis FROM audit_state")
+        if state is None:
+            state = (int(self._chain.key is not None), self._chain.genesis)
+            connection.run("INSERT INTO audit_state(id, store_id, keyed, genesis) VALUES (1, ?, ?, ?)", (self.db.store_id, *state))
+        return state
 
     def _refuse_taken(self, connection: Connection, ids: list[str]) -> None:
         seen: set[str] = set()
@@ -362,13 +376,14 @@ class AuditLog:
 
     def history(self, entity_kind: str, entity_id: str) -> list[AuditEvent]:
         """Return all that happened to one thing, oldest first."""
-        return self.find(entity_kind=entity_kind, entity_id=entity_id, ascending=True, limit=None)
+        kind, id = values.text("entity_kind", entity_kind), values.text("entity_id", entity_id)
+        return self.find(entity_kind=kind, entity_id=id, ascending=True, limit=None)
 
     def head(self) -> AuditHead:
         """Return the newest event's number and hash; kept outside the file as text it is an anchor for `verify`."""
         with self.db.read(snapshot=True) as connection:
-            row = connection.row("SELECT seq, hash FROM audit_log ORDER BY seq DESC LIMIT 1")
-            seq, last = row or (0, connection.value("SELECT genesis FROM audit_state") or self._chain.genesis)
+            row = connection.row(HEAD)
+            seq, last = row[:2] if row else (0, connection.value("SELECT CAST(genesis AS BLOB) FROM audit_state") or self._chain.genesis)
         return AuditHead(self.db.store_id, seq, last.hex())
 
     def _event(self, connection: Connection, row: tuple[Any, ...]) -> AuditEvent:
@@ -377,12 +392,15 @@ class AuditLog:
 
     def _before(self, connection: Connection, seq: int) -> str:
         """Hash before the first event there is: the seal's after a prune, else the genesis."""
-        row = connection.row("SELECT genesis, sealed_by FROM audit_state") or (self._chain.genesis, 0)
+        row = connection.row("SELECT CAST(genesis AS BLOB), sealed_by FROM audit_state") or (self._chain.genesis, 0)
         if seq == 1:
             return str(row[0].hex())
         source = connection.value("SELECT body FROM audit_log WHERE seq = ?", (row[1],))
-        seal = json.loads(source or "{}").get("seal", {})
-        return str(seal["hash"]) if seal.get("upto") == seq - 1 else ""
+        try:
+            seal = json.loads(source or "{}").get("seal", {})
+            return str(seal["hash"]) if seal.get("upto") == seq - 1 else ""
+        except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
+            raise Corrupt(f"audit event {row[1]}, which seals a prune, is damaged ({error}); verify() lists what else is") from error
 
     def _own_number(self, id: str) -> int | None:
         """The seq in an id that this log made itself."""
@@ -405,18 +423,22 @@ class AuditLog:
         `anchors` are heads kept outside the file: without one nobody can tell a log that was cut or rebuilt from the original,
         and the report says so (`unanchored`). `resume` is a head verified before: reading starts there, and it is an anchor too.
         """
-        if isinstance(anchors, (str, AuditHead)):
-            raise Invalid("anchors must be a list of heads, [head], not one head")
+        if isinstance(anchors, (str, AuditHead)) or not isinstance(anchors, Iterable):
+            raise Invalid(f"anchors must be a list of heads, [head], not {values.shorten(anchors)}")
         if store_id is not None and store_id != self.db.store_id:
             raise NotFound(f"this store holds no imported history of store {values.shorten(store_id)}, only its own, {self.db.store_id}")
         verifier = Verifier(
             self._chain, [AuditHead.parse(anchor) for anchor in anchors], None if resume is None else AuditHead.parse(resume)
         )
         try:
-            schema = SCHEMA if self.db.present(SCHEMA.name) else None
+            absent = self.db.read_only and not self.db.present(SCHEMA.name)
             with self.db.read(snapshot=True) as connection:
-                self._require_key(connection.value("SELECT keyed FROM audit_state"))
-                verifier.run(connection, schema)
+                keyed = connection.row("SELECT 1 FROM audit_state WHERE keyed AND genesis <> ?", (self._chain.genesis,))
+                if keyed is not None and self._chain.key is None:
+                    raise Invalid(NEEDS_KEY)
+                verifier.run(connection, None if absent else SCHEMA)
+        except Exists as error:  # the tables are there, and schema_version does not know of them
+            verifier.misshapen([Finding("schema", None, str(error))])
         except (Corrupt, NotAStore) as error:
             verifier.misshapen(check_schema(self.db.database, SCHEMA) or [Finding("corrupt", None, str(error))])
         return verifier.verdict()
@@ -426,7 +448,7 @@ class AuditLog:
         try:
             return [finding for finding in self.verify().findings if finding.kind not in ADVICE]
         except Invalid as error:
-            return [Finding("keyed" if self._chain.key is None else "mac", None, str(error))]
+            return [Finding("keyed", None, str(error))]
 
     # -- remove -----------------------------------------------------------------------------------------------------
 

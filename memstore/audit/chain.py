@@ -42,7 +42,7 @@ DIGEST = b"memstore audit 1 part\0"
 
 #: The redactable columns in the order of the digest, and their letters.
 PART = ("actor", "user_id", "token_id", "session_id", "conversation_id", "trace_id", "entity_id", "payload")
-LETTERS = b"auksctep"
+LETTERS = "auksctep"
 NOTHING = (None,) * len(PART)
 
 PAGE_ROWS = 512
@@ -55,7 +55,7 @@ ONE = """
 PAGE = ONE.replace("seq = ?", "seq > ? ORDER BY seq LIMIT ?")
 LEGIBLE = "SELECT CAST(" + " AS BLOB), CAST(".join(["body", *PART]) + " AS BLOB) FROM audit_log WHERE seq = ?"
 
-_PROJECT = re.compile(rb',"project":("(?:[^"\\]|\\.)*"),"project_seq":(\d+)')
+_PROJECT = re.compile(rb',"project":("(?:[^"\\]|\\.)*"),"project_seq":(\d{1,18})[,}]')
 _HEAD = re.compile(r"memstore/([0-9a-f]{32})\s*\n\s*(\d{1,18})\s*\n\s*([0-9a-f]{64})")
 
 
@@ -118,10 +118,21 @@ class Chain:
         return hmac.digest(self.key, data, "sha256")
 
 
-def digest(salt: bytes, part: Sequence[str | None]) -> bytes:
-    """The hex digest of a redactable part."""
-    texts = [(letter, value.encode()) for letter, value in zip(LETTERS, part) if value is not None]
-    return sha256(DIGEST + salt + b"".join([b"%c%d:%b" % (letter, len(text), text) for letter, text in texts])).hexdigest().encode()
+def digest(salt: bytes, part: str) -> str:
+    """The hex digest of a redactable part as `part_text` writes it."""
+    return sha256(DIGEST + salt + part.encode()).hexdigest()
+
+
+def part_text(part: Sequence[str | None]) -> str:
+    """A redactable part as it is digested."""
+    return "".join([f"{letter}{len(value.encode())}:{value}" for letter, value in zip(LETTERS, part) if value is not None])
+
+
+def part_texts(columns: Sequence[Sequence[str | None]]) -> list[str]:
+    """The same of many rows, column by column, which takes half the time."""
+    used = [(letter, column) for letter, column in zip(LETTERS, columns) if column.count(None) < len(column)]
+    texts = [["" if value is None else f"{letter}{len(value.encode())}:{value}" for value in column] for letter, column in used]
+    return list(map("".join, zip(*texts))) if texts else [""] * len(columns[0])
 
 
 class Verifier:
@@ -169,7 +180,7 @@ class Verifier:
 
     def run(self, connection: Connection, schema: Schema | None) -> None:
         """Read everything within the caller's snapshot; `schema` is None where a read-only file has no log yet."""
-        if schema is not None and self._check_schema(connection, schema):
+        if self._check_schema(connection, schema):
             return
         state = connection.row("SELECT store_id, keyed, genesis, sealed_by FROM audit_state")
         self._check_state(connection, state)
@@ -186,10 +197,17 @@ class Verifier:
         if connection.row("SELECT 1 FROM audit_permit") is not None:
             self.add("permit", None, "a permit to change the log lies in audit_permit; redact() and prune() never leave one behind")
         self._check_anchors(connection)
+        stray = connection.value("SELECT seq FROM audit_log WHERE seq < 1 LIMIT 1")
+        if stray is not None:
+            self.add("hash", stray, f"event {stray} stands before the first, where none was ever written")
 
     # -- where it begins --------------------------------------------------------------------------------------------
 
-    def _check_schema(self, connection: Connection, schema: Schema) -> bool:
+    def _check_schema(self, connection: Connection, schema: Schema | None) -> bool:
+        if schema is None:  # what is read then is empty, whatever lies in the file
+            if connection.row("SELECT 1 FROM main.sqlite_schema WHERE name = 'audit_log'") is not None:
+                self.add("schema", None, "the file has an audit_log that schema_version does not know of")
+            return False
         try:
             return self.misshapen(differences(connection.raw, schema))
         except Corrupt as error:
@@ -208,7 +226,9 @@ class Verifier:
                 self.add("hash", None, "the genesis in audit_state is not that of this store")
             else:
                 self.blind = True
-                self.add("mac", None, "audit_key is not the key this log was begun with: no link can be checked")
+                self.add("mac", None, "the log was begun with another key than audit_key, or without one: no link can be checked")
+        elif bool(state[1]) != (self.chain.key is not None):
+            self.add("mac", None, "audit_state says of a keyed log that it has no key, or the other way round")
 
     def _resume(self, connection: Connection, sealed_by: int) -> None:
         point = self.resume
@@ -245,7 +265,7 @@ class Verifier:
             self.seq, last = rows[-1][0], rows[-1][2]
             self.before = last if isinstance(last, bytes) else None
             self.head = AuditHead(self.chain.store_id, self.seq, "" if self.before is None else self.before.hex())
-            heavy = sum([len(row[-1]) for row in rows if row[-1] is not None]) > PAGE_BYTES
+            heavy = sum([len(row[-1]) for row in rows if isinstance(row[-1], (str, bytes))]) > PAGE_BYTES
             self.rows = max(1, self.rows // 2) if heavy else min(PAGE_ROWS, 2 * self.rows)
 
     def _salvage(self, connection: Connection) -> list[tuple[Any, ...]]:
@@ -287,7 +307,7 @@ class Verifier:
         if not all(map(bytes.startswith, bodies, [b'{"seq":%d,' % seq for seq in seqs])):
             return False
         bare = all(column.count(None) == len(rows) for column in (salts, *part)) and b'"digest":"' not in b"".join(bodies)
-        if not bare and not all(map(_sound, rows)):
+        if not bare and not _sound(bodies, salts, part):
             return False
         try:
             times = [_time(body) for body in bodies]
@@ -337,9 +357,9 @@ class Verifier:
             self.add("hash", seq, f"event {seq} carries the number of another event in its text")
         if salt == b"" and part == NOTHING:
             self.emptied.add(seq)
-        elif any(isinstance(value, bytes) for value in part):
+        elif not all(value is None or isinstance(value, str) for value in part):
             self.add("type", seq, f"event {seq} holds a value of another storage class than it was written with")
-        elif not _whole(body, salt, part):
+        elif not _whole(body, salt, part_text(part)):
             self.add("hash", seq, f"event {seq}: its references or its payload are not as they were written")
 
     def _collect(self, rows: list[tuple[int, bytes]]) -> None:
@@ -370,7 +390,7 @@ class Verifier:
                 seal = claims["seal"]
                 numbers = {name: int(seal[name]) for name in ("first", "upto", "count")}
                 self.seals.append((seq, {"hash": bytes.fromhex(seal["hash"]), **numbers}))
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             self.add("hash", seq, f"event {seq} does not read as an event")
 
     # -- what must agree in the end ---------------------------------------------------------------------------------
@@ -439,18 +459,18 @@ class Verifier:
             self.add("prune_unanchored", sealed, f"no anchor vouches for event {sealed}, which seals a prune")
 
 
-def _sound(row: tuple[Any, ...]) -> bool:
+def _sound(bodies: Sequence[bytes], salts: Sequence[bytes | None], part: Sequence[Sequence[str | None]]) -> bool:
     try:
-        return _whole(row[1], row[3], row[4:])
+        return all(map(_whole, bodies, salts, part_texts(part)))
     except (AttributeError, TypeError):  # a value of another storage class
         return False
 
 
-def _whole(body: bytes, salt: bytes | None, part: tuple[Any, ...]) -> bool:
+def _whole(body: bytes, salt: bytes | None, part: str) -> bool:
     """Whether the redactable part is the one that the body has the digest of."""
     if salt is None:
-        return part == NOTHING and body[-76:-66] != b'"digest":"'
-    return body[-76:-66] == b'"digest":"' and body[-66:-2] == digest(salt, part)
+        return part == "" and body[-76:-66] != b'"digest":"'
+    return body[-76:-66] == b'"digest":"' and body[-66:-2] == digest(salt, part).encode()
 
 
 def _time(body: bytes) -> float:

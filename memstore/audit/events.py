@@ -15,7 +15,7 @@ from json.encoder import encode_basestring
 from typing import Any, NamedTuple
 
 from ..kernel import Canonical, Corrupt, Invalid, Record, record, values
-from .chain import NOTHING, PART, digest
+from .chain import NOTHING, PART, digest, part_text
 
 
 @record
@@ -71,10 +71,10 @@ def draft(given: Mapping[str, Any], canonical: Canonical, claims: str = "") -> D
         raise Invalid(f"an event must be a dict of append()'s arguments, not {values.shorten(given)}")
     checked = {}
     for name, value in given.items():
+        check = CHECKS.get(name)
+        if check is None:
+            raise Invalid(f"{values.shorten(name)} is no argument of append(){values.suggest(name, CHECKS)}")
         if value is not None:
-            check = CHECKS.get(name)
-            if check is None:
-                raise Invalid(f"{values.shorten(name)} is no argument of append(){values.suggest(name, CHECKS)}")
             checked[name] = check(name, value)
     if "event_type" not in checked:
         raise Invalid("event_type is missing: what happened? for example 'query' or 'correction.update'")
@@ -87,7 +87,7 @@ def draft(given: Mapping[str, Any], canonical: Canonical, claims: str = "") -> D
     if part == NOTHING:
         return Draft(plain, project, checked.get("id"), "", None, part)
     salt = os.urandom(16)
-    return Draft(plain, project, checked.get("id"), f',"digest":"{digest(salt, part).decode()}"', salt, part)
+    return Draft(plain, project, checked.get("id"), f',"digest":"{digest(salt, part_text(part))}"', salt, part)
 
 
 def read_event(row: tuple[Any, ...], before: str, store_id: str) -> AuditEvent:
@@ -129,7 +129,7 @@ def read_event(row: tuple[Any, ...], before: str, store_id: str) -> AuditEvent:
             before,
             curr.hex(),
         )
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise Corrupt(f"audit event {seq} is damaged ({error}); verify() lists what else is") from error
 
 
@@ -158,7 +158,7 @@ def _json(value: str | float) -> str:
 
 
 quoted: Callable[[str], str] = encode_basestring  # json.dumps(x, ensure_ascii=False) without the detour
-_EVENT_TYPE = re.compile(r"[a-z][a-z0-9_.-]{0,199}")
+_EVENT_TYPE = re.compile(rf"[a-z][a-z0-9_.-]{{0,{values.KEY_LENGTH - 1}}}")
 OWN_TYPES = ("audit.redact", "audit.prune")
 REFERENCES = PART[:-1]
 PLAIN = ("event_type", "id", "actor_kind", "entity_kind", "stream", "field", "specialist", "u_score", "confidence", "latency_ms")

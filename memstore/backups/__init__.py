@@ -20,6 +20,8 @@ from ..kernel import Connection, Exists, Finding, Invalid, NotFound, Record, Roo
 from .note import HandoffNote
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from ..chat import ChatStore
 
 __all__ = ["SCHEMA", "BackupStore", "ContextBackup", "Due", "Gap", "HandoffNote", "TokenCounter", "Trigger"]
@@ -56,6 +58,7 @@ CREATE TABLE context_backups (
     backup_text     TEXT NOT NULL DEFAULT '',
     token_estimate  INTEGER NOT NULL DEFAULT 1,  -- of backup_text
     metadata        TEXT CHECK (metadata IS NULL OR json_valid(metadata)),
+    imported        INTEGER NOT NULL DEFAULT 0 CHECK (imported IN (0, 1)),   -- from elsewhere, where it need not close its thread
     created_at      REAL NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX context_backups__pair ON context_backups(conversation_id, specialist);
@@ -123,7 +126,7 @@ class Gap(Record):
 
 
 COUNTERS = Table(TokenCounter, "token_counters", hidden=("pk",))
-BACKUPS = Table(ContextBackup, "context_backups", json=("metadata",), hidden=("pk",))
+BACKUPS = Table(ContextBackup, "context_backups", json=("metadata",), hidden=("pk", "imported"))
 
 
 class _Pair(NamedTuple):
@@ -184,6 +187,36 @@ class BackupStore:
             )
         return COUNTERS.records(rows)[0]
 
+    def add_counter(
+        self,
+        conversation_id: str,
+        specialist: str,
+        *,
+        token_estimate: int = 0,
+        message_count: int = 0,
+        thread_number: int = 1,
+        last_backup_at: float | datetime | None = None,
+        updated_at: float | datetime | None = None,
+        id: str | None = None,
+    ) -> TokenCounter:
+        """Store a counter that was kept elsewhere and return it; a pair has one counter."""
+        pair = values.key("conversation_id", conversation_id), values.label("specialist", specialist)
+        counter_id = values.new_id() if id is None else values.key("id", id)
+        tokens = values.integer("token_estimate", token_estimate, low=0)
+        messages = values.integer("message_count", message_count, low=0)
+        thread = values.integer("thread_number", thread_number, low=0)
+        backed_up_at = values.optional(values.moment, "last_backup_at", last_backup_at)
+        at = values.optional(values.moment, "updated_at", updated_at)
+        with self.db.write() as conn:
+            twin = "SELECT id FROM token_counters WHERE id = ? OR (conversation_id = ? AND specialist = ?)"
+            taken = conn.value(twin, (counter_id, *pair))
+            if taken is not None:
+                raise Exists(f"counter {taken!r} has that id, or counts for {specialist!r} in {conversation_id!r} already")
+            at = self.db.now if at is None else at
+            counter = TokenCounter(counter_id, *pair, tokens, messages, messages, thread, backed_up_at, at)
+            COUNTERS.insert(conn, counter)
+        return counter
+
     def save(
         self,
         conversation_id: str,
@@ -196,27 +229,31 @@ class BackupStore:
         metadata: dict[str, Any] | None = None,
         id: str | None = None,
         created_at: Any = None,
+        thread_number: int | None = None,
     ) -> ContextBackup:
         """Append a backup, close the thread and empty the counter.
 
         `position` is the newest message the note was written from, as `position()` gave it before the writing began; without it
-        the note counts as having seen everything there is now. An empty `specialist` saves it in nobody's name.
+        the note counts as having seen everything there is now. An empty `specialist` saves it in nobody's name. With a
+        `thread_number` it is one that was saved elsewhere: the counter stays as it is, unless it had not come that far.
         """
         text = values.text("note", note.text if isinstance(note, HandoffNote) else note, blank=False)
-        pair = values.key("conversation_id", conversation_id), _specialist(specialist)
+        pair = values.key("conversation_id", conversation_id), values.label("specialist", specialist)
         backup_id = values.new_id() if id is None else values.key("id", id)
         trigger = values.one_of("trigger", trigger, TRIGGERS)
         position = values.optional(values.integer, "position", position, low=0)
         tokens = estimate_tokens(text) if token_estimate is None else values.integer("token_estimate", token_estimate, low=0)
-        metadata = _metadata(metadata)
+        metadata = values.optional(values.json_object, "metadata", metadata)
         made_at = values.optional(values.moment, "created_at", created_at)
+        thread = values.optional(values.integer, "thread_number", thread_number, low=0, high=2**62)
         with self.db.write() as conn:
             if conn.value("SELECT 1 FROM context_backups WHERE id = ?", (backup_id,)) is not None:
                 raise Exists(f"there is a backup {backup_id!r} already and backups are only appended; leave id= out to get a new one")
             at = self.db.now if made_at is None else made_at
             seen = self._seen(conversation_id, position)
-            backup = ContextBackup(backup_id, *pair, trigger, self._close_thread(conn, pair, at), seen, text, tokens, metadata, at)
-            BACKUPS.insert(conn, backup)
+            closed = self._close_thread(conn, pair, at) if thread is None else self._reach(conn, pair, thread, at)
+            backup = ContextBackup(backup_id, *pair, trigger, closed, seen, text, tokens, metadata, at)
+            BACKUPS.insert(conn, backup, imported=int(thread is not None))
         return backup
 
     def _seen(self, conversation_id: str, position: int | None) -> int | None:
@@ -245,6 +282,16 @@ class BackupStore:
         )
         return int(rows[0][0])
 
+    def _reach(self, conn: Connection, pair: tuple[str, str], thread: int, at: float) -> int:
+        """See to it that the counter has come as far as a backup from elsewhere, and return that one's thread."""
+        conn.run(
+            """INSERT INTO token_counters(id, conversation_id, specialist, thread_number, last_backup_at, updated_at)
+            VALUES (?, ?, ?, ? + 1, ?, ?)
+            ON CONFLICT (conversation_id, specialist) DO UPDATE SET thread_number = max(thread_number, excluded.thread_number - 1)""",
+            (values.new_id(), *pair, thread, at, at),
+        )
+        return thread
+
     def cover(
         self, write_note: Callable[[Gap], HandoffNote | str | None] | None = None, *, min_messages: int = 5
     ) -> list[ContextBackup]:
@@ -254,6 +301,8 @@ class BackupStore:
         has them. A gap for which it returns None stays open; a note that another one overtook meanwhile is dropped. When it
         raises, what was saved stays and the error passes on.
         """
+        if write_note is not None and not callable(write_note):
+            raise Invalid(f"write_note must be a function from a gap to its note, not {values.shorten(write_note)}")
         saved = []
         for gap in self.coverage(min_messages=min_messages):
             note = self._draft(gap) if write_note is None else write_note(gap)
@@ -280,7 +329,7 @@ class BackupStore:
 
     def counter(self, conversation_id: str, specialist: str) -> TokenCounter | None:
         """Return a specialist's counter, None before anything was tracked or saved."""
-        pair = values.key("conversation_id", conversation_id), _specialist(specialist)
+        pair = values.key("conversation_id", conversation_id), values.label("specialist", specialist)
         return COUNTERS.first(self.db, "WHERE conversation_id = ? AND specialist = ?", pair)
 
     def due(
@@ -315,17 +364,20 @@ class BackupStore:
             return "time_gap"
         return None
 
-    def position(self, conversation_id: str) -> int | None:
-        """Return the number of the conversation's newest message, None where chat does not know it; pass it to `save`."""
+    def position(self, conversation_id: str, *, before: float | datetime | None = None) -> int | None:
+        """Return the number of the conversation's newest message, None where chat does not know it; pass it to `save`.
+
+        `before` is a time: up to the first message that is not older.
+        """
         conversation_id = values.key("conversation_id", conversation_id)
-        return self._chat().position(conversation_id) if self.db.present("chat") else None
+        return self._chat().position(conversation_id, before=before) if self.db.present("chat") else None
 
     def is_valid(self, conversation_id: str, specialist: str) -> bool:
         """Tell whether the newest backup covers the newest message.
 
         For a conversation that chat does not know: whether nothing was tracked since.
         """
-        pair = self._pair(values.key("conversation_id", conversation_id), _specialist(specialist))
+        pair = self._pair(values.key("conversation_id", conversation_id), values.label("specialist", specialist))
         return pair is not None and _covered(pair, self.position(conversation_id))
 
     def _pair(self, conversation_id: str, specialist: str) -> _Pair | None:
@@ -357,7 +409,8 @@ class BackupStore:
         """Return a backup by its id."""
         found = BACKUPS.first(self.db, "WHERE id = ?", (values.key("id", id),))
         if found is None:
-            raise NotFound(f"no backup {id!r}; store.backups.find() lists them")
+            known = [row[0] for row in self.db.rows("SELECT id FROM context_backups ORDER BY pk DESC LIMIT 1000")]
+            raise NotFound(f"no backup {id!r}{values.suggest(id, known)}; store.backups.find() lists them")
         return found
 
     def latest(self, conversation_id: str, specialist: str | None = None) -> ContextBackup | None:
@@ -377,7 +430,7 @@ class BackupStore:
         """List backups, newest first; `before` is the id of the last one of the page before."""
         wanted = {
             "conversation_id": values.optional(values.key, "conversation_id", conversation_id),
-            "specialist": None if specialist is None else _specialist(specialist),
+            "specialist": values.optional(values.label, "specialist", specialist),
             "trigger": values.optional(values.one_of, "trigger", trigger, legal=TRIGGERS),
         }
         params: list[Any] = [value for value in wanted.values() if value is not None]
@@ -409,15 +462,15 @@ class BackupStore:
         """
         budget = values.integer("max_tokens", max_tokens, low=0)
         if not callable(count):
-            raise Invalid(f"count must be a function from a text to its tokens, not {count!r}")
-        backup = self.latest(conversation_id, _specialist(specialist))
+            raise Invalid(f"count must be a function from a text to its tokens, not {values.shorten(count)}")
+        backup = self.latest(conversation_id, values.label("specialist", specialist))
         newest = self.position(conversation_id)
         if backup is None:
             if not self.db.present("chat"):
                 raise NotFound(f"no conversation {conversation_id!r}; chat has none yet")
             return [message.to_openai() for message in self._chat().window(conversation_id, max_tokens=budget, count=count)]
         note = {"role": "user", "content": backup.backup_text}
-        note_cost = count(backup.backup_text)
+        note_cost = values.integer("count(text)", count(backup.backup_text), low=0)
         needed = note_cost + (0 if newest is None else self._system_cost(conversation_id, newest, count))
         if needed > budget:
             raise Invalid(f"the system messages and the note need {needed} tokens, max_tokens is {budget}: raise it or save a shorter note")
@@ -449,7 +502,7 @@ class BackupStore:
                 """SELECT b.pk, b.id, b.thread_number, c.thread_number
                 FROM context_backups b
                 LEFT JOIN token_counters c ON c.conversation_id = b.conversation_id AND c.specialist = b.specialist
-                WHERE c.pk IS NULL OR b.thread_number >= c.thread_number
+                WHERE c.pk IS NULL OR b.thread_number >= c.thread_number + b.imported
                 ORDER BY b.pk"""
             )
         ]
@@ -476,20 +529,6 @@ def _covered(pair: _Pair, newest: int | None) -> bool:
 def _gap(pair: _Pair, messages: int, newest: int | None) -> Gap:
     trigger = "coverage_job_no_backup" if pair.backup_id is None else "coverage_job_stale"
     return Gap(pair.conversation_id, pair.specialist, trigger, messages, newest, pair.backup_id)
-
-
-def _specialist(value: str) -> str:
-    """A name, or '' for nobody in particular."""
-    return "" if value == "" else values.key("specialist", value)
-
-
-def _metadata(value: dict[str, Any] | None) -> dict[str, Any] | None:
-    if value is None:
-        return None
-    if not isinstance(value, dict):
-        raise Invalid(f"metadata must be a dict, not {values.shorten(value)}")
-    read_back: dict[str, Any] = values.from_json(values.to_json("metadata", value))
-    return read_back
 
 
 def _standing(thread_number: int | None) -> str:

@@ -35,18 +35,19 @@ from .places import (
     new_message_id,
     next_arrival,
     no_conversation,
-    place_of,
 )
 from .positions import Positions
 from .projects import json_text
-from .rows import Row, check_said, row, row_of, tool_calls_of
+from .rows import Row, check_said, row, rows_of, tool_calls_of
 from .session import AgentSession
 from .tables import (
+    BESIDE,
     CONVERSATIONS,
     LOCAL,
     MESSAGES,
-    PAGE,
+    NOTHING,
     PROJECTS,
+    READ,
     SCHEMA,
     SESSIONS,
     AccuracyLevel,
@@ -56,12 +57,15 @@ from .tables import (
     MessageHit,
     Project,
     QuerySession,
-    messages_from,
+    message_from,
+    message_of,
 )
 from .texts import MessageTexts, excerpt
 from .window import Window
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from ..keywords import KeywordIndex
 
 __all__ = [
@@ -85,9 +89,13 @@ __all__ = [
 INDEX_EVERY = 2048  # messages after which the keyword index is asked to write its backlog
 CHUNK = 200
 
-_INSERT = f"""
-INSERT INTO messages(pk, arrival, supplied, {", ".join(MESSAGES.stored)})
-VALUES (?, ?, ?, {", ".join("?" * len(MESSAGES.stored))})
+_INSERT = """
+INSERT INTO messages(pk, arrival, supplied, id, role, content, created_at)
+VALUES (?, ?, ?, ?, ?, ?, ?)
+"""
+_INSERT_WHOLE = f"""
+INSERT INTO messages(pk, arrival, supplied, id, role, content, created_at, {", ".join(BESIDE)})
+VALUES (?, ?, ?, ?, ?, ?, ?, {", ".join("?" * len(BESIDE))})
 """
 
 
@@ -119,16 +127,21 @@ class ChatStore(Positions):
         project: str | None = None,
         user_id: str = LOCAL,
         metadata: dict[str, Any] | None = None,
+        created_at: float | datetime | None = None,
+        updated_at: float | datetime | None = None,
     ) -> Conversation:
         """Create a conversation, in the user's active project unless one is named.
 
-        An id that exists raises Exists; with `exist_ok` that conversation is returned as it is.
+        An id that exists raises Exists; with `exist_ok` that conversation is returned as it is. `updated_at` is `created_at`
+        unless given.
         """
         conversation_id = values.new_id() if id is None else values.key("id", id)
         values.flag("exist_ok", exist_ok)
         values.key("user_id", user_id)
         values.text("title", title)
         stored = json_text("metadata", metadata)
+        given = values.optional(values.moment, "created_at", created_at)
+        active_at = values.optional(values.moment, "updated_at", updated_at)
         project = self.canonical(project, user_id)
         with self.db.write() as conn:
             found = CONVERSATIONS.first(conn, "WHERE id = ?", (conversation_id,))
@@ -138,13 +151,14 @@ class ChatStore(Positions):
                 raise Exists(f"conversation {conversation_id!r} exists; pass exist_ok=True to go on with it")
             if project is None:
                 project = conn.value("SELECT project_id FROM active_projects WHERE user_id = ?", (user_id,))
-            now = self.db.now
+            born = self.db.now if given is None else given
+            active_at = born if active_at is None else active_at
             conn.run(
                 """
                 INSERT INTO conversations(id, user_id, title, project_id, created_at, updated_at, activity, metadata)
                 VALUES (?, ?, ?, ?, ?, ?, ?, ?)
                 """,
-                (conversation_id, user_id, title, project, now, now, next_arrival(conn), stored),
+                (conversation_id, user_id, title, project, born, active_at, next_arrival(conn), stored),
             )
             return known_conversation(conn, conversation_id)
 
@@ -224,8 +238,9 @@ class ChatStore(Positions):
         """
         with self.db.write() as conn:
             source = known_conversation(conn, conversation_id)
-            first = key_of(conn, conversation_id) << 32
-            last = place_of(conn, conversation_id, first, at)
+            owner = key_of(conn, conversation_id)
+            last, _ = known_message(conn, at, owner)
+            first = owner << 32
             copy = self.create_conversation(
                 title=source.title, project=source.project_id, user_id=source.user_id, metadata=source.metadata
             )
@@ -233,12 +248,13 @@ class ChatStore(Positions):
                 "UPDATE conversations SET project_id = ?, forked_from = ?, forked_at = ? WHERE id = ?",
                 (source.project_id, source.id, at, copy.id),
             )
-            columns = ", ".join(MESSAGES.stored[1:])
+            columns = ", ".join(BESIDE)
             while first < last:
                 rows = conn.rows(
-                    f"SELECT pk, {columns} FROM messages WHERE pk > ? AND pk <= ? ORDER BY pk LIMIT ?", (first, last, CHUNK)
+                    f"SELECT pk, role, content, created_at, {columns} FROM messages WHERE pk > ? AND pk <= ? ORDER BY pk LIMIT ?",
+                    (first, last, CHUNK),
                 )
-                self._insert(conn, copy.id, [(None, *row[1:]) for row in rows])
+                self._insert(conn, copy.id, [(None, *row[1:4], row[4:]) for row in rows])
                 first = rows[-1][0]
             return known_conversation(conn, copy.id)
 
@@ -272,20 +288,26 @@ class ChatStore(Positions):
             form["name"] = values.text("name", name)
         said = row(form, id, created_at, callout_type, models_used, accuracy_level, confidence, metadata)
         with self.db.write() as conn:
-            return messages_from(self._insert(conn, conversation_id, [said]))[0]
+            return self._insert(conn, conversation_id, [said])[0]
 
     def append_message(self, conversation_id: str, message: Any) -> Message:
         """Append a message in OpenAI form: a mapping, or an object with model_dump(); blank text is kept."""
         return self.append_many(conversation_id, [message])[0]
 
-    def append_many(self, conversation_id: str, messages: Iterable[Any]) -> list[Message]:
-        """Append messages in OpenAI form or `Message` records, all or none; blank text is kept."""
-        rows = [row_of(message) for message in messages]
-        with self.db.write() as conn:
-            return messages_from(self._insert(conn, conversation_id, rows))
+    def append_many(
+        self, conversation_id: str, messages: Iterable[Any], *, updated_at: float | datetime | None = None
+    ) -> list[Message]:
+        """Append messages in OpenAI form or `Message` records, all or none; blank text is kept.
 
-    def _insert(self, conn: Connection, conversation_id: str, rows: Sequence[Row]) -> list[Row]:
-        """Give rows their places, numbers and ids, and return them as rows of MESSAGES.columns."""
+        `updated_at` is the conversation's from then on: now, unless the messages come from elsewhere.
+        """
+        rows = rows_of(messages)
+        active_at = values.optional(values.moment, "updated_at", updated_at)
+        with self.db.write() as conn:
+            return self._insert(conn, conversation_id, rows, active_at)
+
+    def _insert(self, conn: Connection, conversation_id: str, rows: Sequence[Row], active_at: float | None = None) -> list[Message]:
+        """Give rows their places, numbers and ids, and return them as records."""
         found = conn.row(
             """
             SELECT pk, last_seq, (SELECT max(arrival) FROM messages), (SELECT last FROM arrivals WHERE id = 1)
@@ -300,18 +322,24 @@ class ChatStore(Positions):
         arrival = max(newest or 0, mark or 0)
         now = self.db.now
         chance = int.from_bytes(os.urandom(4), "big")
-        stored: list[Row] = []
-        shown: list[Row] = []
-        for offset, (given, role, content, created_at, *rest) in enumerate(rows, 1):
+        plain: list[Row] = []
+        whole: list[Row] = []
+        shown: list[Message] = []
+        for offset, (given, role, content, created_at, beside) in enumerate(rows, 1):
             message_id = new_message_id(now, arrival + offset, chance) if given is None else free_id(conn, given)
-            body = (role, content, now if created_at is None else created_at, *rest)
-            stored.append(((pk << 32) + seq + offset, arrival + offset, given is not None, message_id, *body))
-            shown.append((message_id, conversation_id, *body))
+            said = (message_id, role, content, now if created_at is None else created_at)
+            stored = ((pk << 32) + seq + offset, arrival + offset, given is not None, *said)
+            if beside == NOTHING:
+                plain.append(stored)
+            else:
+                whole.append(stored + beside)
+            shown.append(message_of(conversation_id, *said, beside))
         if rows:
-            _insert_rows(conn, stored)
+            _insert_rows(conn, _INSERT, plain)
+            _insert_rows(conn, _INSERT_WHOLE, whole)
             conn.run(
                 "UPDATE conversations SET last_seq = ?, updated_at = ?, activity = ? WHERE pk = ?",
-                (seq + len(rows), now, arrival + len(rows), pk),
+                (seq + len(rows), now if active_at is None else active_at, arrival + len(rows), pk),
             )
         if (newest or 0) // INDEX_EVERY < (arrival + len(rows)) // INDEX_EVERY:
             self.db.after_commit(lambda: self._keywords().catch_up())
@@ -323,7 +351,8 @@ class ChatStore(Positions):
         """The message with this id."""
         with self.db.read() as conn:
             key, _ = known_message(conn, id)
-            return messages_from(conn.rows(f"{MESSAGES.select} WHERE pk = ?", (key,)))[0]
+            owner = conn.value("SELECT id FROM conversations WHERE pk = ?", (key >> 32,))
+            return message_from(owner, *conn.rows(f"SELECT {READ} FROM messages WHERE pk = ?", (key,))[0])
 
     def messages(
         self, conversation_id: str, *, limit: int | None = 50, before: str | None = None, after: str | None = None
@@ -334,22 +363,25 @@ class ChatStore(Positions):
         """
         count = values.limit(limit)
         with self.db.read() as conn:
-            first = key_of(conn, conversation_id) << 32
-            end = first + SPAN if before is None else place_of(conn, conversation_id, first, before)
+            owner = key_of(conn, conversation_id)
+            first = owner << 32
+            end = first + SPAN
+            if before is not None:
+                end, _ = known_message(conn, before, owner)
             if after is not None:
-                first = place_of(conn, conversation_id, first, after)
+                first, _ = known_message(conn, after, owner)
             rows = conn.rows(
                 f"""
-                SELECT {PAGE} FROM messages
+                SELECT {READ} FROM messages
                 WHERE pk > ? AND pk < ?
                 ORDER BY pk {"DESC" if after is None else "ASC"}
                 LIMIT ?
                 """,
-                (conversation_id, first, end, count),
+                (first, end, count),
             )
         if after is None:
             rows.reverse()
-        return messages_from(rows)
+        return [message_from(conversation_id, *row) for row in rows]
 
     def window(
         self, conversation_id: str, *, max_tokens: int, count: Callable[[str], int] = estimate_tokens, since: int = 0
@@ -365,13 +397,13 @@ class ChatStore(Positions):
             first = key_of(conn, conversation_id) << 32
             system = conn.rows(
                 f"""
-                SELECT pk, {PAGE} FROM messages
+                SELECT pk, {READ} FROM messages
                 WHERE role IN ('system', 'developer') AND pk > ? AND pk < ?
                 ORDER BY pk
                 """,
-                (conversation_id, first, first + SPAN),
+                (first, first + SPAN),
             )
-            window.require(_placed(system))
+            window.require(_placed(conversation_id, system))
             window.fill(_backwards(conn, conversation_id, first), first + values.integer("since", since, low=0))
         return window.messages()
 
@@ -399,7 +431,7 @@ class ChatStore(Positions):
         hits: list[MessageHit] = []
         with self.db.read(snapshot=True) as conn:
             owner = None if conversation_id is None else key_of(conn, conversation_id)
-            edge = None if before is None else _edge(conn, before)
+            edge = None if before is None else _edge(conn, before, owner)
             if not self.texts.present():
                 return []
             numbers = iter(self._keywords().numbers(conn, query, kind=MessageTexts.kind, before=edge))
@@ -454,15 +486,14 @@ class ChatStore(Positions):
         with self.db.write() as conn:
             first = key_of(conn, conversation_id) << 32
             newest = conn.row(
-                f"SELECT pk, arrival, {PAGE} FROM messages WHERE pk > ? AND pk < ? ORDER BY pk DESC LIMIT 1",
-                (conversation_id, first, first + SPAN),
+                f"SELECT pk, arrival, {READ} FROM messages WHERE pk > ? AND pk < ? ORDER BY pk DESC LIMIT 1", (first, first + SPAN)
             )
             if newest is None:
                 return None
             key, number, *columns = newest
             self._forget(conn, [number])
             conn.run("DELETE FROM messages WHERE pk = ?", (key,))
-            return messages_from([tuple(columns)])[0]
+            return message_from(conversation_id, *columns)
 
     def clear(self, conversation_id: str, *, actor: str = "", note: str = "") -> int:
         """Remove all messages of a conversation and return how many, with an audit event; the conversation stays."""
@@ -502,24 +533,34 @@ class ChatStore(Positions):
         domain: str | None = None,
         user_id: str = LOCAL,
         metadata: dict[str, Any] | None = None,
+        query_count: int = 1,
+        created_at: float | datetime | None = None,
+        updated_at: float | datetime | None = None,
     ) -> QuerySession:
-        """Count one more query in a session, begun if need be; domain and metadata change where given."""
+        """Count one more query in a session, begun if need be; domain and metadata change where given.
+
+        `query_count`, `created_at` and `updated_at` are for queries that were counted elsewhere.
+        """
         session_id = values.new_id() if session_id is None else values.key("session_id", session_id)
         values.optional(values.text, "domain", domain)
         stored = json_text("metadata", metadata)
+        queries = values.integer("query_count", query_count, low=0)
+        given = values.optional(values.moment, "created_at", created_at)
+        used_at = values.optional(values.moment, "updated_at", updated_at)
         with self.db.write() as conn:
-            now = self.db.now
+            used_at = self.db.now if used_at is None else used_at
+            born = used_at if given is None else given
             conn.run(
                 """
                 INSERT INTO sessions(id, user_id, created_at, updated_at, domain, query_count, metadata)
-                VALUES (?, ?, ?, ?, ?, 1, ?)
+                VALUES (?, ?, ?, ?, ?, ?, ?)
                 ON CONFLICT (id) DO UPDATE SET
                     updated_at = excluded.updated_at,
                     domain = coalesce(excluded.domain, domain),
-                    query_count = query_count + 1,
+                    query_count = query_count + excluded.query_count,
                     metadata = coalesce(excluded.metadata, metadata)
                 """,
-                (session_id, values.key("user_id", user_id), now, now, domain, stored),
+                (session_id, values.key("user_id", user_id), born, used_at, domain, queries, stored),
             )
             return SESSIONS.find(conn, "WHERE id = ?", (session_id,))[0]
 
@@ -527,7 +568,8 @@ class ChatStore(Positions):
         """The session of queries with this id."""
         found = SESSIONS.first(self.db, "WHERE id = ?", (values.key("session_id", session_id),))
         if found is None:
-            raise NotFound(f"no session {session_id!r}; store.chat.sessions() lists them")
+            known = [row[0] for row in self.db.rows("SELECT id FROM sessions ORDER BY pk DESC LIMIT 1000")]
+            raise NotFound(f"no session {session_id!r}{values.suggest(session_id, known)}; store.chat.sessions() lists them")
         return found
 
     def sessions(self, *, user_id: str | None = None, domain: str | None = None, limit: int | None = 50) -> list[QuerySession]:
@@ -551,40 +593,38 @@ class ChatStore(Positions):
 # -- private ------------------------------------------------------------------------------------------------------------
 
 
-def _insert_rows(conn: Connection, rows: list[Row]) -> None:
+def _insert_rows(conn: Connection, statement: str, rows: list[Row]) -> None:
     try:
         if len(rows) == 1:
-            conn.run(_INSERT, rows[0])  # executemany takes 6 us more for one row
-        else:
-            conn.many(_INSERT, rows)
+            conn.run(statement, rows[0])  # executemany takes 6 us more for one row
+        elif rows:
+            conn.many(statement, rows)
     except Exists:
         raise Exists("two of these messages have the same id; nothing was appended") from None
 
 
 def _all(conn: Connection, pk: int, conversation_id: str) -> list[Message]:
-    rows = conn.rows(
-        f"SELECT {PAGE} FROM messages WHERE pk > ? AND pk < ? ORDER BY pk", (conversation_id, pk << 32, pk + 1 << 32)
-    )
-    return messages_from(rows)
+    rows = conn.rows(f"SELECT {READ} FROM messages WHERE pk > ? AND pk < ? ORDER BY pk", (pk << 32, pk + 1 << 32))
+    return [message_from(conversation_id, *row) for row in rows]
 
 
 def _backwards(conn: Connection, conversation_id: str, first: int) -> Iterator[tuple[int, Message]]:
     """Messages with their keys, newest first, read a page at a time."""
     end = first + SPAN
     while rows := conn.rows(
-        f"SELECT pk, {PAGE} FROM messages WHERE pk > ? AND pk < ? ORDER BY pk DESC LIMIT ?", (conversation_id, first, end, CHUNK)
+        f"SELECT pk, {READ} FROM messages WHERE pk > ? AND pk < ? ORDER BY pk DESC LIMIT ?", (first, end, CHUNK)
     ):
-        yield from _placed(rows)
+        yield from _placed(conversation_id, rows)
         end = rows[-1][0]
 
 
-def _placed(rows: list[Row]) -> list[tuple[int, Message]]:
-    return list(zip((row[0] for row in rows), messages_from(row[1:] for row in rows)))
+def _placed(conversation_id: str, rows: list[Row]) -> list[tuple[int, Message]]:
+    return [(key, message_from(conversation_id, *row)) for key, *row in rows]
 
 
-def _edge(conn: Connection, message_id: str) -> tuple[float, int]:
+def _edge(conn: Connection, message_id: str, owner: int | None) -> tuple[float, int]:
     """Where a page of a search ended."""
-    _, number = known_message(conn, message_id)
+    _, number = known_message(conn, message_id, owner)
     return conn.value("SELECT created_at FROM messages WHERE arrival = ?", (number,)), number
 
 
@@ -592,7 +632,7 @@ def _matching(conn: Connection, numbers: list[int], wanted: tuple[int | None, st
     """Those of the numbered messages that exist and are of the wanted conversation, project, role and user."""
     rows = conn.rows(
         f"""
-        SELECT messages.arrival, {MESSAGES.columns}
+        SELECT messages.arrival, owner.id, {READ}
         FROM messages JOIN conversations AS owner ON owner.pk = messages.pk >> 32
         WHERE messages.arrival IN (SELECT value FROM json_each(?))
           AND (? IS NULL OR owner.pk = ?)
@@ -602,7 +642,7 @@ def _matching(conn: Connection, numbers: list[int], wanted: tuple[int | None, st
         """,
         (values.to_json("numbers", numbers), *(value for value in wanted for _ in range(2))),
     )
-    return dict(zip((row[0] for row in rows), messages_from(row[1:] for row in rows)))
+    return {number: message_from(*row) for number, *row in rows}
 
 
 def _hit(message: Message, words: Iterable[str]) -> MessageHit:

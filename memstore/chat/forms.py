@@ -37,8 +37,8 @@ def mapping(what: str, value: Any) -> Json:
     if isinstance(value, Mapping):
         return dict(value)
     dump = getattr(value, "model_dump", None)
-    if callable(dump):
-        return mapping(what, dump())
+    if callable(dump) and isinstance(dumped := dump(), Mapping):
+        return dict(dumped)
     shown = f"{type(value).__name__} {values.shorten(value)}"
     raise Invalid(f"{what} must be a mapping in OpenAI form or an object with model_dump(), not {shown}")
 
@@ -49,15 +49,16 @@ def split(message: Mapping[str, Any]) -> Parts:
     if role is None or role == ITEM:
         return Parts(ITEM, "", None, None, None, dict(message))
     values.one_of("role", role, ROLES)
-    rest = dict(message)
-    del rest["role"]
-    content = ""
-    if "content" not in rest:
-        rest["role"] = role  # the mark of a message that came without content: the key has no other use in `extra`
-    elif isinstance(rest["content"], str):
-        content = rest.pop("content")
-    if not rest:
+    content = message.get("content")
+    if len(message) == 2 and isinstance(content, str):
         return Parts(role, content, None, None, None, None)
+    rest = dict(message)
+    if "content" in rest:
+        del rest["role"]  # where there is no content it stays as the mark of that: the key has no other use in `extra`
+    if isinstance(content, str):
+        del rest["content"]
+    else:
+        content = ""
     calls = rest.pop("tool_calls") if isinstance(rest.get("tool_calls"), list) else None
     call_id = rest.pop("tool_call_id") if isinstance(rest.get("tool_call_id"), str) else None
     name = rest.pop("name") if isinstance(rest.get("name"), str) else None

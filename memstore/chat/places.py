@@ -58,13 +58,16 @@ def find_message(conn: Connection, message_id: str) -> tuple[int, int] | None:
     return found
 
 
-def known_message(conn: Connection, message_id: str) -> tuple[int, int]:
-    """Key and number of a message that must be there."""
+def known_message(conn: Connection, message_id: str, owner: int | None = None) -> tuple[int, int]:
+    """Key and number of a message that must be there, and in the conversation with the key `owner` where one is given."""
     found = find_message(conn, values.key("message id", message_id))
     if found is None:
         known = [row[0] for row in conn.rows("SELECT id FROM messages WHERE supplied = 1 ORDER BY pk DESC LIMIT 1000")]
         nearest = values.suggest(message_id, known)
         raise NotFound(f"no message {values.shorten(message_id)}{nearest}; store.chat.messages(conversation_id) lists them")
+    if owner not in (None, found[0] >> 32):
+        there, here = (conn.value("SELECT id FROM conversations WHERE pk = ?", (pk,)) for pk in (found[0] >> 32, owner))
+        raise Invalid(f"message {message_id!r} is in conversation {there!r}, not in {here!r}")
     return found
 
 
@@ -73,15 +76,6 @@ def free_id(conn: Connection, message_id: str) -> str:
     if find_message(conn, message_id) is not None:
         raise Exists(f"message {message_id!r} exists already; store.chat.get_message() shows it")
     return message_id
-
-
-def place_of(conn: Connection, conversation_id: str, first: int, message_id: str) -> int:
-    """The key of a message that must be in this conversation."""
-    key, _ = known_message(conn, message_id)
-    if key >> 32 != first >> 32:
-        owner = conn.value("SELECT id FROM conversations WHERE pk = ?", (key >> 32,))
-        raise Invalid(f"message {message_id!r} is in conversation {owner!r}, not in {conversation_id!r}")
-    return key
 
 
 def key_of(conn: Connection, conversation_id: str) -> int:

@@ -8,10 +8,13 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..kernel import Connection, Exists, Invalid, NotFound, Recorder, Room, VersionConflict, values
 from .tables import LOCAL, PROJECTS, Project
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 _OPEN_WORD = re.compile(r"[a-z][a-z0-9_.-]*")
 
@@ -32,6 +35,7 @@ class Projects:
         description: str = "",
         status: str = "active",
         metadata: dict[str, Any] | None = None,
+        created_at: float | datetime | None = None,
     ) -> Project:
         """Create a project; its name must be free among the user's names and aliases."""
         project_id = values.new_id() if id is None else values.key("id", id)
@@ -39,17 +43,18 @@ class Projects:
         values.key("user_id", user_id)
         values.text("description", description)
         stored = json_text("metadata", metadata)
+        given = values.optional(values.moment, "created_at", created_at)
         with self.db.write() as conn:
             _refuse_taken(conn, name, user_id)
             if id is not None:
                 _refuse_taken(conn, project_id, user_id)
-            now = self.db.now
+            born = self.db.now if given is None else given
             conn.run(
                 """
                 INSERT INTO projects(id, user_id, name, description, status, metadata, created_at, updated_at)
                 VALUES (?, ?, ?, ?, ?, ?, ?, ?)
                 """,
-                (project_id, user_id, name, description, open_word("status", status), stored, now, now),
+                (project_id, user_id, name, description, open_word("status", status), stored, born, born),
             )
             _adopt(conn, project_id, user_id, name)
             return _project(conn, project_id)
@@ -155,10 +160,11 @@ class Projects:
         if project is None:
             return None
         values.key("project", project)
+        user_id = LOCAL if user_id is None else values.key("user_id", user_id)
         if not self.db.present("chat"):  # a question must not make the room
             return project
         with self.db.read() as conn:
-            found = _lookup(conn, project, LOCAL if user_id is None else user_id)
+            found = _lookup(conn, project, user_id)
         return project if found is None else found
 
 
@@ -187,7 +193,7 @@ def _project(conn: Connection, project_id: str) -> Project:
 
 
 def _known(conn: Connection, project: str, user_id: str) -> Project:
-    found = _lookup(conn, values.key("project", project), user_id)
+    found = _lookup(conn, values.key("project", project), values.key("user_id", user_id))
     if found is None:
         names = [row[0] for row in conn.rows("SELECT name FROM projects UNION SELECT alias FROM project_aliases LIMIT 1000")]
         raise NotFound(f"no project {project!r}{values.suggest(project, names)}; store.chat.projects() lists them")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..kernel import Invalid, values
@@ -10,7 +10,7 @@ from . import forms
 from .projects import json_text, open_word
 from .tables import ACCURACY_LEVELS, CONFIDENCES, Message
 
-Row = tuple[Any, ...]  # one message: the values of MESSAGES.stored, an id of None where one is to be made
+Row = tuple[Any, ...]  # one message: id (None where one is to be made), role, content, created_at, and the values of BESIDE
 
 
 def check_said(role: Any, content: Any) -> None:
@@ -24,9 +24,19 @@ def check_said(role: Any, content: Any) -> None:
 
 def tool_calls_of(calls: Any) -> list[Any]:
     """Tool calls as a list of plain dicts."""
-    if isinstance(calls, (str, bytes, dict)) or not isinstance(calls, Iterable):
-        raise Invalid(f"tool_calls must be a list of calls, not {type(calls).__name__} {values.shorten(calls)}")
-    return [forms.mapping(f"tool_calls[{position}]", call) for position, call in enumerate(calls)]
+    return [forms.mapping(f"tool_calls[{position}]", call) for position, call in enumerate(listed("tool_calls", calls))]
+
+
+def rows_of(messages: Any) -> list[Row]:
+    """The rows of several messages."""
+    return [_row_of(message) for message in listed("messages", messages)]
+
+
+def listed(what: str, value: Any) -> Iterable[Any]:
+    """Refuse what is no list, and what would fall apart as one: a text, or a single object."""
+    if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
+        raise Invalid(f"{what} must be a list, not {type(value).__name__} {values.shorten(value)}")
+    return value
 
 
 def row(
@@ -46,22 +56,26 @@ def row(
         role,
         values.text("content", content),
         None if created_at is None else values.moment("created_at", created_at),
-        None if callout_type is None else open_word("callout_type", callout_type),
-        "[]" if models_used is None or models_used == () else values.to_json("models_used", values.strings("models_used", models_used)),
-        None if accuracy_level is None else values.one_of("accuracy_level", accuracy_level, ACCURACY_LEVELS),
-        None if confidence is None else values.one_of("confidence", confidence, CONFIDENCES),
-        None if tool_calls is None else values.to_json("tool_calls", tool_calls),
-        None if tool_call_id is None else values.text("tool_call_id", tool_call_id),
-        None if name is None else values.text("name", name),
-        json_text("message", extra),
-        json_text("metadata", metadata),
+        (
+            None if callout_type is None else open_word("callout_type", callout_type),
+            "[]" if models_used is None or models_used == () else values.to_json("models_used", values.strings("models_used", models_used)),
+            None if accuracy_level is None else values.one_of("accuracy_level", accuracy_level, ACCURACY_LEVELS),
+            None if confidence is None else values.one_of("confidence", confidence, CONFIDENCES),
+            None if tool_calls is None else values.to_json("tool_calls", tool_calls),
+            None if tool_call_id is None else values.text("tool_call_id", tool_call_id),
+            None if name is None else values.text("name", name),
+            json_text("message", extra),
+            json_text("metadata", metadata),
+        ),
     )
 
 
-def row_of(message: Any) -> Row:
+def _row_of(message: Any) -> Row:
     """The row of a record, which keeps its columns, or of a message in OpenAI form, which has a form only."""
     if not isinstance(message, Message):
         return row(forms.mapping("message", message))
+    if message.extra is not None:
+        forms.mapping("extra", message.extra)
     return row(
         message.to_openai(),
         message.id,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import field
 from typing import Any, Literal
 
@@ -212,28 +211,42 @@ PROJECTS = Table(
 CONVERSATIONS = Table(Conversation, "conversations", json=("metadata",), hidden=("pk", "activity", "last_seq"))
 SESSIONS = Table(QuerySession, "sessions", json=("metadata",), hidden=("pk",))
 
-_OWNER = "(SELECT id FROM conversations WHERE pk = messages.pk >> 32)"
 MESSAGES = Table(
     Message,
     "messages",
     json=("models_used", "tool_calls", "extra", "metadata"),
     hidden=("pk", "arrival", "supplied"),
-    computed={"conversation_id": _OWNER},
+    computed={"conversation_id": "(SELECT id FROM conversations WHERE pk = messages.pk >> 32)"},
 )
-PAGE = MESSAGES.columns.replace(_OWNER, "?")  # a page has one owner: bound once, not looked up for each row
+BESIDE = MESSAGES.stored[4:]  # the columns beside id, role, content and time
+NOTHING = (None, "[]", None, None, None, None, None, None, None)  # what most messages have in them
+#: A message without its owner, as `message_from` takes it. Binding or fetching nine columns of nothing would cost as much as the rest.
+READ = """
+messages.id, messages.role, messages.content, messages.created_at,
+CASE WHEN coalesce(
+    callout_type, nullif(models_used, '[]'), accuracy_level, confidence, tool_calls, tool_call_id, name, extra, messages.metadata
+) IS NOT NULL THEN json_array(
+    callout_type, json(models_used), accuracy_level, confidence, json(tool_calls), tool_call_id, name, json(extra), json(messages.metadata)
+) END"""
 
 
-def messages_from(rows: Iterable[tuple[Any, ...]]) -> list[Message]:
-    """Turn rows of MESSAGES.columns into records; most of them have no JSON to decode, which Table.records cannot know."""
-    result = [Message(*row) for row in rows]
-    for item in result:
-        stored: Any = item.models_used
-        item.models_used = [] if stored == "[]" else json.loads(stored)  # type: ignore[misc]
-        if item.tool_calls is not None:
-            item.tool_calls = json.loads(item.tool_calls)  # type: ignore[misc, arg-type]
-        if item.extra is not None:
-            item.extra = json.loads(item.extra)  # type: ignore[misc, arg-type]
-            item.content = item.content or forms.body(item.to_openai())  # type: ignore[misc]
-        if item.metadata is not None:
-            item.metadata = json.loads(item.metadata)  # type: ignore[misc, arg-type]
-    return result
+def message_from(conversation_id: str, id: str, role: str, content: str, created_at: float, beside: str | None) -> Message:
+    """The record of a row of READ."""
+    if beside is None:
+        return Message(id, conversation_id, role, content, created_at)
+    return with_text(Message(id, conversation_id, role, content, created_at, *json.loads(beside)))
+
+
+def message_of(conversation_id: str, id: str, role: str, content: str, created_at: float, beside: tuple[Any, ...]) -> Message:
+    """The record of what was just stored."""
+    if beside == NOTHING:
+        return Message(id, conversation_id, role, content, created_at)
+    shown = (json.loads(value) if value is not None and name in MESSAGES.json else value for name, value in zip(BESIDE, beside))
+    return with_text(Message(id, conversation_id, role, content, created_at, *shown))
+
+
+def with_text(message: Message) -> Message:
+    """Give a message whose content lies in `extra` the text of it."""
+    if message.extra is not None and not message.content:
+        message.content = forms.body(message.to_openai())  # type: ignore[misc]
+    return message

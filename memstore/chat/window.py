@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ..kernel import Invalid
+from ..kernel import Invalid, values
 from . import forms
 from .tables import Message
 
@@ -28,7 +28,7 @@ class Window:
 
     def __init__(self, max_tokens: int, count: Callable[[str], int]) -> None:
         if not callable(count):
-            raise Invalid(f"count must be a function from a text to its tokens, not {count!r}")
+            raise Invalid(f"count must be a function from a text to its tokens, not {values.shorten(count)}")
         self._left = max_tokens
         self._max_tokens = max_tokens
         self._count = count
@@ -58,7 +58,7 @@ class Window:
         return [message for _, message in sorted(self._taken, key=lambda placed: placed[0])]
 
     def _cost(self, message: Message) -> int:
-        return sum(self._count(text) for text in forms.texts(message.to_openai()) or [""])
+        return sum(values.integer("count(text)", self._count(text), low=0) for text in forms.texts(message.to_openai()) or [""])
 
 
 def _groups(backwards: Iterable[Placed], after: int) -> Iterable[list[Placed]]:

@@ -1,8 +1,8 @@
 """The command line: `python -m memstore`, or `memstore` where it is installed.
 
 1. A reading command opens the store read-only and never creates a file.
-2. Status: 0 fine, 1 findings (only `check` and `log --verify` look for any), 2 a usage error or an error of the store, in one
-   line on standard error, 130 after Ctrl-C. A search without a hit is fine: the question was answered.
+2. Status: 0 fine, 1 findings (of `check` and `log --verify`, and rows that `import` could not take), 2 a usage error or an error
+   of the store, in one line on standard error, 130 after Ctrl-C. A search without a hit is fine: the question was answered.
 3. What is printed for a pipe is never cut or coloured, and a reader that stops reading ends the command quietly.
 4. Importing this module imports no room.
 """
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from ..store import Store
 
 INTERRUPTED = 130
-NOT_YET = {"import": "importing AUA files is not part of this version; a later one brings it"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -153,7 +152,7 @@ class _Parser(argparse.ArgumentParser):
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if isinstance(action, argparse._SubParsersAction) and value not in action.choices:
-            self.error(NOT_YET.get(value) or f"there is no command {value!r}{values.suggest(value, action.choices)}")
+            self.error(f"there is no command {value!r}{values.suggest(value, action.choices)}")
         super()._check_value(action, value)
 
 
@@ -174,6 +173,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_search(commands)
     _add_log(commands)
     _command(commands, "snapshot", "copy the store into one file, while others use it").add_argument("target", metavar="TARGET")
+    _add_import(commands)
     _command(commands, "shell", "open a Python console that has `store`, for writing too; or run what is piped in")
     return parser
 
@@ -233,6 +233,14 @@ def _add_log(commands: Any) -> None:
         "--verify", nargs="?", const="", metavar="ANCHOR_FILE", help="verify the log instead, against anchors if given; 1 if it fails"
     )
     other.add_argument("--head", action="store_true", help="print the anchor of the newest event instead; keep it outside of the store")
+    _add_json(parser)
+
+
+def _add_import(commands: Any) -> None:
+    parser = _command(commands, "import", "take in what another application has kept; status 1 if a row could not be taken")
+    parser.add_argument("--from", dest="origin", required=True, choices=["aua"], help="whose file it is")
+    parser.add_argument("path", metavar="PATH", help="the file; it is only read (without --db: into NAME.memstore.db beside it)")
+    parser.set_defaults(run=("intake", "take_in"))
     _add_json(parser)
 
 

@@ -16,7 +16,7 @@ from .terminal import Page, count, cut, moment, one_line, print_json, size
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from ..audit import AuditEvent, Verification
     from ..chat import Conversation
@@ -224,15 +224,26 @@ def _verify(options: argparse.Namespace) -> int:
 def snapshot(options: argparse.Namespace) -> int:
     """Copy the store."""
     with open_for(options) as store:
-        place = store.snapshot(options.target, progress=_progress if sys.stderr.isatty() else None)
-    if sys.stderr.isatty():
-        print(end="\r\033[K", file=sys.stderr)
+        with shown_progress() as progress:
+            place = store.snapshot(options.target, progress=progress)
     print(f"{place}  {size(os.stat(place).st_size)}")
     return 0
 
 
-def _progress(done: int, total: int) -> None:
-    print(f"\r{done * 100 // max(1, total)} %", end="", file=sys.stderr, flush=True)
+@contextlib.contextmanager
+def shown_progress() -> Iterator[Callable[[int, int], object] | None]:
+    """What shows progress on a terminal and wipes it away at the end; None where nobody looks."""
+
+    def show(done: int, total: int) -> None:
+        print(f"\r{done * 100 // max(1, total)} %", end="", file=sys.stderr, flush=True)
+
+    if not sys.stderr.isatty():
+        yield None
+        return
+    try:
+        yield show
+    finally:
+        print(end="\r\033[K", file=sys.stderr)
 
 
 # -- shell --------------------------------------------------------------------------------------------------------------

@@ -100,6 +100,8 @@ class CorrectionStore:
         override: bool = False,
         id: str | None = None,
         created_at: float | datetime | None = None,
+        superseded_at: float | datetime | None = None,
+        superseded_by: str | None = None,
     ) -> Correction:
         """Store a correction, or strengthen the live one that says the same, and return it.
 
@@ -107,18 +109,22 @@ class CorrectionStore:
         equals its default counts as not given. It leaves `id`, `created_at` and `user_id` as they are.
         A `decay_class` of None is chosen by subject and domain: A never decays, B falls to 1/e in 10 years, C in 3, D in 0.5.
         A claim that was rejected for the subject raises RejectedClaim unless `override`. Decay counts from `created_at`.
+        One with `superseded_at` is history from elsewhere: stored as it is, it strengthens nothing and nothing refuses it.
         """
         given = checked(
             subject=subject, claim=claim, rejected=rejected, domain=domain, scope=scope, confidence=confidence, source=source,
             decay_class=decay_class, why=why, prompt=prompt, user_id=user_id, conversation_id=conversation_id, metadata=metadata,
-            id=id, created_at=created_at,
+            id=id, created_at=created_at, superseded_at=superseded_at, superseded_by=superseded_by,
         )  # fmt: skip
+        if given["superseded_by"] is not None and given["superseded_at"] is None:
+            raise Invalid("superseded_by needs superseded_at: a live correction is retired by supersede()")
         override = values.flag("override", override)
         with self.db.write() as connection:
-            known = self._same(connection, given)
+            live = given["superseded_at"] is None
+            known = self._same(connection, given) if live else None
             if known is not None:
                 return self._strengthen(connection, known, given)
-            if not override:
+            if live and not override:
                 self._refuse_rejected(connection, given["subject"], given["claim"], given["user_id"])
             if given["id"] is not None and connection.value("SELECT 1 FROM corrections WHERE id = ?", (given["id"],)):
                 raise Exists(f"there is a correction {given['id']!r} already; update() changes it")
@@ -136,8 +142,8 @@ class CorrectionStore:
             effective_confidence=0.0,
             application_count=0,
             last_applied_at=None,
-            superseded_at=None,
-            superseded_by=None,
+            superseded_at=given["superseded_at"],
+            superseded_by=given["superseded_by"],
             version=1,
         )
         if new.decay_class is None:
@@ -145,7 +151,8 @@ class CorrectionStore:
         pk = CORRECTIONS.insert(
             connection, new, subject_key=key_of(new.subject), claim_key=key_of(new.claim), subject_words=len(words(new.subject))
         )
-        connection.many("INSERT INTO correction_words(word, correction, in_subject) VALUES (?, ?, ?)", postings_of(pk, new))
+        if new.superseded_at is None:
+            connection.many("INSERT INTO correction_words(word, correction, in_subject) VALUES (?, ?, ?)", postings_of(pk, new))
         self._reject(connection, pk, new.subject, new.rejected)
         return self._known(connection, new.id)
 
@@ -443,9 +450,9 @@ class CorrectionStore:
     def _guard(self, connection: Connection, old: Correction, new: Correction, override: bool) -> None:
         """Refuse a change that would say what another row says, or what was rejected."""
         twin = connection.value(
-            "SELECT id FROM corrections WHERE subject_key = ? AND claim_key = ? AND domain = ? AND scope = ? AND user_id IS ?"
-            " AND superseded_at IS NULL AND id <> ?",
-            (key_of(new.subject), key_of(new.claim), new.domain, new.scope, new.user_id, old.id),
+            "SELECT id FROM corrections WHERE subject_key = ? AND claim_key = ? AND domain = ? AND scope = ?"
+            " AND COALESCE(user_id, '') = ? AND superseded_at IS NULL AND id <> ?",
+            (key_of(new.subject), key_of(new.claim), new.domain, new.scope, new.user_id or "", old.id),
         )
         if twin is not None:
             raise Exists(f"correction {twin} says that already; supersede {old.id} by it instead")
@@ -461,6 +468,7 @@ class CorrectionStore:
         """
         id = values.key("id", id)
         by = values.optional(values.key, "by", by)
+        reason = values.text("reason", reason)
         if by == id:
             raise Invalid(f"correction {id} cannot supersede itself; give the id of another one as by=")
         with self.db.write() as connection:
@@ -515,6 +523,7 @@ class CorrectionStore:
         With `dry_run` it only counts them.
         """
         below = values.real("below", below, low=0.0, high=1.0)
+        reason = values.text("reason", reason)
         dry_run = values.flag("dry_run", dry_run)
         with self.db.read() if dry_run else self.db.write() as connection:
             now = self.db.now

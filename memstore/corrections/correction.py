@@ -166,6 +166,8 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "metadata": partial(values.optional, values.json_object),
     "id": partial(values.optional, values.key),
     "created_at": partial(values.optional, values.moment),
+    "superseded_at": partial(values.optional, values.moment),
+    "superseded_by": partial(values.optional, values.key),
 }
 
 
@@ -177,7 +179,7 @@ def checked(**given: Any) -> dict[str, Any]:
 def checked_pair(pair: dict[str, Any]) -> dict[str, Any]:
     """Columns of an imported pair; without an id it gets one that the same claim always gets, whatever file it is in."""
     unnamed = {"id": None, "scope": "global", "decay_class": None, "why": "", "created_at": None}
-    owned = {"user_id": None, "conversation_id": None, "metadata": None}
+    owned = {"user_id": None, "conversation_id": None, "metadata": None, "superseded_at": None, "superseded_by": None}
     given = checked(**{**unnamed, **pair, **owned})
     if given["id"] is None:
         parts = [key_of(given["subject"]), key_of(given["claim"]), given["domain"], given["scope"]]

@@ -37,7 +37,7 @@ def read(
     path: str | os.PathLike[str], check: Callable[[dict[str, Any]], dict[str, Any]], *, skip_invalid: bool
 ) -> list[dict[str, Any]]:
     """Read the pairs of a file, or of every *.jsonl of a folder by name, as checked columns of corrections."""
-    source = path_of(path)
+    source = pathlib.Path(path_of(path))
     if not source.exists():
         raise Invalid(f"there is no file or folder {source}")
     files = sorted(source.glob("*.jsonl"), key=lambda file: file.name) if source.is_dir() else [source]

@@ -7,8 +7,8 @@
 3. SQLite may roll a transaction back under us (disk full, I/O error, out of memory). Every statement inside a write looks
    first whether the transaction is still there, so that nothing can ever commit alone behind its back.
 4. Results are fetched whole inside the block; no cursor leaves it. A cursor left open pins the write-ahead log.
-5. An interrupt may arrive anywhere: every step that takes something has its undoing in an `except BaseException`, and
-   the next transaction heals what was left.
+5. An interrupt may arrive anywhere. A block notes what it takes in the same breath as taking it, and giving back may be
+   repeated until it is done: see blocks.py.
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from . import files
+from .blocks import Block, Hold, Level
 from .driver import FAILURES, aborted, primary_code, translate
 from .errors import Busy, Closed, Invalid, OutcomeUnknown, ReadOnly, Replaced, StoreError
+from .values import real
 from .wal import WriteAheadLog
 
 Row = tuple[Any, ...]
@@ -55,8 +57,10 @@ class Connection:
         """The first row of a query, or None."""
         try:
             cursor = self._execute(sql, params)
-            first: Row | None = cursor.fetchone()
-            cursor.close()
+            try:
+                first: Row | None = cursor.fetchone()
+            finally:
+                cursor.close()  # an interrupt would leave it in the traceback, with the state that it has seen
         except FAILURES as error:
             raise translate(error) from error
         return first
@@ -90,16 +94,6 @@ class Connection:
             raise translate(error) from error
 
 
-class _Level:
-    """One nesting of write(): what to do when it commits, what to undo when it rolls back."""
-
-    __slots__ = ("after", "undo")
-
-    def __init__(self) -> None:
-        self.after: list[Callable[[], object]] = []
-        self.undo: list[Callable[[], object]] = []
-
-
 class Database:
     """One open file: its writer, its readers, its transaction."""
 
@@ -129,11 +123,11 @@ class Database:
         self._owns: Callable[[], bool] = self._lock._is_owned  # type: ignore[attr-defined]
         self._pool = threading.Lock()
         self._owner: tuple[int, object] | None = None
-        self._levels: list[_Level] = []
+        self._depth = 0  # blocks that count on the lock; it is acquired by the first and released after the last
+        self._levels: list[Level] = []
         self._now: float | None = None
-        self._holds = 0  # times the lock is held outside a write: upkeep, and every read of a :memory: store
         self.writer: Connection | None = None
-        self.idle: list[Connection] = []
+        self.idle: dict[Connection, None] = {}
         self.lent: dict[Connection, int] = {}
 
     def check_usable(self) -> None:
@@ -145,45 +139,48 @@ class Database:
         if self.identity is not None and files.identity(self.place) != self.identity:
             raise Replaced(f"{self.place} was moved, deleted or replaced while open; close this store and open the path again")
 
-    def lock(self, deadline: float) -> None:
-        """Keep every writer of this handle out until `unlock`, within the deadline."""
-        self._acquire(deadline)
-        self._holds += 1
+    def acquire(self, block: Block, deadline: float) -> None:
+        """Keep every other writer of this handle out until the block releases, or be Busy at the deadline."""
+        owner = self._owner
+        if owner is not None and owner[0] == threading.get_ident() and owner[1] is not _task():
+            raise Invalid("another task of this thread is inside transaction(); leave it before awaiting, or use store.run(function)")
+        try:
+            if not self._owns() and not self._lock.acquire(timeout=max(0.0, min(deadline - time.monotonic(), threading.TIMEOUT_MAX))):
+                raise self._busy()
+            self._depth += 1
+            block.locked = True
+        except BaseException:
+            self.release(block)
+            raise
 
-    def unlock(self) -> None:
-        """Let writers in again."""
-        self._holds -= 1
-        self._lock.release()
+    def release(self, block: Block) -> None:
+        """Let writers in again, if the block has kept them out."""
+        if block.locked:
+            block.locked = False
+            self._depth -= 1
+        if self._depth == 0 and self._owns():
+            self._lock.release()
 
-    def _acquire(self, deadline: float) -> None:
-        while self._owns() and not self._holds and self._owner is None:
-            self._lock.release()  # left behind by an interrupt between two instructions
-        if not self._lock.acquire(timeout=max(0.0, min(deadline - time.monotonic(), threading.TIMEOUT_MAX))):
-            raise self._busy("another thread")
-
-    def _busy(self, holder: str) -> Busy:
-        return Busy(f"{self.name} is held by {holder} ({self.timeout:.1f} s); raise timeout= or look for a long transaction()")
+    def _busy(self) -> Busy:
+        return Busy(f"{self.name} is held by another writer ({self.timeout:.1f} s); raise timeout= or look for a long transaction()")
 
     def close(self) -> None:
         """Close every connection; the last one to leave a file empties its write-ahead log."""
-        if self.unusable is not None:
+        if self.unusable is not None or self.process != os.getpid():
             return
         if self.in_transaction:
             raise Invalid("close() inside transaction(); leave the block first")
-        self.lock(time.monotonic() + self.timeout)
-        try:
-            if self.writer is not None and self.process == os.getpid():
+        with Hold(self, time.monotonic() + self.timeout):
+            if self.writer is not None:
                 self.wal.settle()
             with self._pool:
                 self.unusable = f"{self.name} is closed; open it again with open_store()"
                 self.drop_connections()
-        finally:
-            self.unlock()
 
     def drop_connections(self) -> None:
         """Close what is not lent; what is lent closes when it comes back."""
         while self.idle:
-            self.idle.pop().raw.close()
+            self.idle.popitem()[0].raw.close()
         if self.writer is not None:
             writer, self.writer = self.writer, None
             writer.raw.close()
@@ -214,38 +211,33 @@ class Database:
         return self._now
 
     def _tick(self) -> float:
-        now = float(self.clock())
-        if now - now != 0.0:
-            raise Invalid(f"the clock= of this store returned {now}; it must return Unix seconds")
-        return now
+        return real("what the clock= of this store returned", self.clock())
 
     # -- writing ----------------------------------------------------------------------------------------------------
 
-    def begin(self) -> Connection:
+    def begin(self, level: Level) -> Connection:
         """Enter a write: BEGIN IMMEDIATE outside, SAVEPOINT inside one's own."""
-        owner = self._owner
-        if owner is not None and owner[0] == threading.get_ident():
-            if owner[1] is not _task():
-                raise Invalid("another task of this thread is inside transaction(); leave it before awaiting, or use store.run(function)")
-            return self._begin_nested()
+        if level in self._levels:
+            raise Invalid("this transaction() has been entered already; call transaction() again for a block inside it")
+        level.after, level.undo = [], []
+        if self.in_transaction:
+            return self._begin_nested(level)
         if self.read_only:
             raise ReadOnly(f"{self.name} was opened with read_only=True")
         deadline = time.monotonic() + self.timeout
-        locked = False
         try:
-            self._acquire(deadline)
-            locked = True
+            self.acquire(level, deadline)
             self.check_usable()
             writer = self.writer or self.open_writer(deadline)
             if writer.raw.in_transaction:
                 writer.raw.execute("ROLLBACK")
             self.begin_immediate(writer, deadline)
-            self._levels = [_Level()]
-            self._now = None
             writer.guarded = True
+            self._now = None
             self._owner = (threading.get_ident(), _task())
+            self._levels = [level]
         except BaseException as error:
-            self._abandon(locked)
+            self._abandon(level)
             if isinstance(error, sqlite3.Error):
                 raise translate(error) from error
             raise
@@ -261,31 +253,38 @@ class Database:
                 if primary_code(error) != sqlite3.SQLITE_BUSY:
                     raise translate(error) from error
                 if time.monotonic() >= deadline:
-                    raise self._busy("another writer") from error
+                    raise self._busy() from error
             time.sleep(0.00005 + time.perf_counter_ns() % 950 / 1e6)  # jitter; importing random would cost more than it gives
 
-    def _begin_nested(self) -> Connection:
+    def _begin_nested(self, level: Level) -> Connection:
         writer = self.writer
         if writer is None:
             raise aborted()
         writer.run(f"SAVEPOINT level{len(self._levels)}")
-        self._levels.append(_Level())
+        self._levels.append(level)
         return writer
 
-    def finish(self, failed: bool) -> None:
+    def finish(self, level: Level, failed: bool) -> None:
         """Leave a write: commit or roll back its level."""
-        if len(self._levels) > 1:
-            self._finish_nested(failed)
+        if level not in self._levels:
+            self._abandon(level)  # interrupted on its way in or out
+            if not failed:
+                self.check_usable()
+                raise aborted()
+            return
+        while self._levels[-1] is not level:
+            self._finish_nested(self._levels[-1], failed=True)  # nobody has seen it end: ExitStack interrupted
+        if level is not self._levels[0]:
+            self._finish_nested(level, failed)
             return
         after: list[Callable[[], object]] = []
         try:
-            if not failed and self.writer is not None:
-                self._commit(self.writer)
-                after = self._levels[0].after
-                self._levels = []
+            if not failed:
+                self._commit()
+                after, self._levels = level.after, []
         finally:
-            self._abandon(locked=True)
-        for action in after:
+            self._abandon(level)
+        for action in dict.fromkeys(after):  # a bound method once, however often it was asked for
             try:
                 action()
             except StoreError:
@@ -293,31 +292,31 @@ class Database:
                 # remembered as owed in the file, so whoever comes next does it.
                 continue
 
-    def _finish_nested(self, failed: bool) -> None:
-        level = self._levels.pop()
-        name = f"level{len(self._levels)}"
-        writer = self.writer
-        if writer is None or not writer.raw.in_transaction:
-            _undo(level)
-            if not failed:
-                raise aborted()
-            return
-        try:
-            if not failed:
-                writer.run(f"RELEASE {name}")
-                self._levels[-1].after += level.after
-                self._levels[-1].undo += level.undo
-                return
-            writer.run(f"ROLLBACK TO {name}")
+    def _finish_nested(self, level: Level, failed: bool) -> None:
+        writer, name = self.writer, f"level{len(self._levels) - 1}"
+        alive = writer is not None and writer.raw.in_transaction
+        if writer is not None and alive and not failed:
             writer.run(f"RELEASE {name}")
-        finally:
-            if failed:
-                _undo(level)
+            outer = self._levels[-2]
+            outer.after += level.after
+            outer.undo += level.undo
+            del self._levels[-1]
+            return
+        if writer is not None and alive:
+            try:
+                writer.run(f"ROLLBACK TO {name}")
+                writer.run(f"RELEASE {name}")
+            except StoreError:
+                writer.raw.execute("ROLLBACK")  # the savepoint went in an interrupted exit: then the whole goes
+        _undo(level)
+        del self._levels[-1]
+        if not failed:
+            raise aborted()
 
-    def _commit(self, writer: Connection) -> None:
-        deadline = time.monotonic() + self.timeout
+    def _commit(self) -> None:
+        writer, deadline = self.writer, time.monotonic() + self.timeout
         while True:
-            if not writer.raw.in_transaction:
+            if writer is None or not writer.raw.in_transaction:
                 raise aborted()
             try:
                 writer.raw.execute("COMMIT")
@@ -344,12 +343,12 @@ class Database:
         if writer is not None:
             writer.raw.close()
 
-    def _abandon(self, locked: bool) -> None:
-        """Leave no transaction and no lock behind, whatever state the caller was interrupted in."""
-        locked = locked or (self._owns() and not self._holds)  # interrupted just after acquire() had happened
-        if not locked:
+    def _abandon(self, level: Level) -> None:
+        """Leave nothing of an outermost level behind, however far it had come."""
+        if not level.locked:
+            self.release(level)
             return
-        levels, self._levels = self._levels, []
+        levels, self._levels, self._owner = self._levels, [], None
         try:
             if self.writer is not None:
                 self.writer.guarded = False
@@ -358,10 +357,11 @@ class Database:
         except sqlite3.Error:
             self._discard_writer()
         finally:
-            for level in reversed(levels):
-                _undo(level)
-            self._owner = None
-            self._lock.release()
+            try:
+                for undone in reversed(levels):
+                    _undo(undone)
+            finally:
+                self.release(level)
 
     def after_commit(self, action: Callable[[], object]) -> None:
         """Run `action` once the outermost write has committed; a rollback forgets it."""
@@ -373,51 +373,48 @@ class Database:
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
-    def lend(self) -> Connection:
-        """Take a reader; inside one's own write, the writer."""
+    def lend(self, block: Block) -> Connection:
+        """Take a reader; inside one's own write, the writer; of a :memory: store, its one connection and the lock."""
         if self.in_transaction:
             if self.writer is None:
                 raise aborted()
             return self.writer
-        if self.in_memory:
-            return self._hold()
-        return self.borrow()
-
-    def borrow(self) -> Connection:
-        """Take a reader from the pool, also where the caller's own write is under way."""
+        if not self.in_memory:
+            return self.borrow(block)
+        deadline = time.monotonic() + self.timeout
+        self.acquire(block, deadline)
         self.check_usable()
+        return self.writer or self.open_writer(deadline)
+
+    def borrow(self, block: Block) -> Connection:
+        """Take a reader from the pool."""
+        self.check_usable()
+        thread = threading.get_ident()
         with self._pool:
             if self.unusable is not None:
                 raise Closed(self.unusable)
-            reader = self.idle.pop() if self.idle else self.open_reader()
-            self.lent[reader] = threading.get_ident()
+            if not self.idle:
+                self.idle[self.open_reader()] = None
+            reader = next(reversed(self.idle))
+            # No call between here and the end of the block: an interrupt sees the reader in the pool, or lent.
+            block.reader = reader
+            self.lent[reader] = thread
+            del self.idle[reader]
         return reader
 
-    def give_back(self, reader: Connection) -> None:
-        """Return what `lend` gave."""
-        if self.in_memory and not self.in_transaction:
-            self.unlock()
-        elif self.lent.pop(reader, None) is not None:
-            if reader.raw.in_transaction:
-                reader.raw.execute("ROLLBACK")
-            if self.unusable is not None or reader.shadows:
-                reader.raw.close()
-            else:
-                self.idle.append(reader)
-
-    def _hold(self) -> Connection:
-        """Read a :memory: store: it has one connection, so the read holds the lock."""
-        owner = self._owner
-        if owner is not None and owner[0] == threading.get_ident():
-            raise Invalid("another task of this thread is inside transaction() of this :memory: store; leave it before awaiting")
-        deadline = time.monotonic() + self.timeout
-        self.lock(deadline)
-        try:
-            self.check_usable()
-            return self.writer or self.open_writer(deadline)
-        except BaseException:
-            self.unlock()
-            raise
+    def give_back(self, block: Block) -> None:
+        """Return the reader of a block to the pool."""
+        reader = block.reader
+        if reader is None or reader not in self.lent:  # in the child of a fork it is the parent's
+            return
+        if reader.raw.in_transaction:
+            reader.raw.execute("ROLLBACK")
+        if self.unusable is not None or reader.shadows:
+            reader.raw.close()
+        else:
+            self.idle[reader] = None  # again no call; and no lock, which a fork holds while it waits for just this
+        del self.lent[reader]
+        block.reader = None
 
     # -- opening ----------------------------------------------------------------------------------------------------
 
@@ -467,53 +464,7 @@ class Database:
         return files.connect(self.place, mode="immutable")
 
 
-class Write:
-    """The block of a write."""
-
-    __slots__ = ("_database",)
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    def __enter__(self) -> Connection:
-        return self._database.begin()
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        self._database.finish(kind is not None)
-
-
-class Read:
-    """The block of a read; with `snapshot` its statements see one state."""
-
-    __slots__ = ("_connection", "_database", "_snapshot")
-
-    def __init__(self, database: Database, snapshot: bool) -> None:
-        self._database = database
-        self._snapshot = snapshot
-        self._connection: Connection | None = None
-
-    def __enter__(self) -> Connection:
-        connection = self._connection = self._database.lend()
-        try:
-            if self._snapshot and not connection.raw.in_transaction and not self._database.in_memory:
-                connection.raw.execute("BEGIN")
-        except BaseException as error:
-            self.__exit__()
-            if isinstance(error, sqlite3.Error):
-                raise translate(error) from error
-            raise
-        return connection
-
-    def __exit__(self, *failure: object) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None and connection is not self._own_writer():
-            self._database.give_back(connection)
-
-    def _own_writer(self) -> Connection | None:
-        return self._database.writer if self._database.in_transaction else None
-
-
-def _undo(level: _Level) -> None:
+def _undo(level: Level) -> None:
     for action in reversed(level.undo):
         action()
 

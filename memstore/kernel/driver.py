@@ -19,7 +19,7 @@ from .errors import (
 )
 
 #: All that a statement can raise for a reason of its own; MemoryError and KeyboardInterrupt pass.
-FAILURES = (sqlite3.Error, OverflowError, UnicodeEncodeError)
+FAILURES = (sqlite3.Error, OverflowError, UnicodeError)
 
 _UNIQUE = {2067, 1555, 2579}  # SQLITE_CONSTRAINT_UNIQUE, _PRIMARYKEY, _ROWID
 _WRITE_FAILURES = {778, 1034, 1290, 1546, 2570, 4874}  # SQLITE_IOERR_WRITE, _FSYNC, _DIR_FSYNC, _TRUNCATE, _DELETE, _SHMSIZE
@@ -48,7 +48,7 @@ def translate(error: BaseException) -> StoreError:
 
 
 def _without_code(error: BaseException) -> StoreError:
-    if isinstance(error, sqlite3.OperationalError):
+    if isinstance(error, (sqlite3.OperationalError, UnicodeDecodeError)):  # the latter from a damaged name in a message
         return Corrupt(f"stored text is not UTF-8: {error}")
     if isinstance(error, sqlite3.ProgrammingError) and "closed" in str(error):
         return Closed("the connection was closed under this call; open the store again")
@@ -71,7 +71,7 @@ _BY_CODE: dict[int, tuple[type[StoreError], str]] = {
     sqlite3.SQLITE_AUTH: (ReadOnly, "access was denied"),
     sqlite3.SQLITE_INTERRUPT: (TransactionAborted, "the statement was interrupted"),
     sqlite3.SQLITE_FULL: (DiskFull, "free some space; what was written before is intact and can be read"),
-    sqlite3.SQLITE_CANTOPEN: (ReadOnly, "the file or one beside it cannot be opened: permissions, too many open files, or the folder is gone"),
+    sqlite3.SQLITE_CANTOPEN: (ReadOnly, "the file or one beside it cannot be opened: permissions, too many open files, or no folder"),
     sqlite3.SQLITE_TOOBIG: (Invalid, "the value is larger than SQLite can hold"),
     sqlite3.SQLITE_MISMATCH: (Invalid, "the value has the wrong type"),
     sqlite3.SQLITE_NOLFS: (NotSupported, "the file system cannot hold files of this size"),

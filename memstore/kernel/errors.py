@@ -65,7 +65,10 @@ class TransactionAborted(StoreError):
 
 
 class OutcomeUnknown(StoreError):
-    """The disk failed during COMMIT: the transaction may or may not have happened. Read before retrying."""
+    """The disk failed during COMMIT, and the transaction may or may not have happened.
+
+    Read before retrying.
+    """
 
 
 class NotAStore(StoreError):

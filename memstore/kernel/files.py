@@ -34,11 +34,13 @@ def locate(path: Any, *, create: bool, read_only: bool) -> str:
     place = _resolve(path)
     try:
         status = os.stat(place)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return _create(place, create=create and not read_only)
     except OSError as error:
         raise ReadOnly(f"{place} cannot be reached: {error.strerror}") from error
     _check_file(place, status)
+    if status.st_size == 0 and not create:
+        raise NotAStore(f"{place} is empty; open it with create=True to begin a store in it")
     return place
 
 
@@ -49,7 +51,10 @@ def _resolve(path: Any) -> str:
         raise Invalid(f"path must be str or os.PathLike, not {type(path).__name__}") from None
     if not name or "\0" in name:
         raise Invalid(f"path {name!r} names no file; use ':memory:' for a store that lives in memory")
-    place = os.path.realpath(name)
+    try:
+        place = os.path.realpath(name)
+    except UnicodeEncodeError:
+        raise Invalid(f"path {name!r} holds a lone surrogate, which no file name can") from None
     if len(os.fsencode(place)) > PATH_LIMIT:
         raise Invalid(f"the path has {len(os.fsencode(place))} bytes, SQLite takes at most {PATH_LIMIT}: {place[:80]}…")
     if name.endswith(os.sep) or os.path.isdir(place):
@@ -81,6 +86,8 @@ def _check_file(place: str, status: os.stat_result) -> None:
         raise NotAStore(f"{place} has {status.st_size} bytes, too few for an SQLite file")
     if status.st_size == 0 and wal_size(place) > 0:
         raise Corrupt(f"{place} is empty but {place}-wal is not: the main file was lost; restore it from a snapshot, keep the -wal")
+    if not os.access(place, os.R_OK):
+        raise ReadOnly(f"{place} may not be read by this user; change its permissions")
     if (status.st_dev, status.st_ino) in unusable_here:
         raise Closed(f"{place} was open when this process was forked; only a fresh process can open it safely")
 
@@ -107,7 +114,9 @@ def connect(place: str, *, mode: str = "rw", timeout: float = 0.0) -> sqlite3.Co
     if place == MEMORY:
         target = MEMORY
     else:
-        quoted = "".join(chr(byte) if chr(byte).isalnum() and byte < 128 or byte in b"/-._~" else f"%{byte:02X}" for byte in os.fsencode(place))
+        quoted = "".join(
+            chr(byte) if chr(byte).isalnum() and byte < 128 or byte in b"/-._~" else f"%{byte:02X}" for byte in os.fsencode(place)
+        )
         target = f"file:{quoted}?" + ("mode=ro&immutable=1" if mode == "immutable" else f"mode={mode}")
     return sqlite3.connect(
         target,
@@ -162,13 +171,15 @@ def set_up_reader(raw: sqlite3.Connection, *, timeout: float, read_only: bool) -
         raw.execute("PRAGMA query_only = ON")
 
 
-def copy(source: sqlite3.Connection, target: Any, progress: Any) -> str:
+def copy(source: sqlite3.Connection, target: Any, progress: Any, *, origin: str, store_id: str) -> str:
     """Copy a database into a new file, in place only when complete, and return its resolved path."""
     place = _resolve(target)
+    if place == origin:
+        raise Exists(f"{place} is this store itself; name another file for the snapshot")
     folder = os.path.dirname(place)
     if not os.path.isdir(folder):
         raise Invalid(f"the folder {folder} does not exist; create it first")
-    _check_target(place)
+    _check_target(place, store_id)
     part = f"{place}.{os.getpid()}.{time.monotonic_ns():x}.part"
     try:
         os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
@@ -184,25 +195,27 @@ def copy(source: sqlite3.Connection, target: Any, progress: Any) -> str:
     return place
 
 
-def _check_target(place: str) -> None:
-    """Only an earlier snapshot that nobody has open may be replaced."""
+def _check_target(place: str, store_id: str) -> None:
+    """Only an earlier snapshot of the same store that nobody has open may be replaced."""
     if not os.path.exists(place):
         return
     if wal_size(place) or os.path.exists(place + "-shm"):
         raise Exists(f"{place} is a database in use; choose another name for the snapshot")
+    if not os.path.isfile(place) or _store_id(place) != store_id:
+        raise Exists(f"{place} exists and is no snapshot of this store; choose another name or remove it")
+
+
+def _store_id(place: str) -> str | None:
+    """Whose snapshot the file is, None if it is no store."""
     try:
         probe = connect(place, mode="immutable")
-    except sqlite3.Error:
-        found = 0
-    else:
         try:
-            found = probe.execute("PRAGMA application_id").fetchone()[0]
-        except sqlite3.Error:
-            found = 0
+            (owner,) = probe.execute("SELECT value FROM meta WHERE key = 'store_id'").fetchone() or (None,)
+            return None if probe.execute("PRAGMA application_id").fetchone() != (APPLICATION_ID,) else owner
         finally:
             probe.close()
-    if found != APPLICATION_ID:
-        raise Exists(f"{place} exists and is no snapshot of a store; choose another name or remove it")
+    except sqlite3.Error:
+        return None
 
 
 def _copy_pages(source: sqlite3.Connection, part: str, progress: Any) -> None:
@@ -234,6 +247,8 @@ def _sync(place: str) -> None:
 def foreign(place: str, tables: list[str]) -> StoreError:
     """The error for an SQLite file that another application made."""
     if {"audit_log", "promotions", "corrections", "assertion_events"} <= set(tables):
-        return NotAStore(f"{place} is an AUA state file; take it in with: python -m memstore import --from aua {place}")
+        from shlex import quote  # of use in this one message
+
+        return NotAStore(f"{place} is an AUA state file; take it in with: python -m memstore import --from aua {quote(place)}")
     shown = ", ".join(tables[:5]) + (", …" if len(tables) > 5 else "")
     return NotAStore(f"{place} belongs to another application (tables: {shown}); choose another path")

@@ -17,6 +17,7 @@ import weakref
 from typing import TYPE_CHECKING
 
 from . import files
+from .blocks import Hold
 from .errors import StoreError
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 PATIENCE = 2.0  # seconds to wait for others before a fork
 
 _open: weakref.WeakSet[Database] = weakref.WeakSet()
-_held: list[tuple[Database, bool, bool]] = []  # between before and after: is its writer's lock ours, and its pool's?
+_held: dict[int, list[tuple[Hold, bool]]] = {}  # thread that forks -> locks of writers, and whether their pools are ours
 
 
 def watch(database: Database) -> None:
@@ -34,19 +35,18 @@ def watch(database: Database) -> None:
 
 
 def _before() -> None:
-    _held.clear()
+    held = _held[threading.get_ident()] = []
     deadline = time.monotonic() + PATIENCE
     for database in list(_open):
         if database.unusable is not None or database.in_memory or database.process != os.getpid():
             continue
-        locked = False
+        hold = Hold(database, deadline)
         if not database.in_transaction:
             with contextlib.suppress(StoreError):
-                database.lock(deadline)
-                locked = True
+                database.acquire(hold, deadline)
         pooled = database.stop_lending(deadline)
-        _held.append((database, locked, pooled))
-        if locked and pooled and _readers_came_back(database, deadline):
+        held.append((hold, pooled))
+        if hold.locked and pooled and _readers_came_back(database, deadline):
             database.drop_connections()
 
 
@@ -59,12 +59,10 @@ def _readers_came_back(database: Database, deadline: float) -> bool:
 
 
 def _after_in_parent() -> None:
-    while _held:
-        database, locked, pooled = _held.pop()
+    for hold, pooled in reversed(_held.pop(threading.get_ident(), [])):
         if pooled:
-            database.resume_lending()
-        if locked:
-            database.unlock()
+            hold.database.resume_lending()
+        hold.database.release(hold)
 
 
 def _after_in_child() -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import pathlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,24 +11,24 @@ from .errors import Invalid, ReadOnly
 from .values import key, new_id
 
 
-def path_of(path: Any) -> pathlib.Path:
+def path_of(path: Any) -> str:
     """A path that may be opened: no database in use, whose locks this process would drop by closing it again."""
     try:
         name = os.fsdecode(os.fspath(path))
     except TypeError:
         raise Invalid(f"path must be str or os.PathLike, not {type(path).__name__}") from None
-    place = pathlib.Path(key("path", name))
-    if any(place.with_name(place.name + side).exists() for side in ("-wal", "-shm")):
-        raise Invalid(f"{place} is a database in use; name another file")
-    return place
+    if any(os.path.exists(key("path", name) + side) for side in ("-wal", "-shm")):
+        raise Invalid(f"{name} is a database in use; name another file")
+    return name
 
 
 def write_lines(path: Any, lines: Iterable[str]) -> int:
     """Write a file that appears whole or not at all, replacing an older one, and return how many lines it has."""
-    target = path_of(path).resolve()  # a link stays a link: what is replaced is the file that it names
-    if target.is_dir() or not target.parent.is_dir():
+    target = path_of(os.path.realpath(path_of(path)))  # a link stays a link: what is replaced is the file that it names
+    folder = os.path.dirname(target)
+    if os.path.isdir(target) or not os.path.isdir(folder):
         raise Invalid(f"{target} is a folder or in a folder that does not exist; name a file in an existing folder")
-    beside = target.with_name(f".{new_id()}.part")
+    beside = os.path.join(folder, f".{new_id()}.part")
     count = 0
     try:
         with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8", newline="\n") as file:
@@ -41,5 +41,6 @@ def write_lines(path: Any, lines: Iterable[str]) -> int:
     except OSError as error:
         raise ReadOnly(f"{target} cannot be written: {error.strerror or error}") from error
     finally:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(beside)
     return count

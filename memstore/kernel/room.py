@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from . import files, forks
 from . import schema as schemas
-from .connection import Connection, Database, Read, Row, Write
-from .driver import translate
+from .blocks import Hold, Read, Write
+from .connection import Connection, Database, Row
+from .driver import FAILURES, translate
 from .errors import Busy, Corrupt, Invalid, NotAStore, SchemaTooNew
 from .schema import KERNEL, Schema
 from .values import Finding
@@ -158,7 +159,7 @@ class _Ensured(Read):
         try:
             self._room.attach(connection)
         except BaseException:
-            self.__exit__()
+            self.leave(failed=True)
             raise
         return connection
 
@@ -167,7 +168,14 @@ class _Ensured(Read):
 
 
 def open_database(
-    path: Any, *, read_only: bool, create: bool, durability: str, timeout: float, clock: Callable[[], float], new_store_id: Callable[[], str]
+    path: Any,
+    *,
+    read_only: bool,
+    create: bool,
+    durability: str,
+    timeout: float,
+    clock: Callable[[], float],
+    new_store_id: Callable[[], str],
 ) -> Database:
     """Open or begin a file and make sure that it is one of ours."""
     place = files.locate(path, create=create, read_only=read_only)
@@ -183,20 +191,19 @@ def open_database(
         database.wal.owed = "scrub_owed" in meta
         if not read_only:
             _settle(database)
-    except BaseException:
+        forks.watch(database)
+    except BaseException as error:
         _give_up(database)
+        if isinstance(error, (Corrupt, NotAStore)) and database.place not in str(error):
+            raise type(error)(f"{database.place} cannot be opened: {error}") from error
         raise
-    forks.watch(database)
     return database
 
 
 def _settle(database: Database) -> None:
     if database.wal.owed:
-        database.lock(time.monotonic() + database.timeout)
-        try:
+        with Hold(database, time.monotonic() + database.timeout):
             database.wal.settle()
-        finally:
-            database.unlock()
 
 
 def _give_up(database: Database) -> None:
@@ -208,11 +215,8 @@ def _begin(database: Database, new_store_id: Callable[[], str]) -> None:
     """Open for writing; into an empty file whoever of several openers is first writes the kernel's tables."""
     deadline = time.monotonic() + database.timeout
     known = not database.in_memory and _probe(database)
-    database.lock(deadline)
-    try:
+    with Hold(database, deadline):
         database.open_writer(deadline)
-    finally:
-        database.unlock()
     if not known:
         with Write(database) as writer:
             if not _refuse_foreign(database, writer):
@@ -232,7 +236,7 @@ def _probe(database: Database) -> bool:
             return _refuse_foreign(database, Connection(raw))
         finally:
             raw.close()
-    except sqlite3.Error as error:
+    except FAILURES as error:
         raise translate(error) from error
 
 
@@ -246,12 +250,15 @@ def _recognise(database: Database) -> None:
 
 def _refuse_foreign(database: Database, connection: Connection) -> bool:
     """True for a store of ours, False for an empty file; anything else raises."""
+    # Tables first: a store that somebody begins between the two questions has both, and is not taken for a foreign file.
+    names = [name for kind, name in schemas.objects(connection.raw) if kind in ("table", "view")]
     if connection.value("PRAGMA application_id") == files.APPLICATION_ID:
         found = connection.value("PRAGMA user_version")
         if found > FORMAT:
-            raise SchemaTooNew(f"{database.place} has file format {found}, this memstore knows {FORMAT}: upgrade memstore; nothing was touched")
+            raise SchemaTooNew(
+                f"{database.place} has file format {found}, this memstore knows {FORMAT}: upgrade memstore; nothing was touched"
+            )
         return True
-    names = [row[0] for row in connection.rows("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'")]
     if names:
         raise files.foreign(database.place, names)
     return False
@@ -293,22 +300,19 @@ def _migrate(database: Database, schema: Schema) -> None:
     if database.in_transaction:
         raise Invalid(f"{schema.name} needs a migration, which cannot run inside transaction(): touch store.{schema.name} first")
     deadline = time.monotonic() + database.timeout
-    database.lock(deadline)
     try:
-        database.check_usable()
-        raw = files.connect(database.place)
-        try:
-            files.set_up_writer(raw, database.place, database.durability, deadline)
-            # Rebuilding drops tables that others reference, and renaming must not rewrite the text of views.
-            raw.execute("PRAGMA foreign_keys = OFF")
-            raw.execute("PRAGMA legacy_alter_table = ON")
-            _migrate_on(Connection(raw), database, schema, deadline)
-        finally:
-            raw.close()
+        with Hold(database, deadline):
+            raw = files.connect(database.place)
+            try:
+                files.set_up_writer(raw, database.place, database.durability, deadline)
+                # Rebuilding drops tables that others reference, and renaming must not rewrite the text of views.
+                raw.execute("PRAGMA foreign_keys = OFF")
+                raw.execute("PRAGMA legacy_alter_table = ON")
+                _migrate_on(Connection(raw), database, schema, deadline)
+            finally:
+                raw.close()
     except sqlite3.Error as error:
         raise translate(error) from error
-    finally:
-        database.unlock()
     more = any(step.batched for step in schema.steps)
     while more:
         with Write(database) as writer:

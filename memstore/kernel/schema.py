@@ -362,7 +362,7 @@ def _refuse_taken(connection: Connection, schema: Schema, known: Sequence[str]) 
 
 
 def _carry_out(connection: Connection, schema: Schema) -> None:
-    """Do the first change and plan again, until nothing is left: a rebuild takes indexes with it, a view its triggers."""
+    """Do the first change and plan again, until nothing is left: a rebuild brings several columns, a view takes its triggers away."""
     before: list[Change] = []
     changes = plan(objects(connection.raw), target(schema))
     while changes and changes != before:
@@ -393,15 +393,10 @@ def _declined(error: StoreError) -> bool:
 
 
 def _add(connection: Connection, table: str, column: str, sql: str) -> None:
-    connection.run("SAVEPOINT add_column")
     try:
         connection.run(f"ALTER TABLE {quote(table)} ADD COLUMN {define(sql).columns[column]}")
-    except StoreError as error:
-        if not _declined(error):
-            raise
-        connection.run("ROLLBACK TO add_column")
+    except StoreError:  # if it was the disk, that will stop the rebuild too
         _rebuild(connection, table, sql)
-    connection.run("RELEASE add_column")
 
 
 def _rebuild(connection: Connection, table: str, sql: str) -> None:
@@ -415,7 +410,7 @@ def _rebuild(connection: Connection, table: str, sql: str) -> None:
     name, fresh = quote(table), quote(f"memstore_new_{table}")
     connection.run(f"CREATE TABLE {fresh}({', '.join(parts)}) {new.options}")
     columns = ", ".join(map(quote, _movable(connection, name, fresh)))
-    connection.run(f"INSERT INTO {fresh}({columns}) SELECT {columns} FROM {name}")
+    connection.run(f"INSERT INTO {fresh}({columns}) SELECT {columns} FROM {name} NOT INDEXED")  # in the order of rowid
     counted = all("autoincrement" in normal(definition) for definition in (text, sql))
     mark = connection.value("SELECT seq FROM sqlite_sequence WHERE lower(name) = ?", (table,)) if counted else None
     connection.run(f"DROP TABLE {name}")
@@ -423,8 +418,8 @@ def _rebuild(connection: Connection, table: str, sql: str) -> None:
     if mark is not None:
         connection.run("DELETE FROM sqlite_sequence WHERE name = ?", (table,))
         connection.run("INSERT INTO sqlite_sequence(name, seq) VALUES (?, ?)", (table, mark))
-    for (kind, item), (owner, statement) in live.items():
-        if kind in ("index", "trigger") and owner == table and not item.startswith(f"{table}__"):
+    for (kind, _), (owner, statement) in live.items():
+        if kind in ("index", "trigger") and owner == table:
             connection.run(statement)
 
 

@@ -9,9 +9,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from . import files
-from .connection import Connection, Database, Read, Write
+from .blocks import Borrow, Hold, Read, Write
+from .connection import Connection, Database
 from .driver import FAILURES, primary_code, translate
-from .errors import Busy, Invalid, StoreError
+from .errors import Busy, Closed, Invalid, ReadOnly, Replaced, StoreError
 from .schema import quote
 from .values import Finding
 
@@ -26,12 +27,13 @@ def query(database: Database, sql: str, params: Any) -> list[dict[str, Any]]:
         raise Invalid(f"query() takes one SELECT, not {bare[:40]!r}; rooms have methods for writing")
     with Read(database, False) as connection:
         writes = connection is database.writer
-        if writes:
-            connection.raw.execute("PRAGMA query_only = ON")
         try:
+            if writes:
+                connection.rows("PRAGMA query_only = ON")
             cursor = connection.raw.execute(sql, params)
+            rows = cursor.fetchall()  # before anything else: an interrupt would leave a half-read cursor in the traceback
             names = [column[0] for column in cursor.description or ()]
-            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+            return [dict(zip(names, row, strict=True)) for row in rows]
         except FAILURES as error:
             if primary_code(error) in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_READONLY) or not isinstance(error, sqlite3.OperationalError):
                 raise Invalid(f"SQL cannot be answered: {error}") from error
@@ -45,20 +47,14 @@ def snapshot(database: Database, path: Any, progress: Any) -> str:
     """Copy the committed state into a file of its own."""
     if database.in_memory and database.in_transaction:
         raise Invalid("snapshot() of a :memory: store inside transaction() would copy half of it; leave the block first")
-    reader = None if database.in_memory else database.open_reader()
     try:
-        if reader is None:
-            with Read(database, True) as connection:
-                return files.copy(connection.raw, path, progress)
-        database.check_usable()
-        reader.raw.execute("BEGIN")
-        reader.raw.execute("SELECT count(*) FROM sqlite_schema").fetchone()  # only the first read fixes the state
-        return files.copy(reader.raw, path, progress)
+        with Read(database, True) if database.in_memory else Borrow(database) as connection:
+            if not database.in_memory:
+                connection.raw.execute("BEGIN")
+                connection.raw.execute("SELECT count(*) FROM sqlite_schema").fetchone()  # only the first read fixes the state
+            return files.copy(connection.raw, path, progress, origin=database.place, store_id=database.store_id)
     except sqlite3.Error as error:
         raise translate(error) from error
-    finally:
-        if reader is not None:
-            reader.raw.close()
 
 
 def check_file(database: Database, *, deep: bool) -> Iterator[Finding]:
@@ -71,11 +67,24 @@ def check_file(database: Database, *, deep: bool) -> Iterator[Finding]:
                 yield Finding("foreign_key", row, f"row {row} of {table} names a row of {parent} that does not exist")
             if connection.value("SELECT 1 FROM meta WHERE key = 'scrub_owed'") is not None:
                 yield Finding("scrub_owed", None, "deleted text may still be in the write-ahead log; it is emptied at the next chance")
+    except (Busy, Closed, Replaced):
+        raise  # no damage
     except StoreError as error:
         yield Finding("corrupt", None, f"the file cannot be read: {error}")
     if deep and sqlite3.sqlite_version_info < (3, 51, 3):
-        detail = f"SQLite {sqlite3.sqlite_version} can lose commits when other tools checkpoint this file while it is in use; memstore's own are guarded"
-        yield Finding("sqlite", None, detail)
+        risk = "can lose commits when other tools checkpoint this file while it is in use; memstore's own are guarded"
+        yield Finding("sqlite", None, f"SQLite {sqlite3.sqlite_version} {risk}")
+
+
+def unlisted(database: Database, rooms: dict[str, Sequence[str]]) -> list[Finding]:
+    """Rooms whose tables are in the file although its list of rooms does not have them."""
+    with Read(database, False) as connection:
+        names = {row[0] for row in connection.rows("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+    return [
+        Finding("schema", None, f"{room} has tables in the file but is missing from its list of rooms")
+        for room, tables in rooms.items()
+        if names.intersection(tables)
+    ]
 
 
 def table_sizes(database: Database, names: Sequence[str], *, sizes: bool = True) -> list[tuple[str, int, int | None]]:
@@ -125,6 +134,8 @@ def maintenance(database: Database) -> tuple[int, float | None, float | None, in
 
 def optimize(database: Database) -> None:
     """Give free pages back and refresh the planner's statistics, each where it is due."""
+    if database.read_only:
+        raise ReadOnly(f"{database.name} was opened with read_only=True")
     if database.in_transaction:
         raise Invalid("optimize() cannot run inside transaction(); leave the block first")
     with Read(database, False) as connection:
@@ -157,8 +168,7 @@ def optimize(database: Database) -> None:
 def _outside_transaction(database: Database, sql: str) -> None:
     """Run a statement that cannot run inside a transaction, waiting for others as every write does."""
     deadline = time.monotonic() + database.timeout
-    database.lock(deadline)
-    try:
+    with Hold(database, deadline):
         writer = database.writer or database.open_writer(deadline)
         while True:
             try:
@@ -170,14 +180,9 @@ def _outside_transaction(database: Database, sql: str) -> None:
                 if time.monotonic() > deadline:
                     raise Busy(f"{database.name} is held by another writer ({database.timeout:.1f} s); optimize() again later") from error
             time.sleep(0.005)
-    finally:
-        database.unlock()
 
 
 def _checkpoint(database: Database) -> None:
     deadline = time.monotonic() + database.timeout
-    database.lock(deadline)
-    try:
+    with Hold(database, deadline):
         database.wal.checkpoint(database.writer or database.open_writer(deadline))
-    finally:
-        database.unlock()

@@ -34,7 +34,9 @@ class Finding(NamedTuple):
 
 
 #: Kinds of finding that are worth knowing and do not make a report fail.
-ADVICE = frozenset({"unanchored", "clock", "prune_unanchored", "anchor_before_range", "dangling", "scrub_owed", "keyed", "sqlite", "unknown_room"})
+ADVICE = frozenset(
+    {"unanchored", "clock", "prune_unanchored", "anchor_before_range", "dangling", "scrub_owed", "keyed", "sqlite", "unknown_room", "other_version"}
+)
 
 _last_tick = 0
 
@@ -42,9 +44,9 @@ _last_tick = 0
 def new_id() -> str:
     """Return a new time-ordered id in the layout of UUID version 7 (RFC 9562), rising within the process."""
     global _last_tick
-    # 48 bits of milliseconds and 12 bits of their fraction. No lock (one held across fork would hang the child): two
-    # threads may share a tick, then the random half keeps their ids apart.
-    _last_tick = tick = max(_last_tick + 1, time.time_ns() * 4096 // 1_000_000)
+    now = time.time_ns() * 4096 // 1_000_000  # 48 bits of milliseconds and 12 bits of their fraction
+    # In one breath, without a call in which another thread could take the same tick. A lock held across fork would hang the child.
+    _last_tick = tick = now if now > _last_tick else _last_tick + 1
     return uuid7(tick >> 12, tick & 0xFFF, int.from_bytes(os.urandom(8), "big"))
 
 
@@ -69,7 +71,7 @@ def text(name: str, value: Any, *, blank: bool = True) -> str:
         raise Invalid(f"{name} holds a lone surrogate at character {error.start}, which UTF-8 cannot store") from None
     if not blank and not value.strip():
         raise Invalid(f"{name} is blank; it needs some text")
-    return str(value)
+    return str.__str__(value)  # str() would give the name of an enum's member, not its text
 
 
 def key(name: str, value: Any) -> str:
@@ -97,6 +99,8 @@ def real(name: str, value: Any, *, low: float | None = None, high: float | None 
         raise Invalid(f"{name} is beyond the range of a float") from None
     if not math.isfinite(result):
         raise Invalid(f"{name} is {result}; only finite numbers can be stored")
+    if result != value:
+        raise Invalid(f"{name} {value} cannot be held exactly by a float; the nearest is {result!r}")
     _within(name, result, low, high)
     return result
 
@@ -132,7 +136,7 @@ def moment(name: str, value: Any) -> float:
 def one_of(name: str, value: Any, legal: tuple[str, ...]) -> str:
     """One of the legal words."""
     if isinstance(value, str) and value in legal:
-        return value
+        return str.__str__(value)
     raise Invalid(f"{name} {shorten(value)} is none of {', '.join(legal)}{suggest(value, legal)}")
 
 
@@ -183,13 +187,16 @@ def estimate_tokens(source: str) -> int:
 
 def shorten(value: Any, width: int = 60) -> str:
     """Repr of a value, cut for a message."""
-    result = repr(value[: width + 1]) if isinstance(value, str) else repr(value)
+    try:
+        result = repr(value[: width + 1]) if isinstance(value, str) else repr(value)
+    except Exception:  # an int of more digits than Python prints, a list nested too deep, somebody's own mistake
+        result = f"a {type(value).__name__} that cannot be shown"
     return result if len(result) <= width else result[: width - 1] + "…"
 
 
 def suggest(value: Any, options: Iterable[str]) -> str:
     """Return " (nearest: 'x')" where one of the options looks like the value, else nothing."""
-    near = difflib.get_close_matches(str(value)[:KEY_LENGTH], list(options), n=1)
+    near = difflib.get_close_matches(value[:KEY_LENGTH] if isinstance(value, str) else "", list(options), n=1)
     return f" (nearest: {near[0]!r})" if near else ""
 
 
@@ -208,10 +215,10 @@ def _walk(path: str, value: Any, depth: int) -> None:
     """Refuse what json would write differently from what it was given: NaN, odd keys, objects with a default."""
     if value is None or isinstance(value, (str, bool, int)):
         return
-    if depth > JSON_DEPTH:
-        raise Invalid(f"{path[:80]} nests deeper than {JSON_DEPTH} levels")
     if isinstance(value, float):
         real(path, value)
+    elif depth >= JSON_DEPTH:
+        raise Invalid(f"{path[:80]} nests deeper than {JSON_DEPTH} levels")
     elif isinstance(value, dict):
         for name, item in value.items():
             if not isinstance(name, str):

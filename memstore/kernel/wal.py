@@ -7,22 +7,24 @@
    its size tells how much there is to copy. TRUNCATE is not used: under the guard it is busy, without the guard it is the
    race of 1. Emptying is: guarded checkpoint until every frame is copied, then commit one small row.
 3. What must be emptied is marked in the file in the transaction that deletes, so that a crash or a reader that pins the log
-   only delays it: the next commit, open or close tries again, and `check()` and `stats()` say what is owed.
+   only delays it: a later commit, open or close tries again, and `check()` and `stats()` say what is owed.
 """
 
 from __future__ import annotations
 
 import sqlite3
+import threading
 import time
 from typing import TYPE_CHECKING
 
 from . import files
+from .blocks import Borrow, Hold
 from .errors import StoreError
 
 if TYPE_CHECKING:
     from .connection import Connection, Database
 
-GROWTH = 4 << 20  # bytes of log that are copied at once
+GROWTH = 16 << 20  # bytes of log that are copied at once; at 4 MB the two syncs of a checkpoint cost a seventh of each small commit
 LOOK_EVERY = 16  # commits between two looks at the file's size
 LOOK_ROWS = 1000  # or rows changed
 FRAME_HEADER = 24
@@ -50,28 +52,24 @@ class WriteAheadLog:
         size = files.wal_size(self._database.place)
         if size < self._size:
             self._size = 0  # it has begun anew since
-        if size - self._size < GROWTH:
-            return
-        self.checkpoint(writer)
         if self.owed:
             self._empty(writer, time.monotonic())
+        elif size - self._size >= GROWTH:
+            self.checkpoint(writer)
 
     def checkpoint(self, writer: Connection) -> tuple[int, int] | None:
         """Copy what the readers allow from the log into the file; (frames, copied), or None when somebody else writes."""
         try:
-            sibling = self._database.borrow()
-        except StoreError:
-            return None
-        try:
-            writer.raw.execute("BEGIN IMMEDIATE")
-            try:
-                _, frames, copied = sibling.raw.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-            finally:
-                writer.raw.execute("ROLLBACK")
-        except sqlite3.Error:  # busy, or a disk that is full or failing: the log still holds every commit
+            with Borrow(self._database) as sibling:
+                try:
+                    writer.raw.execute("BEGIN IMMEDIATE")
+                    _, frames, copied = sibling.raw.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+                finally:
+                    if writer.raw.in_transaction:
+                        writer.raw.execute("ROLLBACK")
+        except (StoreError, sqlite3.Error):  # busy, or a disk that is full or failing: the log still holds every commit
             return None
         finally:
-            self._database.give_back(sibling)
             self._size = files.wal_size(self._database.place)
         return frames, copied
 
@@ -79,9 +77,13 @@ class WriteAheadLog:
 
     def owe(self, connection: Connection) -> None:
         """Mark, inside the transaction that deletes, that the log must be emptied after it."""
+        if self._database.in_memory:
+            return  # there is no log, and nothing lies on a disk
         connection.run(
-            "INSERT INTO meta(key, value) VALUES ('scrub_owed', ?) ON CONFLICT(key) DO UPDATE SET value = excluded.value",
-            (str(self._database.now),),
+            """
+            INSERT INTO meta(key, value) VALUES ('scrub_owed', hex(randomblob(8)))
+            ON CONFLICT(key) DO UPDATE SET value = excluded.value
+            """
         )
         self._database.after_commit(self.scrub)
 
@@ -91,18 +93,18 @@ class WriteAheadLog:
         if database.in_memory:
             return
         deadline = time.monotonic() + database.timeout
-        database.lock(deadline)
-        try:
-            writer = database.writer or database.open_writer(deadline)
-            self._empty(writer, deadline)
-        finally:
-            database.unlock()
+        with Hold(database, deadline):
+            self._empty(database.writer or database.open_writer(deadline), deadline)
 
     def settle(self) -> None:
-        """Finish what is owed without waiting, at open and before close."""
+        """Finish what is owed without waiting, at open and before close; a handle of few commits copies a long log here."""
         database = self._database
-        if self.owed and not database.in_memory and not database.read_only:
+        if database.in_memory or database.read_only:
+            return
+        if self.owed:
             self._empty(database.writer or database.open_writer(time.monotonic()), time.monotonic())
+        elif database.writer is not None and files.wal_size(database.place) >= GROWTH:
+            self.checkpoint(database.writer)
 
     def _empty(self, writer: Connection, deadline: float) -> None:
         self.owed = True
@@ -113,12 +115,13 @@ class WriteAheadLog:
                     return
             except sqlite3.Error:
                 pass  # busy or failing disk: the mark in the file stays
-            if time.monotonic() >= deadline:
-                return
+            if time.monotonic() >= deadline or threading.get_ident() in self._database.lent.values():
+                return  # a reader of this very thread would pin the log for as long as we wait
             time.sleep(0.005)
 
     def _restart(self, writer: Connection) -> bool:
         """One round: copy every frame, then commit a row that makes the log begin anew, cut to what it holds."""
+        mark = writer.raw.execute("SELECT value FROM meta WHERE key = 'scrub_owed'").fetchone()
         before = self.checkpoint(writer)
         if before is None or before[0] != before[1]:
             return False
@@ -134,6 +137,7 @@ class WriteAheadLog:
         # Had the log not begun anew, the commit would have made it longer; and a log that did is cut to its own frames.
         began = after is not None and after[0] <= max(before[0], 1)
         cut = after is not None and self._size <= LOG_HEADER + after[0] * (FRAME_HEADER + page)
-        if began and cut:
-            writer.raw.execute("DELETE FROM meta WHERE key = 'scrub_owed'")  # only now: a crash before leaves it owed
+        if began and cut and mark is not None:
+            # Only now, for a crash before must leave it owed, and never the mark of somebody who has deleted since.
+            writer.raw.execute("DELETE FROM meta WHERE key = 'scrub_owed' AND value = ?", mark)
         return began and cut

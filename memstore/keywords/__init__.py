@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
 
-    from ..kernel import Connection
+    from ..kernel import Connection, Recorder
     from .segments import Hit, Segment
 
     Key = tuple[float, int, int]  # created_at, arrival, number among what was added by hand
@@ -118,8 +118,9 @@ class KeywordIndex:
     ['timedelta', 'round']
     """
 
-    def __init__(self, db: Room, sources: Callable[[], Sequence[TextSource]]) -> None:
+    def __init__(self, db: Room, audit: Recorder, sources: Callable[[], Sequence[TextSource]]) -> None:
         self.db = db
+        self._audit = audit
         self._rooms = sources
         self._memory = Memory(db)
         self._seen = False  # the tables, by a snapshot of another room
@@ -190,7 +191,7 @@ class KeywordIndex:
         before = values.optional(values.key, "before", before)
         count = values.limit(limit)
         with self._spaces() as (conn, spaces):
-            bound = None if before is None else self._key_of(conn, before, kind)
+            bound = None if before is None else self._key_of(conn, before, kind, conversation_id)
             if not asked or not count:
                 return []
             wanted = [space for space in spaces if space.last and kind in (None, space.kind)]
@@ -274,6 +275,8 @@ class KeywordIndex:
 
         `progress` is called with (numbers done, numbers in all).
         """
+        if progress is not None and not callable(progress):
+            raise Invalid(f"progress must be a function of two numbers, not {values.shorten(progress)}")
         sources = [*self._sources(), BY_HAND]
         with self.db.read(snapshot=True) as conn:
             lasts = [source.last(conn) for source in sources]
@@ -285,13 +288,14 @@ class KeywordIndex:
 
     # -- remove -----------------------------------------------------------------------------------------------------
 
-    def remove(self, item_id: str, *, kind: str = "message") -> None:
-        """Take an item out of the index only; a message stays away until `rebuild`."""
+    def remove(self, item_id: str, *, kind: str = "message", actor: str = "", note: str = "") -> None:
+        """Take an item out of the index only, with an audit event; a message stays away until `rebuild`."""
         kind, item_id = values.key("kind", kind), values.key("item_id", item_id)
         with self.db.write() as conn:
             if not self._drop_by_hand(conn, kind, item_id):
                 _, number = self._locate(conn, kind, item_id)
                 self._mark(conn, kind, [number], removed=True)
+            self._audit("keyword.remove", entity_kind="keyword", entity_id=item_id, before={"kind": kind}, actor=actor, note=note)
 
     def discard(self, conn: Connection, kind: str, numbers: Iterable[int], *, wipe: bool = False) -> None:
         """Forget items that their room takes away in this transaction; with `wipe` no word that only they had stays in the file."""
@@ -388,21 +392,24 @@ class KeywordIndex:
                     if before is None or (item[4], item[0]) < before:
                         yield item[4], item[0], matched
 
-    def _key_of(self, conn: Connection, item_id: str, kind: str | None) -> Key:
+    def _key_of(self, conn: Connection, item_id: str, kind: str | None, conversation_id: str | None) -> Key:
         """The place of an item in the order of a search."""
-        found: dict[str, Key] = {}
+        found: dict[str, tuple[str | None, Key]] = {}
         for room in self._sources():
             number = room.number(conn, item_id)
             for item in room.items(conn, [] if number is None else [number]):
-                found[room.kind] = (item[4], item[0], 0)
-        rows = conn.rows("SELECT kind, created_at, arrival, pk FROM keyword_items WHERE item_id = ?", (item_id,))
-        found.update((name, (created_at, arrival, pk)) for name, created_at, arrival, pk in rows)
+                found[room.kind] = item[2], (item[4], item[0], 0)
+        rows = conn.rows("SELECT kind, conversation_id, created_at, arrival, pk FROM keyword_items WHERE item_id = ?", (item_id,))
+        found.update((name, (owner, (created_at, arrival, pk))) for name, owner, created_at, arrival, pk in rows)
         kinds = [name for name in found if kind in (None, name)]
         if not kinds:
             raise NotFound(f"before={item_id!r} is no item{_of_kind(kind)}; give the item_id of a hit, as search() returned it")
         if len(kinds) > 1:
             raise Invalid(f"before={item_id!r} is the id of several kinds ({', '.join(sorted(kinds))}); name one with kind=")
-        return found[kinds[0]]
+        owner, key = found[kinds[0]]
+        if conversation_id not in (None, owner):
+            raise Invalid(f"before={item_id!r} is in conversation {owner!r}, not in {conversation_id!r}")
+        return key
 
     def _locate(self, conn: Connection, kind: str, item_id: str) -> tuple[TextSource, int]:
         """The source and number of an item that the index has and that was not added by hand."""

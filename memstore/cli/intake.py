@@ -1,0 +1,53 @@
+"""What `import` shows: what came in, what did not and why."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..imports import import_aua, open_aua
+from ..store import open_store
+from . import audit_key
+from .terminal import Page, count, one_line, print_json
+from .views import shown_progress
+
+if TYPE_CHECKING:
+    import argparse
+
+    from ..imports import ImportReport
+
+
+def take_in(options: argparse.Namespace) -> int:
+    """Take in another application's file, into a store that is begun if need be."""
+    with open_aua(options.path) as source:  # a file that cannot be taken in must not leave an empty store
+        beside = str(Path(source.place).with_suffix(".memstore.db"))
+    target = options.db or os.environ.get("MEMSTORE_DB") or beside
+    with open_store(target, audit_key=audit_key()) as store, shown_progress() as progress:
+        report = import_aua(store, options.path, progress=progress)
+        place = store.path
+    if options.json:
+        print_json({**report.to_dict(), "store": place})
+    else:
+        _print(report, place)
+    return 0 if report.ok else 1
+
+
+def _print(report: ImportReport, place: str) -> None:
+    page = Page()
+    page.width = None  # what was not taken is said whole
+    print(page.bold(f"{report.path} -> {place}"))
+    print(f"{report.new:,} new, {sum(table.known for table in report.tables):,} known, {count(len(report.refused), 'row')} not taken")
+    figures = [(table.table, f"{table.new:,} new", f"{table.known:,} known", f"{table.refused:,} not taken") for table in report.tables]
+    print(*page.table(figures, indent="  "), sep="\n")
+    left_out = [
+        f"{table.table}.{name}: has no home here and was left out (rows: {rows:,})"
+        for table in report.tables
+        for name, rows in table.left_out.items()
+    ]
+    for line in (*left_out, *report.notes):
+        print(page.dim(one_line(line)))
+    if report.refused:
+        print(page.bad("not taken"))
+        rows = [(row.table, one_line(row.id), one_line(row.reason)) for row in report.refused]
+        print(*page.table(rows, indent="  "), sep="\n")
