@@ -29,6 +29,8 @@ FULL = {
     "latency_ms": 12.5, "details": {"tokens": 812}, "note": "why not", "id": "my-id",
 }  # fmt: skip
 
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+
 
 def kinds(report):
     return [finding.kind for finding in report.findings]
@@ -337,8 +339,8 @@ def test_another_process_continues_the_chain(tmp_path):
     with open_store(tmp_path / "a.db") as store:
         head = store.audit.append("query").curr_hash
         code = "import sys; from memstore import open_store; print(open_store(sys.argv[1]).audit.append('query').prev_hash)"
-        done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.db")], capture_output=True, text=True, check=True)
-        assert done.stdout.strip() == head
+        done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.db")], cwd=ROOT, capture_output=True, text=True)
+        assert (done.stdout.strip(), done.stderr) == (head, "")
         assert store.audit.append("query").seq == 3
 
 

@@ -8,7 +8,7 @@ import sqlite3
 import pytest
 from aua_files import CORE, KEYS, ONE_OF_EACH, ROWS, TABLES, insert, later_file, make, with_change
 
-from memstore import Invalid, NotFound, open_store
+from memstore import Exists, Invalid, NotFound, open_store
 from memstore.imports import import_aua
 
 
@@ -579,3 +579,86 @@ def test_a_keyed_log_needs_its_key_before_anything_comes_in(tmp_path, aua):
             import_aua(store, make(tmp_path / "third.db", raw_rows))
         assert store.evals.promotions() == []
         store._audit_key = b"k"  # so that the check after the test can verify
+
+
+# -- what the rooms offer to it -----------------------------------------------------------------------------------------
+
+
+def test_a_promotion_from_elsewhere_is_not_an_event_and_marks_what_it_reverts(store):
+    evals = store.evals
+    evals.record_promotion("swe", "promote", None, "m1", id="p1", created_at=1.0)
+    evals.record_promotion("swe", "promote", "m1", "m2", id="p2", created_at=2.0, reverted=True, reverted_at=2.5)
+    evals.record_promotion("swe", "rollback", "m2", "m1", reverts="p2", created_at=3.0, reason="worse")
+    evals.record_promotion("swe", "rollback", "m1", None, reverts="p1", created_at=4.0)
+    found = {item.id: (item.reverted, item.reverted_at) for item in evals.promotions(event="promote")}
+    assert found == {"p1": (True, 4.0), "p2": (True, 2.5)}
+    assert (evals.active_model("swe"), store.audit.find()) == (None, [])
+    for wrong, error in (
+        ({"event": "promote", "reverts": "p1"}, Invalid), ({"event": "rollback", "reverts": "p2"}, Exists),
+        ({"event": "rollback", "reverts": "p9"}, NotFound), ({"event": "promote", "reverted_at": 1.0}, Invalid),
+        ({"event": "promote", "id": "p1"}, Exists), ({"event": "demote"}, Invalid),
+    ):  # fmt: skip
+        with pytest.raises(error):
+            evals.record_promotion("swe", from_model="a", to_model="b", **wrong)
+    assert len(evals.promotions()) == 4
+
+
+def test_a_retired_correction_strengthens_and_refuses_nothing(store):
+    live = store.corrections.add("s", "c", confidence=0.5)
+    old = store.corrections.add("s", "C", rejected="d", confidence=0.9, id="old", superseded_at=5.0, superseded_by=live.id)
+    assert (old.superseded_at, old.superseded_by, old.claim) == (5.0, live.id, "C")
+    assert store.corrections.get(live.id) == live
+    assert store.corrections.add("s", "d").claim == "d"
+    with pytest.raises(Invalid, match="needs superseded_at"):
+        store.corrections.add("s", "e", superseded_by=live.id)
+    with pytest.raises(Exists):
+        store.corrections.add("s", "c", id="old", superseded_at=5.0)
+    assert store.corrections.count(include_superseded=True) == 3
+
+
+def test_times_and_counts_of_elsewhere_are_kept(store, store_clock):
+    chat = store.chat
+    assert chat.create_conversation(id="c", created_at=1.0).updated_at == 1.0
+    chat.append_many("c", [{"role": "user", "content": "x"}], updated_at=2.0)
+    assert (chat.get_conversation("c").created_at, chat.get_conversation("c").updated_at) == (1.0, 2.0)
+    chat.append("c", "user", "y")
+    assert chat.get_conversation("c").updated_at == store_clock.now
+    assert (chat.create_project("p", created_at=3.0).created_at, chat.get_project("p").updated_at) == (3.0, 3.0)
+    session = chat.touch_session("s", query_count=7, created_at=4.0, updated_at=5.0)
+    assert (session.query_count, session.created_at, session.updated_at) == (7, 4.0, 5.0)
+    assert chat.touch_session("s").query_count == 8
+    for wrong in (
+        lambda: chat.create_conversation(id="d", created_at="now"), lambda: chat.create_conversation(id="d", updated_at=float("nan")),
+        lambda: chat.append_many("c", [], updated_at="now"), lambda: chat.touch_session("t", query_count=-1),
+        lambda: chat.touch_session("t", updated_at=True), lambda: chat.create_project("q", created_at=[]),
+    ):  # fmt: skip
+        with pytest.raises(Invalid):
+            wrong()
+    assert (len(chat.conversations()), len(chat.sessions()), len(chat.projects())) == (1, 1, 1)
+
+
+def test_how_far_a_conversation_had_come_by_a_time(store):
+    chat = store.chat
+    chat.create_conversation(id="c")
+    for at in (1.0, 3.0, 2.0, 5.0):
+        chat.append("c", "user", "x", created_at=at)
+    chat.create_conversation(id="d")
+    chat.append("d", "user", "x", created_at=0.0)
+    assert [chat.position("c", before=at) for at in (0.5, 1.0, 2.0, 3.0, 4.0, 5.5)] == [0, 0, 1, 1, 3, 4]
+    assert (chat.position("c"), store.backups.position("c", before=3.0), chat.position("no", before=1.0)) == (4, 1, None)
+    with pytest.raises(Invalid):
+        chat.position("c", before="now")
+
+
+def test_a_counter_from_elsewhere_is_the_only_one_of_its_pair(store, store_clock):
+    made = store.backups.add_counter("c", "swe", token_estimate=5, message_count=2, thread_number=3, last_backup_at=1.0, id="n1")
+    assert made == store.backups.counter("c", "swe")
+    assert (made.total_messages, made.updated_at) == (2, store_clock.now)
+    for wrong in ({"conversation_id": "c", "specialist": "swe"}, {"conversation_id": "d", "specialist": "swe", "id": "n1"}):
+        with pytest.raises(Exists):
+            store.backups.add_counter(**wrong)
+    for wrong in ({"thread_number": -1}, {"token_estimate": 0.5}, {"message_count": True}, {"last_backup_at": "now"}, {"id": ""}):
+        with pytest.raises(Invalid):
+            store.backups.add_counter("c", "ops", **wrong)
+    assert store.backups.counter("c", "ops") is None
+    assert store.backups.save("c", "swe", "GOAL").thread_number == 3

@@ -31,7 +31,7 @@ def locate(path: Any, *, create: bool, read_only: bool) -> str:
         if read_only:
             raise Invalid("a :memory: store cannot be read-only: there would be nothing to read")
         return MEMORY
-    place = _resolve(path)
+    place = resolve(path)
     try:
         status = os.stat(place)
     except (FileNotFoundError, NotADirectoryError):
@@ -44,7 +44,7 @@ def locate(path: Any, *, create: bool, read_only: bool) -> str:
     return place
 
 
-def _resolve(path: Any) -> str:
+def resolve(path: Any) -> str:
     try:
         name = os.fsdecode(os.fspath(path))
     except TypeError:
@@ -173,7 +173,7 @@ def set_up_reader(raw: sqlite3.Connection, *, timeout: float, read_only: bool) -
 
 def copy(source: sqlite3.Connection, target: Any, progress: Any, *, origin: str, store_id: str) -> str:
     """Copy a database into a new file, in place only when complete, and return its resolved path."""
-    place = _resolve(target)
+    place = resolve(target)
     if place == origin:
         raise Exists(f"{place} is this store itself; name another file for the snapshot")
     folder = os.path.dirname(place)

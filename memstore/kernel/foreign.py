@@ -19,7 +19,7 @@ from typing import Any
 
 from .driver import FAILURES, primary_code, translate
 from .errors import Busy, Invalid, NotFound
-from .files import APPLICATION_ID, _resolve, connect
+from .files import APPLICATION_ID, connect, resolve
 from .schema import quote
 
 PAGE = 500  # rows
@@ -112,7 +112,7 @@ class ForeignFile:
 
 
 def _existing(path: Any) -> str:
-    place = _resolve(path)
+    place = resolve(path)
     if not os.path.exists(place):
         raise NotFound(f"there is no file {place}; check the path")
     if not os.path.isfile(place):

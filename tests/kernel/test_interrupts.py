@@ -250,28 +250,33 @@ def strike(*_):
     raise KeyboardInterrupt
 
 
+def write():
+    # A function, because the jump back of a loop is outside of the `try` around it on some versions of Python.
+    global number
+    signal.setitimer(signal.ITIMER_REAL, random.uniform(0.0001, 0.003))
+    while time.monotonic() < end:
+        number += 1
+        with store.transaction():
+            things.add(str(number), 1)
+            with contextlib.suppress(KeyError), store.transaction():
+                things.add(str(number), 2)
+                if number % 5 == 0:
+                    raise KeyError
+            things.add(str(number), 3)
+        acknowledged.append(number)
+        with things.room.read(snapshot=True) as connection:
+            connection.rows("SELECT count(*) FROM things WHERE pk > ?", (number,))
+    signal.setitimer(signal.ITIMER_REAL, 0)
+
+
 signal.signal(signal.SIGALRM, strike)
 end = time.monotonic() + float(sys.argv[2])
 while going:
     try:
-        signal.setitimer(signal.ITIMER_REAL, random.uniform(0.0001, 0.003))
-        while time.monotonic() < end:
-            number += 1
-            with store.transaction():
-                things.add(str(number), 1)
-                with contextlib.suppress(KeyError), store.transaction():
-                    things.add(str(number), 2)
-                    if number % 5 == 0:
-                        raise KeyError
-                things.add(str(number), 3)
-            acknowledged.append(number)
-            with things.room.read(snapshot=True) as connection:
-                connection.rows("SELECT count(*) FROM things WHERE pk > ?", (number,))
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        write()
         going = False
     except KeyboardInterrupt:
-        held = not at_rest(store)
-        if held:
+        if not at_rest(store):
             sys.exit(f"interrupt {interrupts} left something behind: {vars(store._database)}")
 found = {}
 for word, part in things.room.rows("SELECT word, part FROM things WHERE word <> 'first' ORDER BY pk"):
