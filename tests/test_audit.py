@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import json
+import pathlib
 import sqlite3
 import subprocess
 import sys
