@@ -337,11 +337,14 @@ class Store:
     async def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a function in a worker thread and await its result, so that a wait for the file does not stop the loop.
 
-        Cancelled before it began, it does not happen; cancelled later, its outcome is awaited and stands.
+        It takes the function and its arguments: `await store.run(store.chat.append, chat.id, "user", "hello")`. Cancelled before
+        it began, it does not happen; cancelled later, its outcome is awaited and stands.
         """
         from .hops import hop
 
         self._database.check_usable()
+        if not callable(function):
+            raise Invalid(f"run() takes a function and its arguments, as in run(store.chat.append, id, role, text), not {function!r:.80}")
         process, pool = self._hops
         if process != os.getpid():
             from concurrent.futures import ThreadPoolExecutor
@@ -359,14 +362,14 @@ class Store:
             if name in present:
                 counts = [(table, rows) for table, rows, _ in upkeep.table_sizes(self._database, shown, sizes=False)]
                 if any(rows for _, rows in counts):
-                    yield name, ", ".join(f"{rows:,} {table.replace('_', ' ')}" for table, rows in counts if rows)
+                    yield name, ", ".join(_counted(table, rows) for table, rows in counts if rows)
 
     def __repr__(self) -> str:
         try:
             rooms = "; ".join(f"{name}: {content}" for name, content in self._shown())
         except StoreError as error:
             rooms = type(error).__name__.lower()
-        return f"<Store {self._database.name} ({rooms or 'empty'})>"
+        return f"<Store {self._database.name}{', read-only' if self.read_only else ''} ({rooms or 'empty'})>"
 
     def _repr_html_(self) -> str:
         from html import escape
@@ -390,6 +393,11 @@ class Transaction(Level):
     def __enter__(self) -> Store:
         self.database.begin(self)
         return self._store
+
+
+def _counted(table: str, rows: int) -> str:
+    noun = "event" if table == "audit_log" else table.removesuffix("s").replace("_", " ")
+    return f"{rows:,} {noun}{'' if rows == 1 else 's'}"
 
 
 def _careful(name: str, check: Callable[[], list[Finding]]) -> list[Finding]:

@@ -168,7 +168,10 @@ def test_only_groups_that_reach_beyond_a_position_are_taken(store):
     assert [[message.to_openai() for message in cut] for cut in windows] == expected
 
 
-@pytest.mark.parametrize("wrong", [{"max_tokens": -1}, {"max_tokens": 1.5}, {"max_tokens": None}, {"max_tokens": 5, "count": 7}, {"max_tokens": 5, "since": -1}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"max_tokens": -1}, {"max_tokens": 1.5}, {"max_tokens": None}, {"max_tokens": 5, "count": 7}, {"max_tokens": 5, "since": -1}],
+)
 def test_wrong_budgets_are_refused(store, wrong):
     talk = store.chat.create_conversation()
     with pytest.raises(Invalid, match="max_tokens|count|since"):

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from test_keywords import Notes
 
 from memstore import open_store
 from memstore.keywords import segments, spaces
 from memstore.keywords.segments import Segment, build, crowd, merge, newest_first
 from memstore.keywords.words import prefixes, words
-
-from test_keywords import Notes
 
 PARTS = ["alpha", "alps", "beta", "be", "Gamma", "gam", "fooBar", "foo_bar", "foo-bar.baz", "café", "cafe\u0301", "東京都", "京都", "がく"]
 PARTS += ["7", "x", "don't", "🎉"]

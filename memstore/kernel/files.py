@@ -65,7 +65,8 @@ def resolve(path: Any) -> str:
 def _create(place: str, *, create: bool) -> str:
     folder = os.path.dirname(place)
     if not os.path.isdir(folder):
-        raise Invalid(f"the folder {folder} does not exist; create it first")
+        hint = "; os.path.expanduser() makes a home folder of '~'" if f"{os.sep}~" in folder else "; create it first"
+        raise Invalid(f"the folder {folder} does not exist{hint}")
     if not create:
         raise NotFound(f"there is no store at {place}; open it with create=True and for writing to begin one")
     try:

@@ -72,7 +72,7 @@ def check_file(database: Database, *, deep: bool) -> Iterator[Finding]:
     except StoreError as error:
         yield Finding("corrupt", None, f"the file cannot be read: {error}")
     if deep and sqlite3.sqlite_version_info < (3, 51, 3):
-        risk = "can lose commits when other tools checkpoint this file while it is in use; memstore's own are guarded"
+        risk = "can lose commits when other tools checkpoint this file while it is in use; memstore's own are guarded; 3.51.3 cannot"
         yield Finding("sqlite", None, f"SQLite {sqlite3.sqlite_version} {risk}")
 
 

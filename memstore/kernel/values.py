@@ -35,7 +35,7 @@ class Finding(NamedTuple):
 
 #: Kinds of finding that are worth knowing and do not make a report fail.
 ADVICE = frozenset(
-    {"unanchored", "clock", "prune_unanchored", "anchor_before_range", "dangling", "scrub_owed", "keyed", "sqlite", "unknown_room", "other_version"}
+    {"unanchored", "clock", "prune_unanchored", "anchor_before_range", "dangling", "scrub_owed", "keyed", "sqlite", "unknown_room"}
 )
 
 _last_tick = 0

@@ -23,7 +23,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 from memstore import open_store  # noqa: E402
 
 ROUNDS = 5
-WORDS = [f"{a}{b}{c}" for a in ("re", "un", "pre", "co", "in") for b in ("form", "act", "port", "solve", "turn") for c in ("", "ed", "ing", "able")]
+STEMS = ("form", "act", "port", "solve", "turn")
+WORDS = [f"{a}{b}{c}" for a in ("re", "un", "pre", "co", "in") for b in STEMS for c in ("", "ed", "ing", "able")]
 
 
 def text(number):
@@ -177,7 +178,12 @@ class Search:
             assert self.store.keywords.search(prefix, limit=20)
 
     def floor(self):
-        sql = "SELECT m.id, m.role, m.created_at FROM found JOIN messages m ON m.id = found.rowid WHERE found MATCH ? ORDER BY found.rowid DESC LIMIT 20"
+        sql = """
+            SELECT m.id, m.role, m.created_at
+            FROM found JOIN messages m ON m.id = found.rowid
+            WHERE found MATCH ?
+            ORDER BY found.rowid DESC LIMIT 20
+        """
         for prefix in self.prefixes:
             assert self.raw.execute(sql, (f'"{prefix}"*',)).fetchall()
 

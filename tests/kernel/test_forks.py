@@ -505,8 +505,8 @@ with open_store(sys.argv[1], timeout=60) as store:
 """
 
 
-@pytest.mark.parametrize("each", [15, pytest.param(300, marks=pytest.mark.nightly)])
-def test_eight_threads_in_each_of_four_processes_lose_nothing(tmp_path, each):
+def test_eight_threads_in_each_of_four_processes_lose_nothing(tmp_path):
+    each = 300
     path = tmp_path / "agent.db"
     children = [start(EIGHT_THREADS, path, process, each) for process in range(4)]
     for child in children:

@@ -439,7 +439,7 @@ def test_a_store_shows_the_rooms_that_have_rows(store):
     assert "empty" in store._repr_html_()
     store.chat.create_conversation(title="<b>bold</b>")
     assert repr(store).startswith(f"<Store {name} (chat: ")
-    assert "1 conversations" in repr(store)
+    assert "1 conversation)" in repr(store)
     assert "store.chat" in store._repr_html_()
 
 
@@ -530,7 +530,8 @@ with open_store(sys.argv[1]) as store:
     store.chat.search("hello")
     print(threading.active_count(), [name for name in ("asyncio", "concurrent.futures", "ssl", "urllib.request") if name in sys.modules])
     if os.path.isdir("/proc/self/fd"):
-        assert not any(os.readlink(f"/proc/self/fd/{name}").startswith("socket") for name in os.listdir("/proc/self/fd") if os.path.islink(f"/proc/self/fd/{name}"))
+        descriptors = [f"/proc/self/fd/{name}" for name in os.listdir("/proc/self/fd")]
+        assert not any(os.readlink(path).startswith("socket") for path in descriptors if os.path.islink(path))
 """
     assert run(code, tmp_path / "agent.db") == "1 []\n"
 
