@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from memstore import Store, open_store  # noqa: E402
+from memstore import Store, StoreError, open_store  # noqa: E402
 
 SPECIALIST = os.environ.get("OPENAI_MODEL", "recorded")
 WINDOW = 6000  # tokens that the model may be given; small, so that a backup falls due soon
@@ -94,4 +94,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except StoreError as error:
+        print(f"agent_loop: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -26,8 +26,11 @@ def work(path: str, worker: int, count: int) -> None:
 
 
 def main() -> None:
-    given = [int(argument) for argument in sys.argv[1:3]]
-    processes, count = given + [4, 200][len(given) :]
+    given = sys.argv[1:]
+    if len(given) > 2 or not all(argument.isdecimal() and int(argument) > 0 for argument in given):
+        print(f"PROCESSES and MESSAGES are whole numbers above 0, not {' '.join(given)!r}", file=sys.stderr)
+        sys.exit(2)
+    processes, count = [*map(int, given), *[4, 200][len(given) :]]
     with tempfile.TemporaryDirectory(prefix="memstore-") as folder:
         path = os.path.join(folder, "shared.db")  # nobody has made it yet: the first to come begins it
         spawn = multiprocessing.get_context("spawn")

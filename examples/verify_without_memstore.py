@@ -1,12 +1,12 @@
 """Verify the audit log of a memstore file without memstore, from the format in memstore/audit/chain.py; exit 1 on any finding.
 
-    python verify_without_memstore.py agent.db [--key KEY] [ANCHOR ...]      an anchor is a file, or its three lines as text
-"""
+    python verify_without_memstore.py agent.db [--key KEY] [ANCHOR ...]      an anchor is a file, or its three lines as text"""
 
 import json
 import sqlite3
 import sys
 from hashlib import sha256
+from pathlib import Path
 
 def verify(db, anchors=(), key=None):
     def h(data):  # SHA-256, or HMAC-SHA256 spelled out
@@ -20,14 +20,13 @@ def verify(db, anchors=(), key=None):
     triggers = db.execute("SELECT 1 FROM sqlite_schema WHERE tbl_name = 'audit_log' AND sql LIKE 'CREATE TRIGGER %RAISE(ABORT%'")
     found = [] if len(triggers.fetchall()) == 3 else [("schema", None, "the three append-only triggers are not what they were")]
     (store,) = db.execute("SELECT value FROM meta WHERE key = 'store_id'").fetchone()
-    state = db.execute("SELECT store_id, keyed, genesis, sealed_by FROM audit_state").fetchone()
-    born, keyed, began, sealed_by = state or (store, 0, None, 0)
+    born, keyed, began, sealer = db.execute("SELECT store_id, keyed, genesis, sealed_by FROM audit_state").fetchone() or (store, 0, None, 0)
     if bool(keyed) != (key is not None):
         return [*found, ("mac", None, "this log needs its --key" if keyed else "this log was begun without a key")]
     genesis = h(b"memstore audit 1 genesis\0" + (b"hmac-sha256" if keyed else b"sha256") + b"\0" + store.encode())
     if began != genesis:
         found.append(("wrong_store" if born != store else "mac" if began else "store_id", None, "the log was not begun here, or not so"))
-    (seal_text,) = db.execute("SELECT body FROM audit_log WHERE seq = ?", (sealed_by,)).fetchone() or ("{}",)
+    (seal_text,) = db.execute("SELECT body FROM audit_log WHERE seq = ?", (sealer,)).fetchone() or ("{}",)
     seal = json.loads(seal_text).get("seal") or {"upto": 0, "hash": genesis.hex()}
     last, before = seal["upto"], bytes.fromhex(seal["hash"])
     hashes, emptied, redacted, projects = {0: genesis.hex(), last: seal["hash"]}, set(), set(), {}
@@ -67,13 +66,14 @@ def verify(db, anchors=(), key=None):
         found += [(kind, int(seq), f"an anchor knows another event {seq}")] if kind != "rewritten" or there != known else []
     return found
 
-
 if __name__ == "__main__":
     path, *rest = sys.argv[1:] or sys.exit(__doc__)
     secret = rest.pop(rest.index("--key") + 1).encode() if "--key" in rest else None
-    db = sqlite3.connect("file:" + path.replace("%", "%25").replace("?", "%3f").replace("#", "%23") + "?mode=ro", uri=True)
     try:
-        findings = verify(db, [a if "\n" in a else open(a).read() for a in rest if a != "--key"], secret)  # noqa: SIM115
+        anchors = [a if "\n" in a else Path(a).read_text() for a in rest if a != "--key"]
+        findings = verify(sqlite3.connect(Path(path).resolve(strict=True).as_uri() + "?mode=ro", uri=True), anchors, secret)
+    except OSError as error:
+        sys.exit(print(f"{error.filename}: {error.strerror}", file=sys.stderr) or 2)
     except (sqlite3.DatabaseError, ValueError, KeyError, TypeError, RecursionError) as error:
         findings = [("corrupt", None, str(error))]
     print("\n".join(f"{kind:15} {seq or '-':>6}  {detail}" for kind, seq, detail in findings) or "no findings")

@@ -130,7 +130,16 @@ def test_version(capsys):
         (["search", "--db", "{db}", "x", "--limit", "many"], "many"),
         (["search", "--db", "{db}", "x", "--limit", "-1"], "limit is -1"),
         (["search", "--db", "{db}", "x", "--role", "robot"], "role 'robot' is none of"),
-        (["search", "--db", "{db}", "x", "--conversation", "c3"], "no conversation 'c3'"),
+        (["search", "--db", "{db}", "x", "--conversation", "c3"], "no conversation 'c3'; info lists the newest"),
+        (["search", "--db", "{db}", "x", "--limit", "x"], "memstore search --help"),
+        (["check", "{db}", "{db}"], "memstore check: unrecognized arguments: {db} (memstore check --help; --db PATH names the store)"),
+        (["--colour"], "memstore: unrecognized arguments: --colour (memstore --help"),
+        (["log", "{missing}"], "there is no store at {missing}"),
+        (["log", "{db}", "--db", "{missing}"], "two stores are named"),
+        (["shell", "{missing}"], "there is no store at {missing}"),
+        (["snapshot", "{missing}", "{folder}/copy.db"], "there is no store at {missing}"),
+        (["snapshot"], "TARGET"),
+        (["snapshot", "{folder}/copy.db"], "no store is named"),
         (["log", "--db", "{db}", "--head", "--verify"], "not allowed with"),
         (["log", "--db", "{db}", "--type", "No Such"], "event_type"),
         (["log", "--db", "{db}", "--verify", "{missing}"], "{missing}: No such file"),
@@ -165,6 +174,8 @@ def test_a_wrong_call_is_one_sentence_status_2_and_makes_nothing(capsys, tmp_pat
 
 def test_the_store_is_named_before_or_after_the_command_or_by_the_environment(capsys, monkeypatch, tmp_path, db):
     answers = [call(capsys, *words) for words in (["--db", db, "info"], ["info", "--db", db], ["info", db])]
+    assert call(capsys, "log", db, "--limit", "2") == call(capsys, "--db", db, "log", "--limit", "2")
+    assert call(capsys, "log", "--verify", "--db", db) == call(capsys, "log", db, "--verify")
     monkeypatch.setenv("MEMSTORE_DB", db)
     answers.append(call(capsys, "info"))
     assert answers[0][0] == 0
@@ -216,12 +227,17 @@ def test_a_reader_that_stops_reading_ends_the_command_quietly(tmp_path):
 def test_ctrl_c_ends_with_130_and_without_a_word(db):
     words = [sys.executable, "-u", "-m", "memstore", "shell", "--db", db]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT, env=PLAIN) as process:
-        process.stdin.write(b"print('up', flush=True)\nimport time\nwhile True: time.sleep(0.01)\n")
+        # Where the tests run in the background of a shell, Ctrl-C is ignored, and children inherit that.
+        process.stdin.write(b"import signal, time\nh = signal.signal(signal.SIGINT, signal.default_int_handler)\n")
+        process.stdin.write(b"print('up', flush=True)\nwhile True: time.sleep(0.01)\n")
         process.stdin.close()
         assert process.stdout.readline() == b"up\n"
         process.send_signal(signal.SIGINT)
+        try:
+            assert process.wait(60) == 130
+        finally:
+            process.kill()
         assert process.stderr.read() == b""
-        assert process.wait(60) == 130
 
 
 def test_reading_works_while_the_store_is_open_for_writing(capsys, db):
@@ -262,6 +278,21 @@ def test_info_counts_what_is_there(capsys, db):
         assert store.store_id in out
 
 
+def test_info_shows_the_ids_that_other_commands_take(capsys, db):
+    with open_store(db) as store:
+        store.chat.create_conversation(id="untitled")
+    lines = [line.strip() for line in call(capsys, "info", db)[1].splitlines()]
+    for title, id in (("Weather", "c2"), ("Rounding", "c1")):
+        assert lines[next(place for place, line in enumerate(lines) if line.endswith(title)) + 1] == id
+    assert sum("untitled" in line for line in lines) == 1
+
+
+def test_info_of_an_empty_store_says_so(capsys, tmp_path, db):
+    open_store(tmp_path / "empty.db").close()
+    assert "empty" in call(capsys, "info", str(tmp_path / "empty.db"))[1].split()
+    assert "empty" not in call(capsys, "info", db)[1].split()
+
+
 # -- check --------------------------------------------------------------------------------------------------------------
 
 
@@ -297,6 +328,28 @@ def test_check_names_what_is_wrong_and_ends_with_1(capsys, db):
     status, out, _ = call(capsys, "log", "--verify", "--db", db)
     assert status == 1
     assert re.search(r"hash +#2  ", out)
+
+
+def test_a_finding_names_the_command_in_place_of_the_method(capsys, db):
+    _, out, _ = call(capsys, "log", db, "--verify")
+    assert "head()" not in out
+    assert "memstore log --head > anchor.txt" in out
+    assert len(out.splitlines()) == 2
+
+
+@on_a_terminal
+@pytest.mark.parametrize("columns", [60, 80])
+def test_on_a_terminal_findings_are_wrapped_under_themselves_and_never_cut(capsys, db, columns):
+    whole = call(capsys, "log", db, "--verify")[1].splitlines()[1]
+    seen, status = on_terminal("log", db, "--verify", columns=columns, NO_COLOR="1")
+    _, *lines = seen.splitlines()
+    assert status == 0
+    assert len(lines) > 1
+    assert all(cells(line) <= columns for line in lines)
+    assert {len(line) - len(line.lstrip()) for line in lines[1:]} == {lines[0].index("nothing kept")}
+    ends = [" ".join(text.split()).partition("complete;")[0] for text in (whole, " ".join(lines))]
+    assert ends[0] == ends[1]
+    assert "(advice)" in seen
 
 
 @pytest.mark.damage
@@ -358,7 +411,7 @@ def test_search_shows_title_time_role_and_the_words_around(capsys, db):
     status, out, err = call(capsys, "search", "--db", db, "pri", "round")
     assert (status, err) == (0, "")
     title, newest, oldest = out.splitlines()
-    assert title == "Rounding"
+    assert title == "Rounding  c1"
     assert "assistant" in newest
     assert "Please round the prices" in oldest
     assert moment(1_700_000_000.0) in oldest
@@ -383,6 +436,31 @@ def test_search_filters(capsys, db):
 
 def test_a_search_without_a_hit_says_so_apart_and_is_fine(capsys, db):
     assert call(capsys, "search", "--db", db, "zzz") == (0, "", "no message has words that begin with 'zzz'\n")
+
+
+@pytest.mark.parametrize("query", ["", " ", "-"])
+def test_a_search_for_no_word_says_so(capsys, db, query):
+    assert call(capsys, "search", "--db", db, "--", query) == (0, "", f"nothing to search for: {query.strip()!r} holds no word\n")
+
+
+def test_search_says_when_there_are_more_than_it_shows(capsys, db):
+    for limit, rows, err in (("1", 1, "there are more than 1; --limit N shows up to N\n"), ("2", 2, ""), (str(sys.maxsize), 2, "")):
+        status, out, said = call(capsys, "search", "--db", db, "round", "--limit", limit)
+        assert (status, len(out.splitlines()), said) == (0, 1 + rows, err)
+    assert call(capsys, "search", "--db", db, "round", "--limit", "0") == (0, "", "there are more than 0; --limit N shows up to N\n")
+    assert len(json.loads(call(capsys, "search", "--db", db, "round", "--limit", "1", "--json")[1])["hits"]) == 1
+
+
+def test_line_breaks_in_the_json_of_a_tool_call_are_spaces(capsys, db):
+    written = json.dumps({"path": "C:\\new", "text": "needle\nand\tthread"})
+    with open_store(db) as store:
+        store.chat.append_message("c2", {"role": "assistant", "content": None, "tool_calls": [
+            {"id": "1", "type": "function", "function": {"name": "write", "arguments": written}}]})  # fmt: skip
+        store.chat.append("c2", "user", r"needle in C:\new and \n")
+    _, out, _ = call(capsys, "search", "--db", db, "needle")
+    assert "needle and thread" in out
+    assert r"C:\\new" in out
+    assert r"needle in C:\new and \n" in out
 
 
 @on_a_terminal
@@ -421,6 +499,39 @@ def test_log_lists_events_newest_first_in_columns(capsys, db):
     assert "zoë" in lines[2]
 
 
+def test_a_log_without_events_says_so_apart(capsys, db):
+    assert call(capsys, "log", db, "--type", "nosuch") == (0, "", "no events\n")
+    assert call(capsys, "log", db, "--limit", "0") == (0, "", "no events\n")
+    assert json.loads(call(capsys, "log", db, "--type", "nosuch", "--json")[1]) == {"events": []}
+
+
+@on_a_terminal
+def test_on_a_terminal_the_log_shows_each_day_once_and_what_tells_rows_apart(db):
+    first, second = "01a1fb74-b24d-7000-8000-0003d856136c", "01a1fb74-b24d-7000-8000-00047f9f1204"
+    with open_store(db, clock=FakeClock(1_800_000_000.0)) as store:
+        for id in (first, second):
+            store.audit.append("tool.call", actor="agent", entity_kind="message", entity_id=id, details={"name": "run"})
+    seen, status = on_terminal("log", db, NO_COLOR="1")
+    lines = seen.splitlines()
+    assert status == 0
+    days = [moment(1_800_000_000.0)[:10], moment(1_700_000_060.0)[:10]]
+    assert [line for line in lines if not line.startswith(" ")] == days
+    assert [lines.index(day) for day in days] == [0, 3]
+    assert lines[1].endswith('{"name":"run"}  message …7f9f1204')
+    assert lines[2].endswith('{"name":"run"}  message …d856136c')
+    assert all(cells(line) <= 80 for line in lines)
+    assert sum("c1" in line for line in lines) == 0
+
+
+def test_for_a_pipe_every_row_of_the_log_has_its_day_and_whole_id(capsys, db):
+    id = "01a1fb74-b24d-7000-8000-0003d856136c"
+    with open_store(db) as store:
+        event = store.audit.append("tool.call", entity_kind="message", entity_id=id)
+    line = call(capsys, "log", db, "--limit", "1")[1]
+    assert line.endswith(f"message {id}\n")
+    assert moment(event.created_at) in line
+
+
 def test_what_others_wrote_cannot_control_the_terminal(capsys, db):
     _, out, _ = call(capsys, "log", "--db", db, "--limit", "1")
     assert "\x1b" not in out
@@ -457,6 +568,13 @@ def test_snapshot_copies_and_names_the_copy(capsys, tmp_path, db):
     assert out.startswith(str(target))
     with open_store(target, read_only=True) as copy:
         assert len(copy.chat.conversations()) == 2
+
+
+def test_snapshot_takes_the_store_before_the_target(capsys, tmp_path, db):
+    target = tmp_path / "copy.db"
+    assert call(capsys, "snapshot", db, str(target))[0] == 0
+    with open_store(target, read_only=True) as copy, open_store(db) as store:
+        assert copy.store_id == store.store_id
 
 
 def test_the_shell_runs_what_is_piped_in_and_can_write(db):

@@ -54,7 +54,8 @@ def told(tmp_path):
 def test_the_shipped_session_is_told_and_fits_a_terminal(told):
     story, path = told
     lines = story.splitlines()
-    assert len(lines) <= 60
+    assert len(lines) <= 48
+    assert r"\n" not in story
     assert all(len(line) <= 80 or str(path) in line for line in lines)
     assert "\033" not in story
     assert str(path) in story
@@ -121,7 +122,7 @@ def test_the_other_process_has_another_id_and_is_told_the_path_only(tmp_path, mo
 def test_the_changed_byte_is_found_in_the_copy_by_number_and_nothing_else_differs(told):
     story, path = told
     copy = path.with_suffix(".tampered.db")
-    number = int(re.search(r"in event (\d+) one byte", story)[1])
+    number = int(re.search(r"the time in event (\d+) turns from [\d:]{8} into [\d:]{8}\.", " ".join(story.split()))[1])
     assert f"✗ hash #{number}:" in story
     with open_store(path, read_only=True) as good, open_store(copy, read_only=True) as bad:
         rows = [
@@ -248,13 +249,28 @@ def test_a_correction_can_be_given_for_a_file_without_one(tmp_path):
         assert [item.subject for item in store.corrections.find()] == ["migration of tables"]
 
 
-def test_the_demo_can_be_told_twice_into_one_file(tmp_path):
-    for _ in range(2):
-        assert run("demo", "--db", tmp_path / "agent.db").returncode == 0
-    with open_store(tmp_path / "agent.db") as store:
-        assert len(store.chat.conversations()) == 2
-        assert len(store.chat.projects()) == 1
-        assert store.corrections.count() == 1
+@pytest.mark.parametrize("taken", ["agent.db", "agent.anchor.txt", "agent.tampered.db"])
+def test_what_is_there_already_is_never_written_to(tmp_path, capsys, taken):
+    with open_store(tmp_path / "real.db") as store:
+        store.chat.create_conversation(title="mine")
+    (tmp_path / "real.db").rename(tmp_path / taken)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert main(["demo", "--db", str(tmp_path / "agent.db")]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == f"memstore: {tmp_path / taken} exists; the demo wants a fresh path\n"
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_the_demo_takes_no_store_from_the_environment_and_says_so(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("MEMSTORE_DB", str(tmp_path / "real.db"))
+    done = run("demo", MEMSTORE_DB=str(tmp_path / "real.db"), TMPDIR=str(tmp_path), TEMP=str(tmp_path), TMP=str(tmp_path))
+    assert done.returncode == 0
+    assert not (tmp_path / "real.db").exists()
+    assert main(["demo", "--help"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "(default: in a new temporary folder, whatever $MEMSTORE_DB says)" in said
+    assert "(default: $MEMSTORE_DB)" not in said
 
 
 GOOD = {"role": "user", "content": "hello"}
@@ -310,7 +326,7 @@ def test_a_file_without_a_message_is_refused(tmp_path, capsys, content):
         ([str(ROOT)], "directory"),
         ([str(SHIPPED), "--db", ":memory:"], ":memory:"),
         ([str(SHIPPED), "--db", "no/such/folder/agent.db"], "does not exist"),
-        ([str(SHIPPED), "--db", str(SHIPPED)], "SQLite"),
+        ([str(SHIPPED), "--db", str(SHIPPED)], "wants a fresh path"),
         ([str(SHIPPED), "--correction", " ", "b", "c"], "subject"),
     ],
 )

@@ -10,6 +10,8 @@ import sys
 
 import pytest
 
+from memstore import open_store
+
 EXAMPLES = pathlib.Path(__file__).resolve().parents[1] / "examples"
 #: Scripts that do something sensible without arguments, and a word that their output must hold.
 SCRIPTS = {
@@ -53,6 +55,33 @@ def test_the_notebook_runs_from_top_to_bottom(capsys, monkeypatch):
     shown = capsys.readouterr().out
     assert "GOAL" in shown.upper()
     assert "int() is enough" in shown
+
+
+def test_the_notebook_says_what_it_needs_outside_of_the_checkout(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cells = json.loads((EXAMPLES / "notebook.ipynb").read_text(encoding="utf-8"))["cells"]
+    first = next("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    with pytest.raises(FileNotFoundError, match="start the notebook inside it"):
+        exec(compile(first, "first cell", "exec"), {})
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "why"),
+    [
+        ("agent_loop.py", ["{folder}/nope/a.db"], "{folder}/nope does not exist"),
+        ("agent_loop.py", ["{folder}"], "{folder} is a folder"),
+        ("many_processes.py", ["abc"], "whole numbers above 0, not 'abc'"),
+        ("many_processes.py", ["2", "-1"], "whole numbers above 0, not '2 -1'"),
+        ("verify_without_memstore.py", ["{folder}/nope.db"], "{folder}/nope.db: No such file"),
+        ("verify_without_memstore.py", ["{folder}/agent.db", "{folder}/nope.txt"], "{folder}/nope.txt: No such file"),
+    ],
+)
+def test_a_wrong_argument_is_one_line_and_status_2(tmp_path, script, arguments, why):
+    open_store(tmp_path / "agent.db").close()
+    done = run(script, *(argument.format(folder=tmp_path) for argument in arguments), cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert why.format(folder=tmp_path) in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 def test_the_agent_loop_goes_on_from_its_file(tmp_path):

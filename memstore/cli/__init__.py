@@ -2,7 +2,8 @@
 
 1. A reading command opens the store read-only and never creates a file.
 2. Status: 0 fine, 1 findings (of `check` and `log --verify`, and rows that `import` could not take), 2 a usage error or an error
-   of the store, in one line on standard error, 130 after Ctrl-C. A search without a hit is fine: the question was answered.
+   of the store, in one line on standard error, 130 after Ctrl-C. A search without a hit, or without a word to search for, is
+   fine: the question was answered.
 3. What is printed for a pipe is never cut or coloured, and a reader that stops reading ends the command quietly.
 4. Importing this module imports no room.
 """
@@ -49,8 +50,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: list[str]) -> int:
+    parser = _parser()
     try:
-        options = _parser().parse_args(argv)
+        options, unknown = parser.parse_known_args(argv)
+        if unknown:
+            parser.refuse(unknown, options.command)
     except SystemExit as end:  # argparse has said what it had to say
         return int(end.code or 0)
     if options.command is None:
@@ -76,7 +80,7 @@ The first tells a short story and leaves a file to look at; --help lists every c
 def _sentence(error: StoreError | OSError) -> str:
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
-    return " ".join(str(error).split())
+    return " ".join(str(error).split()).replace("store.chat.conversations() lists them", "info lists the newest")
 
 
 def _let_go_of_output() -> None:
@@ -150,13 +154,18 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message} ({self.prog} --help)\n")
 
+    def refuse(self, unknown: Sequence[str], command: str | None) -> NoReturn:
+        """Refuse arguments that nothing takes, and say where to read what is taken."""
+        called = self.prog if command is None else f"{self.prog} {command}"
+        self.exit(2, f"{called}: unrecognized arguments: {' '.join(unknown)} ({called} --help; --db PATH names the store)\n")
+
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if isinstance(action, argparse._SubParsersAction) and value not in action.choices:
             self.error(f"there is no command {value!r}{values.suggest(value, action.choices)}")
         super()._check_value(action, value)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> _Parser:
     parser = _Parser(
         prog="memstore",
         description="The memory of an AI agent in one SQLite file.",
@@ -172,24 +181,39 @@ def _parser() -> argparse.ArgumentParser:
     _add_check(commands)
     _add_search(commands)
     _add_log(commands)
-    _command(commands, "snapshot", "copy the store into one file, while others use it").add_argument("target", metavar="TARGET")
+    _add_snapshot(commands)
     _add_import(commands)
-    _command(commands, "shell", "open a Python console that has `store`, for writing too; or run what is piped in")
+    _add_path(_command(commands, "shell", "open a Python console that has `store`, for writing too; or run what is piped in"))
     return parser
 
 
-def _command(commands: Any, name: str, purpose: str, *, module: str = "views", aliases: Sequence[str] = ()) -> argparse.ArgumentParser:
+def _command(
+    commands: Any,
+    name: str,
+    purpose: str,
+    *,
+    module: str = "views",
+    aliases: Sequence[str] = (),
+    db: str = "the store (default: $MEMSTORE_DB)",
+    more: str | None = None,
+) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = commands.add_parser(
-        name, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}.", aliases=aliases
+        name, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}.", aliases=aliases, epilog=more
     )
     # Without a default: what stood before the command must not be overwritten by what does not stand after it.
-    parser.add_argument("--db", metavar="PATH", default=argparse.SUPPRESS, help="the store (default: $MEMSTORE_DB)")
+    parser.add_argument("--db", metavar="PATH", default=argparse.SUPPRESS, help=db)
     parser.set_defaults(run=(module, name))
     return parser
 
 
 def _add_demo(commands: Any) -> None:
-    parser = _command(commands, "demo", "record an agent's session, and let another process resume it", module="demo")
+    parser = _command(
+        commands,
+        "demo",
+        "record an agent's session, and let another process resume it",
+        module="demo",
+        db="a path where nothing is yet (default: in a new temporary folder, whatever $MEMSTORE_DB says)",
+    )
     parser.add_argument("transcript", nargs="?", metavar="TRANSCRIPT", help="a file of OpenAI-format messages, one a line (default: ours)")
     parser.add_argument(
         "--correction", nargs=3, metavar=("SUBJECT", "CLAIM", "REJECTED"), help="what the user taught the agent in that session"
@@ -198,21 +222,31 @@ def _add_demo(commands: Any) -> None:
 
 
 def _add_info(commands: Any) -> None:
-    parser = _command(commands, "info", "show what a store holds")
-    parser.add_argument("path", nargs="?", metavar="PATH", help="the store")
+    parser = _command(
+        commands,
+        "info",
+        "show what a store holds",
+        more="Reading a closed store, with this or any command, may leave an empty -wal and a -shm beside it: SQLite's own, and harmless.",
+    )
+    _add_path(parser)
     _add_json(parser)
 
 
 def _add_check(commands: Any) -> None:
     parser = _command(commands, "check", "look for damage; status 1 if there is any", aliases=["doctor"])
-    parser.add_argument("path", nargs="?", metavar="PATH", help="the store")
+    _add_path(parser)
     parser.add_argument("--deep", action="store_true", help="also look for what is merely risky")
     parser.add_argument("--anchor", metavar="FILE", help="anchors that the log must still hold, as log --head prints them")
     _add_json(parser)
 
 
 def _add_search(commands: Any) -> None:
-    parser = _command(commands, "search", "find messages by the beginnings of their words, newest first")
+    parser = _command(
+        commands,
+        "search",
+        "find messages by the beginnings of their words, newest first",
+        more="Status 0 also where nothing is found, or the words hold nothing to search for.",
+    )
     parser.add_argument("query", nargs="+", metavar="WORD", help="every one must begin some word of the message")
     parser.add_argument("--conversation", metavar="ID")
     parser.add_argument("--project", metavar="NAME", help="its id, name or alias")
@@ -222,7 +256,13 @@ def _add_search(commands: Any) -> None:
 
 
 def _add_log(commands: Any) -> None:
-    parser = _command(commands, "log", "show the audit log, newest event first, or verify it")
+    parser = _command(
+        commands,
+        "log",
+        "show the audit log, newest event first, or verify it",
+        more="A terminal shows the day once and the last 8 characters of an id; a pipe, and --json, show all of both.",
+    )
+    _add_path(parser)
     parser.add_argument("--type", metavar="TYPE", help="of the events, such as correction.update")
     parser.add_argument("--actor", metavar="NAME")
     parser.add_argument("--session", metavar="ID")
@@ -236,12 +276,22 @@ def _add_log(commands: Any) -> None:
     _add_json(parser)
 
 
+def _add_snapshot(commands: Any) -> None:
+    parser = _command(commands, "snapshot", "copy the store into one file, while others use it")
+    _add_path(parser, "SOURCE")
+    parser.add_argument("target", metavar="TARGET", help="the copy")
+
+
 def _add_import(commands: Any) -> None:
     parser = _command(commands, "import", "take in what another application has kept; status 1 if a row could not be taken")
     parser.add_argument("--from", dest="origin", required=True, choices=["aua"], help="whose file it is")
     parser.add_argument("path", metavar="PATH", help="the file; it is only read (without --db: into NAME.memstore.db beside it)")
     parser.set_defaults(run=("intake", "take_in"))
     _add_json(parser)
+
+
+def _add_path(parser: argparse.ArgumentParser, metavar: str = "PATH") -> None:
+    parser.add_argument("path", nargs="?", metavar=metavar, help="the store, in place of --db")
 
 
 def _add_json(parser: argparse.ArgumentParser) -> None:

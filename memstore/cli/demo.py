@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..backups import HandoffNote
 from ..chat import forms
-from ..kernel import Invalid, estimate_tokens
+from ..kernel import Exists, Invalid, estimate_tokens
 from ..store import Store, open_store
 from . import audit_key, command
 from .story import Story
@@ -62,12 +62,21 @@ def anchor_file(path: str) -> Path:
     return Path(path).with_suffix(".anchor.txt")
 
 
+def tampered_file(path: str) -> Path:
+    """The copy in which one byte is changed."""
+    return Path(path).with_suffix(".tampered.db")
+
+
 def _place(path: str | None) -> str:
     if path is None:
         return os.path.join(tempfile.mkdtemp(prefix="memstore-"), "agent.db")
     if path == ":memory:":
         raise Invalid("the second process could not open a :memory: store; give --db the path of a file, or leave it out")
-    return os.path.realpath(path)
+    place = os.path.realpath(path)
+    for taken in (place, anchor_file(place), tampered_file(place)):  # a store of somebody's, and what it is verified against
+        if os.path.lexists(taken):
+            raise Exists(f"{taken} exists; the demo wants a fresh path")
+    return place
 
 
 # -- living the session -------------------------------------------------------------------------------------------------
@@ -78,7 +87,7 @@ def live(store: Store, transcript: Transcript) -> str:
     name = Path(transcript.path).stem
     groups = list(_groups(transcript.messages))
     window = _window([_tokens(group) for group in groups])
-    project = next((known for known in store.chat.projects() if known.name == name), None) or store.chat.create_project(name)
+    project = store.chat.create_project(name)
     goal = HandoffNote.draft(transcript.messages).goal.split("\n")[0]
     chat = store.chat.create_conversation(
         title=name if goal == "none" else cut(one_line(goal), TITLE),

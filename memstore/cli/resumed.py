@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..audit import AuditHead
@@ -14,13 +13,13 @@ from ..kernel import ADVICE, Invalid, estimate_tokens
 from ..store import Store, open_store
 from . import audit_key
 from .story import Story
-from .terminal import count, moment
+from .terminal import count, excerpt, moment
 
 if TYPE_CHECKING:
     from ..audit import AuditEvent
     from ..backups import ContextBackup
 
-HITS = 3
+HITS = 2
 
 #: What somebody with the file and no memstore can do: one byte of one event, and nothing else, is different afterwards.
 TAMPER = """
@@ -40,7 +39,7 @@ db.close()
 
 def resume(path: str) -> int:
     """Go on from what the file holds."""
-    from .demo import anchor_file
+    from .demo import anchor_file, tampered_file
 
     anchor = AuditHead.parse(anchor_file(path).read_text(encoding="utf-8"))
     story = Story()
@@ -52,7 +51,7 @@ def resume(path: str) -> int:
         _search(story, store, newest[0])
         _apply(story, store, newest[0])
         good = _verify(story, store, anchor)
-        copy = store.snapshot(Path(path).with_suffix(".tampered.db"))
+        copy = store.snapshot(tampered_file(path))
     return 0 if _tamper(story, copy, anchor) and good else 1
 
 
@@ -86,7 +85,7 @@ def _search(story: Story, store: Store, backup: ContextBackup) -> None:
     words = ", ".join(f"{word} {items}" for word, items in store.keywords.complete(prefix, limit=3))
     story.chapter("It searches", f"for “{prefix}”, the beginning of a word")
     story.say(f"{count(len(hits), 'message')}{f' ({words})' if words else ''}, the newest first:")
-    story.table([(hit.message.role, hit.snippet) for hit in hits[:HITS]], found=[prefix])
+    story.table([(hit.message.role, excerpt(hit)) for hit in hits[:HITS]], found=[prefix])
 
 
 def _asked(store: Store, backup: ContextBackup) -> str:
@@ -107,9 +106,8 @@ def _apply(story: Story, store: Store, backup: ContextBackup) -> None:
         if applying:
             for hit in applying:
                 store.corrections.applied(hit.correction.id, conversation_id=backup.conversation_id)
-            story.chapter("It remembers", "what it was taught, when the user comes to speak of it")
+            story.chapter("It remembers", "what it was taught: when the user says this, the prompt gets that")
             story.quote(message.content)
-            story.say("With that this goes into the prompt:")
             for line in store.corrections.prompt(message.content).split("\n"):
                 story.note(line)
             return
@@ -141,8 +139,8 @@ def _tamper(story: Story, copy: str, anchor: AuditHead) -> bool:
         verified = store.audit.verify(anchors=[anchor])
     wrong = [finding for finding in verified.findings if finding.kind not in ADVICE]
     story.say(
-        f"A copy, and plain sqlite3: in event {seq} one byte makes "
-        f"{moment(before.created_at)[-8:]} into {moment(after.created_at)[-8:]}."
+        f"In a copy, plain sqlite3 changes one byte: the time in event {seq} "
+        f"turns from {moment(before.created_at)[-8:]} into {moment(after.created_at)[-8:]}."
     )
     for finding in wrong:
         story.verdict(False, f"{finding.kind} #{finding.seq}: {finding.detail}")

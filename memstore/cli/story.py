@@ -20,7 +20,7 @@ class Story:
 
     def title(self, name: str, what: str) -> None:
         """What this is."""
-        print(f"\n{self.page.bold(name)}  {what}")
+        print(f"{self.page.bold(name)}  {what}")
 
     def chapter(self, name: str, about: str) -> None:
         """A heading, and in the background what it is about."""

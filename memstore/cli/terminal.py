@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
 import time
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from ..chat import MessageHit
 
 Style = Callable[[str], str]
 JOINERS = "\u200c\u200d"  # within words and emoji; other invisible characters only mislead
@@ -89,6 +93,12 @@ def _shows_escapes() -> bool:
 def one_line(text: str) -> str:
     """The text on one line, and harmless."""
     return "".join(sign if sign.isprintable() or sign in JOINERS else "\ufffd" for sign in " ".join(text.split()))
+
+
+def excerpt(hit: MessageHit) -> str:
+    """The snippet of a hit on one line, with spaces for the line breaks that are escapes in the JSON of a tool call."""
+    plain = hit.snippet if hit.message.tool_calls is None else re.sub(r"(?<!\\)\\[nrt]", " ", hit.snippet)
+    return one_line(plain)
 
 
 def cells(text: str) -> int:

@@ -5,24 +5,27 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import textwrap
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from ..audit import AuditHead
 from ..kernel import ADVICE, Corrupt, Finding, Invalid, values
 from ..keywords.words import prefixes
 from ..store import ROOMS, Report
-from . import open_for, store_path
-from .terminal import Page, count, cut, moment, one_line, print_json, size
+from . import command, open_for, store_path
+from .terminal import Page, cells, count, cut, excerpt, moment, one_line, print_json, size
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterator, Sequence
 
     from ..audit import AuditEvent, Verification
-    from ..chat import Conversation
+    from ..chat import Conversation, MessageHit
     from ..store import Stats, Store
 
 NEWEST_SHOWN = 5
+SHOWN_OF_ID = 8  # the end of an id: its beginning is the time, which neighbours share
 
 # -- info ---------------------------------------------------------------------------------------------------------------
 
@@ -47,12 +50,12 @@ def _print_info(stats: Stats, newest: list[Conversation], head: AuditHead) -> No
     free = f", {size(stats.free_bytes)} of it free" if stats.free_bytes else ""
     print(f"{size(stats.bytes)}{free}{log} · store {stats.store_id}")
     rooms = _rooms(stats)
-    if rooms:
-        print()
-        print(*page.table(rooms, (page.bold, page.dim)), sep="\n")
+    print("", *page.table(rooms, (page.bold, page.dim)) if rooms else ["empty"], sep="\n")
     if newest:
         print(f"\n{page.dim('newest conversations')}")
-        print(*page.table([(moment(chat.updated_at), one_line(chat.title) or chat.id) for chat in newest], indent="  "), sep="\n")
+        rows = [(moment(chat.updated_at), one_line(chat.title) or one_line(chat.id)) for chat in newest]
+        for chat, line in zip(newest, page.table(rows, indent="  ")):
+            print(line, *([page.dim(f"    {one_line(chat.id)}")] if one_line(chat.title) else []), sep="\n")
     if head.seq:
         print(f"\n{page.dim('newest audit event')}\n  #{head.seq}  {head.hash}")
     if stats.scrub_owed:
@@ -110,15 +113,19 @@ def _print_report(what: str, ok: bool, findings: Sequence[Finding]) -> None:
     page = Page()
     wrong = sum(finding.kind not in ADVICE for finding in findings)
     print(f"{page.good('ok')}  {what}" if ok else f"{page.bad(count(wrong, 'finding'))}  {what}")
-    rows = [(finding.kind, "" if finding.seq is None else f"#{finding.seq}", one_line(finding.detail)) for finding in findings]
-    for finding, line in zip(findings, _whole(page).table(rows, indent="  ")):
-        print(page.dim(f"{line}  (advice)") if finding.kind in ADVICE else line)
+    rows = [(finding.kind, "" if finding.seq is None else f"#{finding.seq}", _detail(finding)) for finding in findings]
+    indent = 2 + sum(2 + max(map(len, column)) for column in list(zip(*rows))[:2])
+    width, page.width = page.width, None  # what is wrong is never cut
+    for finding, line in zip(findings, page.table(rows, indent="  ")):
+        shown = [line] if width is None else textwrap.wrap(line, width, subsequent_indent=" " * indent, break_on_hyphens=False)
+        print(*(page.dim(part) if finding.kind in ADVICE else part for part in shown), sep="\n")
 
 
-def _whole(page: Page) -> Page:
-    """The same page without a right edge: what is wrong is never cut."""
-    page.width = None
-    return page
+def _detail(finding: Finding) -> str:
+    """What a finding says, with a command where the library names a method."""
+    here = f"{command('log', '--head')} > anchor.txt makes one to keep elsewhere"
+    detail = one_line(finding.detail).replace("keep str(head()) elsewhere", here)
+    return f"{detail}  (advice)" if finding.kind in ADVICE else detail
 
 
 def _anchors(path: str) -> list[AuditHead]:
@@ -139,29 +146,43 @@ def _anchors(path: str) -> list[AuditHead]:
 def search(options: argparse.Namespace) -> int:
     """Find messages."""
     query = " ".join(options.query)
+    limit = options.limit
     with open_for(options) as store:
         hits = store.chat.search(
-            query, conversation_id=options.conversation, project=options.project, role=options.role, limit=options.limit
+            query,
+            conversation_id=options.conversation,
+            project=options.project,
+            role=options.role,
+            limit=limit + 1 if 0 <= limit < sys.maxsize else limit,  # one more tells whether there are more
         )
+        more = len(hits) > limit
+        hits = hits[:limit]
         titles = {hit.message.conversation_id: "" for hit in hits}
         titles = {id: store.chat.get_conversation(id).title for id in titles}
     if options.json:
         found = [{"title": titles[hit.message.conversation_id], **hit.to_dict()} for hit in hits]
         print_json({"query": query, "hits": found})
         return 0
-    page = Page()
     asked = prefixes(query)
-    if not hits:
-        print(f"no message has words that begin with {', '.join(asked) or one_line(query)!r}", file=sys.stderr)
-    rows = [(moment(hit.message.created_at), hit.message.role, one_line(hit.snippet)) for hit in hits]
-    lines = page.table(rows, (page.dim,), indent="  ", found=asked)
-    shown = ""
-    for hit, line in zip(hits, lines):
-        if hit.message.conversation_id != shown:
-            shown = hit.message.conversation_id
-            print(page.bold(cut(one_line(titles[shown]) or shown, page.width)))
-        print(line)
+    _print_hits(hits, titles, asked)
+    if more:
+        print(f"there are more than {limit:,}; --limit N shows up to N", file=sys.stderr)
+    elif not asked:
+        print(f"nothing to search for: {one_line(query)!r} holds no word", file=sys.stderr)
+    elif not hits:
+        print(f"no message has words that begin with {', '.join(asked)!r}", file=sys.stderr)
     return 0
+
+
+def _print_hits(hits: Sequence[MessageHit], titles: dict[str, str], asked: Sequence[str]) -> None:
+    page = Page()
+    rows = [(moment(hit.message.created_at), hit.message.role, excerpt(hit)) for hit in hits]
+    lines = zip(hits, page.table(rows, (page.dim,), indent="  ", found=asked))
+    for id, group in groupby(lines, lambda pair: pair[0].message.conversation_id):
+        shown = one_line(id)
+        title = cut(one_line(titles[id]), None if page.width is None else max(10, page.width - 2 - cells(shown)))
+        print("  ".join(part for part in (page.bold(title), page.dim(shown)) if part))
+        print(*(line for _, line in group), sep="\n", flush=True)
 
 
 # -- log ----------------------------------------------------------------------------------------------------------------
@@ -186,24 +207,37 @@ def log(options: argparse.Namespace) -> int:
     if options.json:
         print_json({"events": [event.to_dict() for event in events]})
         return 0
-    page = Page()
-    named = any(event.actor for event in events)
-    rows = [
-        (f"#{event.seq}", moment(event.created_at), event.event_type, *([one_line(event.actor)] if named else []), _about(event))
-        for event in events
-    ]
-    for line in page.table(rows, (page.dim, page.dim, page.bold)):
-        print(line)
+    if not events:
+        print("no events", file=sys.stderr)
+    _print_events(events)
     return 0
 
 
-def _about(event: AuditEvent) -> str:
-    """What an event is about, on one line: the thing, the note, the details."""
+def _print_events(events: Sequence[AuditEvent]) -> None:
+    """A row for each; on a terminal its day stands above it, for a pipe every row is whole."""
+    page = Page()
+    whole = page.width is None
+    named = any(event.actor for event in events)
+    times = [("", "", moment(event.created_at)) if whole else moment(event.created_at).rpartition(" ") for event in events]
+    rows = [
+        (f"#{event.seq}", time, event.event_type, *([one_line(event.actor)] if named else []), _about(event, whole))
+        for event, (_, _, time) in zip(events, times)
+    ]
+    lines = zip(times, page.table(rows, (page.dim, page.dim, page.bold), indent="" if whole else "  "))
+    for day, group in groupby(lines, lambda pair: pair[0][0]):
+        print(*([page.dim(day)] if day else []), *(line for _, line in group), sep="\n")
+
+
+def _about(event: AuditEvent, whole: bool) -> str:
+    """What an event is about, on one line: the note, the details, the thing."""
     if event.redacted:
         return "(redacted)"
-    thing = " ".join(part for part in (event.entity_kind, event.entity_id) if part is not None)
+    id = event.entity_id
+    if id is not None and not whole and len(id) > SHOWN_OF_ID + 1:
+        id = f"…{id[-SHOWN_OF_ID:]}"
+    thing = " ".join(part for part in (event.entity_kind, id) if part is not None)
     details = "" if event.details is None else values.to_json("details", event.details)
-    return one_line("  ".join(part for part in (thing, event.note, details) if part))
+    return "  ".join(one_line(part) for part in (event.note, details, thing) if part)
 
 
 def _verify(options: argparse.Namespace) -> int:

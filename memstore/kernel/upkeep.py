@@ -53,7 +53,7 @@ def snapshot(database: Database, path: Any, progress: Any) -> str:
                 connection.raw.execute("BEGIN")
                 connection.raw.execute("SELECT count(*) FROM sqlite_schema").fetchone()  # only the first read fixes the state
             return files.copy(connection.raw, path, progress, origin=database.place, store_id=database.store_id)
-    except sqlite3.Error as error:
+    except FAILURES as error:
         raise translate(error) from error
 
 
@@ -72,7 +72,7 @@ def check_file(database: Database, *, deep: bool) -> Iterator[Finding]:
     except StoreError as error:
         yield Finding("corrupt", None, f"the file cannot be read: {error}")
     if deep and sqlite3.sqlite_version_info < (3, 51, 3):
-        risk = "can lose commits when other tools checkpoint this file while it is in use; memstore's own are guarded; 3.51.3 cannot"
+        risk = "can lose commits when other tools checkpoint this file while it is in use; memstore's own are guarded; run a Python with SQLite 3.51.3 or newer"
         yield Finding("sqlite", None, f"SQLite {sqlite3.sqlite_version} {risk}")
 
 

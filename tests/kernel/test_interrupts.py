@@ -303,6 +303,7 @@ import os, signal, sys, time
 from memstore import open_store
 from kernel.things import Things
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background of a shell
 store = open_store(sys.argv[1], timeout=30)
 things = Things(store)
 begun = time.monotonic()
