@@ -74,10 +74,16 @@ class Embedder:
 
 @record
 class Report(Record):
-    """What `check` found; `ok` is False when something is wrong, not when there is only advice."""
+    """What `check` found; `ok` is False when something is wrong, not when there is only advice.
+
+    As a condition it is `ok`.
+    """
 
     ok: bool
     findings: list[Finding]
+
+    def __bool__(self) -> bool:
+        return self.ok
 
 
 @record
@@ -319,7 +325,7 @@ class Store:
         if any(finding.kind == "missing" for finding in found):
             return found
         room: Any = getattr(self, name)
-        return [*found, *room.check()]
+        return list(dict.fromkeys([*found, *room.check()]))  # the audit log looks at its schema by itself too
 
     def stats(self) -> Stats:
         """Count rows and bytes by table, and say what is owed."""
@@ -410,6 +416,8 @@ def _careful(name: str, check: Callable[[], list[Finding]]) -> list[Finding]:
         return [Finding("other_version", None, str(error))]
     except StoreError as error:
         return [Finding("corrupt", None, f"{name} could not be checked: {error}")]
+    except Exception as error:  # a damaged page can give any type and size to a value that a check computes with
+        return [Finding("corrupt", None, f"{name} could not be checked: {values.one_line(f'{type(error).__name__}: {error}')}")]
 
 
 def _rooms_or_none(database: Database) -> list[str]:

@@ -372,7 +372,10 @@ class AuditLog:
                     found.append(event)
             if limit < 0 or len(rows) < limit or len(found) >= limit:
                 return found if limit < 0 else found[:limit]
-            after, before = (rows[-1][0], before) if ascending else (after, rows[-1][0])
+            if ascending:
+                after = values.onward(after, rows[-1][0])
+            else:
+                before = -values.onward(-before, -rows[-1][0])
 
     def history(self, entity_kind: str, entity_id: str) -> list[AuditEvent]:
         """Return all that happened to one thing, oldest first."""
@@ -494,7 +497,7 @@ class AuditLog:
             if first is None:
                 return 0
             count = connection.value("SELECT count(*) FROM audit_log WHERE seq < ?", (before_seq,))
-            sealed = connection.value("SELECT hash FROM audit_log WHERE seq = ?", (upto,)).hex()
+            sealed = connection.value("SELECT CAST(hash AS BLOB) FROM audit_log WHERE seq = ?", (upto,)).hex()
             claims = f',"seal":{{"first":{first},"upto":{upto},"count":{count},"hash":"{sealed}"}}'
             note = draft({"event_type": OWN_TYPES[1], "actor": actor, "note": reason}, self._canonical, claims)
             event = self._append(connection, note)

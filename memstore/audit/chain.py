@@ -86,7 +86,8 @@ class AuditHead(Record):
 class Verification(Record):
     """What `verify` found; `ok` is False for findings that are not advice, `checked` counts rows read.
 
-    `anchored_to` is the newest anchor that holds: what is older than that is complete, whoever had the file.
+    As a condition it is `ok`. `anchored_to` is the newest anchor that holds: what is older than that is complete, whoever had the
+    file.
     """
 
     ok: bool
@@ -94,6 +95,9 @@ class Verification(Record):
     head: AuditHead
     findings: list[Finding]
     anchored_to: AuditHead | None
+
+    def __bool__(self) -> bool:
+        return self.ok
 
 
 class Chain:
@@ -182,7 +186,7 @@ class Verifier:
         """Read everything within the caller's snapshot; `schema` is None where a read-only file has no log yet."""
         if self._check_schema(connection, schema):
             return
-        state = connection.row("SELECT store_id, keyed, genesis, sealed_by FROM audit_state")
+        state = connection.row("SELECT store_id, keyed, genesis, CAST(sealed_by AS INTEGER) FROM audit_state")
         self._check_state(connection, state)
         self._resume(connection, 0 if state is None else state[3])
         self._walk(connection)
@@ -251,6 +255,9 @@ class Verifier:
             except Corrupt:
                 rows = self._salvage(connection)
             if not rows:
+                break
+            if rows[-1][0] <= self.seq:  # a damaged tree, which would give this page for ever
+                self.add("corrupt", self.seq, f"the events after {self.seq} come out of order")
                 break
             if self.first is None:
                 begins = min([rows[0][0], *self.illegible])

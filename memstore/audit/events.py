@@ -100,7 +100,7 @@ def read_event(row: tuple[Any, ...], before: str, store_id: str) -> AuditEvent:
         return AuditEvent(
             seq,
             get("id", f"{store_id}-{seq}"),
-            body["created_at"],
+            body["created_at"] + 0.0,  # which a text refuses
             body["event_type"],
             actor or "",
             get("actor_kind"),

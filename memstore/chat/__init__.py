@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from ..kernel import Connection, Exists, Finding, NotFound, Recorder, Room, estimate_tokens, values, write_lines
+from ..kernel import Connection, Corrupt, Exists, Finding, NotFound, Recorder, Room, estimate_tokens, values, write_lines
 from . import forms, sft
 from .places import (
     CHECKS,
@@ -255,7 +255,7 @@ class ChatStore(Positions):
                     (first, last, CHUNK),
                 )
                 self._insert(conn, copy.id, [(None, *row[1:4], row[4:]) for row in rows])
-                first = rows[-1][0]
+                first = values.onward(first, rows[-1][0] if rows else first)
             return known_conversation(conn, copy.id)
 
     # -- writing messages -------------------------------------------------------------------------------------------
@@ -587,7 +587,8 @@ class ChatStore(Positions):
     def check(self) -> list[Finding]:
         """Compare places, numbers and ids of messages with what they must be; no finding is fine."""
         with self.db.read(snapshot=True) as conn:
-            return [Finding(kind, seq, detail) for kind, sql in CHECKS for seq, detail in conn.rows(sql)]
+            found = [Finding(kind, seq, detail) for kind, sql in CHECKS for seq, detail in conn.rows(sql)]
+            return [*found, *_unreadable(conn)]
 
 
 # -- private ------------------------------------------------------------------------------------------------------------
@@ -608,6 +609,28 @@ def _all(conn: Connection, pk: int, conversation_id: str) -> list[Message]:
     return [message_from(conversation_id, *row) for row in rows]
 
 
+def _unreadable(conn: Connection) -> Iterator[Finding]:
+    """Messages that cannot be read any more; they are looked at one by one only where a page of them cannot."""
+    numbers = [row[0] for row in conn.rows("SELECT arrival FROM messages ORDER BY arrival")]
+    for at in range(0, len(numbers), CHUNK):
+        page = numbers[at : at + CHUNK]
+        if _unread(conn, page) is not None:
+            broken = ((number, _unread(conn, [number])) for number in page)
+            yield from (Finding("damaged", number, why) for number, why in broken if why is not None)
+
+
+def _unread(conn: Connection, numbers: list[int]) -> str | None:
+    """Why the messages with these numbers cannot be read, None if they can."""
+    span = (numbers[0], numbers[-1])
+    try:
+        for columns in conn.rows(f"SELECT {READ} FROM messages WHERE arrival BETWEEN ? AND ?", span):
+            message_from("", *columns)
+    except Corrupt as error:
+        name = conn.value("SELECT CAST(id AS BLOB) FROM messages WHERE arrival = ?", span[:1]) or b"?"
+        return f"message {name.decode('utf-8', 'replace')} cannot be read: {error}"
+    return None
+
+
 def _backwards(conn: Connection, conversation_id: str, first: int) -> Iterator[tuple[int, Message]]:
     """Messages with their keys, newest first, read a page at a time."""
     end = first + SPAN
@@ -615,7 +638,7 @@ def _backwards(conn: Connection, conversation_id: str, first: int) -> Iterator[t
         f"SELECT pk, {READ} FROM messages WHERE pk > ? AND pk < ? ORDER BY pk DESC LIMIT ?", (first, end, CHUNK)
     ):
         yield from _placed(conversation_id, rows)
-        end = rows[-1][0]
+        end = -values.onward(-end, -rows[-1][0])
 
 
 def _placed(conversation_id: str, rows: list[Row]) -> list[tuple[int, Message]]:

@@ -101,12 +101,12 @@ def no_conversation(conn: Connection, conversation_id: str) -> NotFound:
     return NotFound(f"no conversation {values.shorten(conversation_id)}{nearest}; store.chat.conversations() lists them")
 
 
-#: Queries that find what must not be: kind of finding, and number and description of each.
+#: Queries that find what must not be: kind of finding, and number and description of each; printf, since || of a lost value is NULL.
 CHECKS = (
     (
         "misplaced",
         """
-        SELECT messages.arrival, 'message ' || messages.id || ' is in no conversation, or beyond the last place of its own'
+        SELECT messages.arrival, printf('message %s is in no conversation, or beyond the last place of its own', messages.id)
         FROM messages LEFT JOIN conversations ON conversations.pk = messages.pk >> 32
         WHERE conversations.pk IS NULL OR messages.pk & 4294967295 > conversations.last_seq
         """,
@@ -114,7 +114,7 @@ CHECKS = (
     (
         "message_id",
         """
-        SELECT arrival, 'message ' || id || ' has number ' || arrival || ', which is not the one in its id'
+        SELECT arrival, printf('message %s has number %d, which is not the one in its id', id, arrival)
         FROM messages
         WHERE supplied = 0
           AND (substr(id, 15, 4) <> printf('7%03x', arrival >> 30)
@@ -124,7 +124,7 @@ CHECKS = (
     (
         "project_name",
         """
-        SELECT NULL, 'the name ' || name || ' is an alias of another project of its user'
+        SELECT NULL, printf('the name %s is an alias of another project of its user', name)
         FROM projects JOIN project_aliases ON alias = name AND project_aliases.user_id = projects.user_id
         WHERE project_id <> projects.id
         """,

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import field
 from typing import Any, Literal
 
-from ..kernel import Record, Schema, Table, record, values
+from ..kernel import Corrupt, Record, Schema, Table, record, values
 from . import forms
 
 AccuracyLevel = Literal["fast", "balanced", "high", "maximum"]
@@ -220,28 +219,42 @@ MESSAGES = Table(
 )
 BESIDE = MESSAGES.stored[4:]  # the columns beside id, role, content and time
 NOTHING = (None, "[]", None, None, None, None, None, None, None)  # what most messages have in them
+DOCUMENTS = [(place, name) for place, name in enumerate(BESIDE) if name in MESSAGES.json]
+
+
+def _json(column: str) -> str:
+    """A document within a document, or its text where it is damaged: json() alone would not say in which message."""
+    return f"iif(json_valid({column}), json({column}), {column})"
+
+
 #: A message without its owner, as `message_from` takes it. Binding or fetching nine columns of nothing would cost as much as the rest.
-READ = """
+READ = f"""
 messages.id, messages.role, messages.content, messages.created_at,
 CASE WHEN coalesce(
     callout_type, nullif(models_used, '[]'), accuracy_level, confidence, tool_calls, tool_call_id, name, extra, messages.metadata
 ) IS NOT NULL THEN json_array(
-    callout_type, json(models_used), accuracy_level, confidence, json(tool_calls), tool_call_id, name, json(extra), json(messages.metadata)
+    callout_type, {_json("models_used")}, accuracy_level, confidence, {_json("tool_calls")}, tool_call_id, name,
+    {_json("extra")}, {_json("messages.metadata")}
 ) END"""
 
 
 def message_from(conversation_id: str, id: str, role: str, content: str, created_at: float, beside: str | None) -> Message:
     """The record of a row of READ."""
+    if type(role) is not str or type(content) is not str or type(created_at) is not float:
+        raise Corrupt(f"message {values.shorten(id)} is damaged, it holds a value of another type; check() lists what else is")
     if beside is None:
         return Message(id, conversation_id, role, content, created_at)
-    return with_text(Message(id, conversation_id, role, content, created_at, *json.loads(beside)))
+    shown = values.from_json(beside)
+    for place, name in DOCUMENTS:
+        MESSAGES.shaped(name, shown[place], id)
+    return with_text(Message(id, conversation_id, role, content, created_at, *shown))
 
 
 def message_of(conversation_id: str, id: str, role: str, content: str, created_at: float, beside: tuple[Any, ...]) -> Message:
     """The record of what was just stored."""
     if beside == NOTHING:
         return Message(id, conversation_id, role, content, created_at)
-    shown = (json.loads(value) if value is not None and name in MESSAGES.json else value for name, value in zip(BESIDE, beside))
+    shown = (values.from_json(value) if value is not None and name in MESSAGES.json else value for name, value in zip(BESIDE, beside))
     return with_text(Message(id, conversation_id, role, content, created_at, *shown))
 
 

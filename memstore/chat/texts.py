@@ -8,9 +8,10 @@ import unicodedata
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..kernel import Connection, Room
+from ..kernel import Connection, Corrupt, Room
 from . import forms
 from .places import find_message, last_arrival
+from .tables import MESSAGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,11 +38,14 @@ class MessageTexts:
         return last_arrival(conn)
 
     def texts(self, conn: Connection, after: int, upto: int, limit: int) -> list[tuple[int, str]]:
-        """Numbers and texts of the messages after one number up to another, ascending."""
+        """Numbers and texts of the messages after one number up to another, ascending.
+
+        What cannot be decoded counts as no text: a damaged row must not hide the sound ones; `check` names it.
+        """
         self.db.attach(conn)
         rows = conn.rows(
             """
-            SELECT arrival, role, content, tool_calls, tool_call_id, name, extra
+            SELECT arrival, CAST(role AS BLOB), CAST(content AS BLOB), CAST(tool_calls AS BLOB), CAST(extra AS BLOB)
             FROM messages
             WHERE arrival > ? AND arrival <= ?
             ORDER BY arrival
@@ -56,7 +60,7 @@ class MessageTexts:
         self.db.attach(conn)
         rows: list[Any] = conn.rows(
             """
-            SELECT messages.arrival, messages.id, conversations.id, messages.role, messages.created_at
+            SELECT messages.arrival, messages.id, conversations.id, messages.role, CAST(messages.created_at AS REAL)
             FROM messages JOIN conversations ON conversations.pk = messages.pk >> 32
             WHERE messages.arrival IN (SELECT value FROM json_each(?))
             """,
@@ -71,11 +75,23 @@ class MessageTexts:
         return None if found is None else found[1]
 
 
-def _searchable(role: str, content: str, tool_calls: Any, tool_call_id: str | None, name: str | None, extra: Any) -> str:
+def _searchable(role: bytes | None, content: bytes | None, tool_calls: bytes | None, extra: bytes | None) -> str:
+    text = _text(content)
     if tool_calls is None and extra is None:
-        return content
-    calls, rest = (None if text is None else json.loads(text) for text in (tool_calls, extra))
-    return "\n".join(forms.texts(forms.join(role, content, calls, tool_call_id, name, rest)))
+        return text
+    form = forms.join(_text(role), text, _document("tool_calls", tool_calls), None, None, _document("extra", extra))
+    return "\n".join(forms.texts(form))
+
+
+def _text(stored: bytes | None) -> str:
+    return "" if stored is None else stored.decode("utf-8", "replace")
+
+
+def _document(field: str, stored: bytes | None) -> Any:
+    try:
+        return None if stored is None else MESSAGES.decode(field, _text(stored))
+    except Corrupt:
+        return None
 
 
 # -- excerpts -----------------------------------------------------------------------------------------------------------

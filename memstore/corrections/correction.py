@@ -205,7 +205,7 @@ def differences(connection: Connection) -> Iterator[tuple[int, str, str]]:
     last = 0
     while page := connection.rows("SELECT pk FROM corrections WHERE pk > ? ORDER BY pk LIMIT 1000", (last,)):
         pks = [pk for (pk,) in page]
-        last = pks[-1]
+        last = values.onward(last, pks[-1])
         yield from _page_differences(connection, pks)
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from typing import Literal
 
+from ..kernel import Corrupt, values
+
 DecayClass = Literal["A", "B", "C", "D"]
 DECAY_CLASSES = ("A", "B", "C", "D")
 
@@ -36,5 +38,9 @@ def chosen_class(subject: str, domain: str) -> str:
 
 def effective(confidence: float, decay_class: str, confirmed_at: float, now: float) -> float:
     """Return what is left of a confidence; a time in the future counts as now."""
-    age = max(0.0, now - confirmed_at) / YEAR
-    return confidence * math.exp(-age / TAU[decay_class])
+    try:
+        age = max(0.0, now - confirmed_at) / YEAR
+        return confidence * math.exp(-age / TAU[decay_class])
+    except (KeyError, TypeError) as error:  # what STRICT and CHECK have seen go in, a damaged page gives back otherwise
+        found = f"confidence {confidence!r}, decay class {decay_class!r}, confirmed at {confirmed_at!r}"
+        raise Corrupt(f"a correction is damaged ({values.one_line(found)}); check() lists what else is") from error

@@ -9,13 +9,12 @@
 
 from __future__ import annotations
 
-import sqlite3
 import weakref
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from .driver import translate
+from .driver import FAILURES, translate
 
 if TYPE_CHECKING:
     from .connection import Connection, Database
@@ -109,7 +108,7 @@ class Read(Block):
                 connection.raw.execute("BEGIN")
         except BaseException as error:
             self.leave(failed=True)
-            if isinstance(error, sqlite3.Error):
+            if isinstance(error, FAILURES):
                 raise translate(error) from error
             raise
         return connection

@@ -238,7 +238,7 @@ class Database:
             self._levels = [level]
         except BaseException as error:
             self._abandon(level)
-            if isinstance(error, sqlite3.Error):
+            if isinstance(error, FAILURES):
                 raise translate(error) from error
             raise
         return writer
@@ -427,7 +427,7 @@ class Database:
             files.set_up_writer(raw, self.place, self.durability, deadline)
         except BaseException as error:
             raw.close()
-            if isinstance(error, sqlite3.Error):
+            if isinstance(error, FAILURES):
                 raise translate(error) from error
             raise
         self.writer = Connection(raw)
@@ -444,7 +444,7 @@ class Database:
         except BaseException as error:
             if raw is not None:
                 raw.close()
-            if isinstance(error, sqlite3.Error):
+            if isinstance(error, FAILURES):
                 raise translate(error) from error
             raise
         return Connection(raw)

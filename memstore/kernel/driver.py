@@ -17,6 +17,7 @@ from .errors import (
     StoreError,
     TransactionAborted,
 )
+from .values import one_line
 
 #: All that a statement can raise for a reason of its own; MemoryError and KeyboardInterrupt pass.
 FAILURES = (sqlite3.Error, OverflowError, UnicodeError)
@@ -33,26 +34,27 @@ def primary_code(error: BaseException) -> int:
 def translate(error: BaseException) -> StoreError:
     """Return our error for one of the driver's; raise it `from` the original."""
     code = int(getattr(error, "sqlite_errorcode", 0) or 0)
+    said = one_line(str(error))  # of a damaged file it may hold a whole statement or text
     if code == 0:
-        return _without_code(error)
+        return _without_code(error, said)
     primary = code & 0xFF
     if code in _UNIQUE:
-        return Exists(f"a row with this key exists already ({error})")
+        return Exists(f"a row with this key exists already ({said})")
     if primary == sqlite3.SQLITE_CONSTRAINT:
-        return Invalid(f"the file's own rules refuse this: {error}")
+        return Invalid(f"the file's own rules refuse this: {said}")
     if primary == sqlite3.SQLITE_IOERR:
         failure = DiskFull if code in _WRITE_FAILURES else Corrupt
-        return failure(f"the disk failed ({error}, code {code}); check its free space and health")
-    kind, advice = _BY_CODE.get(primary, (Corrupt, "run check(); restore a snapshot if it finds damage"))
-    return kind(f"{error}: {advice}")
+        return failure(f"the disk failed ({said}, code {code}); check its free space and health")
+    kind, advice = _BY_CODE.get(primary, (Corrupt, "the file is damaged: keep it, and put a snapshot in its place"))
+    return kind(f"{said}: {advice}")
 
 
-def _without_code(error: BaseException) -> StoreError:
+def _without_code(error: BaseException, said: str) -> StoreError:
     if isinstance(error, (sqlite3.OperationalError, UnicodeDecodeError)):  # the latter from a damaged name in a message
-        return Corrupt(f"stored text is not UTF-8: {error}")
+        return Corrupt(f"stored text is not UTF-8: {said}")
     if isinstance(error, sqlite3.ProgrammingError) and "closed" in str(error):
         return Closed("the connection was closed under this call; open the store again")
-    return Invalid(f"a value cannot be bound: {error}")
+    return Invalid(f"a value cannot be bound: {said}")
 
 
 def aborted() -> TransactionAborted:
@@ -66,7 +68,7 @@ def aborted() -> TransactionAborted:
 _BY_CODE: dict[int, tuple[type[StoreError], str]] = {
     sqlite3.SQLITE_BUSY: (Busy, "another connection holds the file; raise timeout= or look for a long transaction()"),
     sqlite3.SQLITE_LOCKED: (Busy, "another connection holds the table"),
-    sqlite3.SQLITE_READONLY: (ReadOnly, "the file or its folder cannot be written"),
+    sqlite3.SQLITE_READONLY: (ReadOnly, "the file or its folder cannot be written, or its header is damaged"),
     sqlite3.SQLITE_PERM: (ReadOnly, "access was denied"),
     sqlite3.SQLITE_AUTH: (ReadOnly, "access was denied"),
     sqlite3.SQLITE_INTERRUPT: (TransactionAborted, "the statement was interrupted"),
@@ -76,5 +78,5 @@ _BY_CODE: dict[int, tuple[type[StoreError], str]] = {
     sqlite3.SQLITE_MISMATCH: (Invalid, "the value has the wrong type"),
     sqlite3.SQLITE_NOLFS: (NotSupported, "the file system cannot hold files of this size"),
     sqlite3.SQLITE_PROTOCOL: (Busy, "the write-ahead log stayed locked; another process may be stuck"),
-    sqlite3.SQLITE_NOTADB: (NotAStore, "the file is not an SQLite database"),
+    sqlite3.SQLITE_NOTADB: (NotAStore, "it was overwritten, or never was an SQLite file"),
 }

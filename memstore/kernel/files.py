@@ -15,7 +15,7 @@ import stat
 import time
 from typing import Any
 
-from .driver import primary_code
+from .driver import FAILURES, primary_code
 from .errors import Closed, Corrupt, Exists, Invalid, NotAStore, NotFound, NotSupported, ReadOnly, StoreError
 
 APPLICATION_ID = 0x6D656D73  # "mems"
@@ -215,7 +215,7 @@ def _store_id(place: str) -> str | None:
             return None if probe.execute("PRAGMA application_id").fetchone() != (APPLICATION_ID,) else owner
         finally:
             probe.close()
-    except sqlite3.Error:
+    except FAILURES:
         return None
 
 

@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
@@ -194,8 +193,10 @@ def open_database(
         forks.watch(database)
     except BaseException as error:
         _give_up(database)
-        if isinstance(error, (Corrupt, NotAStore)) and database.place not in str(error):
-            raise type(error)(f"{database.place} cannot be opened: {error}") from error
+        if isinstance(error, Corrupt) and database.place not in str(error):
+            raise Corrupt(f"{database.place} cannot be opened: {error}") from error
+        if isinstance(error, NotAStore) and database.place not in str(error):
+            raise NotAStore(f"{database.place} is not an SQLite file") from error
         raise
     return database
 
@@ -311,7 +312,7 @@ def _migrate(database: Database, schema: Schema) -> None:
                 _migrate_on(Connection(raw), database, schema, deadline)
             finally:
                 raw.close()
-    except sqlite3.Error as error:
+    except FAILURES as error:
         raise translate(error) from error
     more = any(step.batched for step in schema.steps)
     while more:

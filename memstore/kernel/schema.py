@@ -23,9 +23,9 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from .driver import primary_code, translate
+from .driver import FAILURES, primary_code, translate
 from .errors import Corrupt, Exists, Invalid, NeedsUpgrade, SchemaTooNew, StoreError
-from .values import Finding
+from .values import Finding, from_json
 
 if TYPE_CHECKING:
     from .connection import Connection
@@ -186,7 +186,7 @@ def objects(raw: sqlite3.Connection) -> Objects:
             ORDER BY rowid
             """
         ).fetchall()
-    except sqlite3.Error as error:
+    except FAILURES as error:
         raise translate(error) from error
     return {(kind, name): (table, sql) for kind, name, table, sql in rows}
 
@@ -287,7 +287,7 @@ def state(connection: Connection, schema: Schema) -> str:
     """How the file stands to the schema: absent, current or older; newer raises SchemaTooNew, lost tables raise Corrupt."""
     row = connection.row(
         """
-        SELECT version, digest, (
+        SELECT CAST(version AS INTEGER), digest, (
             SELECT value FROM json_each(tables)
             WHERE value NOT IN (SELECT lower(name) FROM sqlite_schema WHERE type = 'table')
         )
@@ -319,7 +319,8 @@ def create(connection: Connection, schema: Schema, now: float) -> None:
 
 def migrate(connection: Connection, schema: Schema, now: float) -> None:
     """Bring an older schema up, all but its batched steps; inside one IMMEDIATE transaction with foreign keys off."""
-    _refuse_taken(connection, schema, json.loads(connection.value("SELECT tables FROM schema_version WHERE room = ?", (schema.name,))))
+    known = connection.value("SELECT tables FROM schema_version WHERE room = ?", (schema.name,))
+    _refuse_taken(connection, schema, from_json(known))
     done = {row[0] for row in connection.rows("SELECT description FROM schema_steps WHERE room = ?", (schema.name,))}
     steps = [step for step in schema.steps if step.name not in done and not step.batched]
     for step in steps:

@@ -3,6 +3,7 @@
 1. Records are filled positionally from explicit columns; a table without JSON or flags pays nothing for decoding.
 2. The DDL and the record are both written by hand; a test holds their names, nullability and types equal.
 3. Everything that is not trivial is SQL in its room, read back with `records`.
+4. A damaged page can give any type to a value, whatever STRICT has seen go in: a record has the types that it says, or is Corrupt.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+from .errors import Corrupt
+from .values import from_json, shorten
 
 R = TypeVar("R")
 
@@ -67,7 +71,8 @@ class Table(Generic[R]):
         hidden: Sequence[str] = (),
         computed: Mapping[str, str] | None = None,
     ) -> None:
-        fields = [field.name for field in dataclasses.fields(record_class)]  # type: ignore[arg-type]
+        annotations = {field.name: str(field.type) for field in dataclasses.fields(record_class)}  # type: ignore[arg-type]
+        fields = list(annotations)
         self.record = record_class
         self.name = name
         self.json = tuple(json)
@@ -79,22 +84,49 @@ class Table(Generic[R]):
         self.select = f"SELECT {self.columns} FROM {name}"
         self._values = attrgetter(*self.stored) if len(self.stored) > 1 else lambda item: (getattr(item, self.stored[0]),)
         self._positions = {field: position for position, field in enumerate(self.stored)}
+        legal = {field: _types(annotations[field]) for field in fields}
+        self._shapes = {field: legal[field] for field in self.json}
+        legal.update({field: types & {type(None)} | {str} for field, types in self._shapes.items()})
+        self._legal = [(place, field, legal[field]) for place, field in enumerate(fields) if field in self._positions and legal[field]]
 
     def records(self, rows: Iterable[tuple[Any, ...]]) -> list[R]:
         """Turn rows of `columns` into records."""
-        make = self.record
+        make, rows = self.record, list(rows)
+        columns = list(zip(*rows))
+        for place, field, types in self._legal if rows else ():
+            if not types.issuperset(map(type, columns[place])):
+                key, value = next((row[0], row[place]) for row in rows if type(row[place]) not in types)
+                raise self._damaged(field, key, value)
         result = [make(*row) for row in rows]
         for field in self.json:
-            for item in result:
+            for item, row in zip(result, rows):
                 source = getattr(item, field)
                 if source is not None:
-                    setattr(item, field, json.loads(source))
+                    setattr(item, field, self.decode(field, source, row[0]))
         for field in self.flags:
             for item in result:
                 value = getattr(item, field)
                 if value is not None:
                     setattr(item, field, bool(value))
         return result
+
+    def decode(self, field: str, source: Any, key: Any = None) -> Any:
+        """The value of a JSON column in the row with this key."""
+        try:
+            value = from_json(source)
+        except Corrupt as error:
+            raise self._damaged(field, key, source) from error
+        return self.shaped(field, value, key)
+
+    def shaped(self, field: str, value: Any, key: Any = None) -> Any:
+        """Pass on what a JSON column held; of another shape than the record's it is damage too."""
+        shape = self._shapes[field]
+        if shape and type(value) not in shape:
+            raise self._damaged(field, key, value)
+        return value
+
+    def _damaged(self, field: str, key: Any, value: Any) -> Corrupt:
+        return Corrupt(f"{field} of {shorten(key)} in {self.name} is damaged, it holds {shorten(value)}; check() lists what else is")
 
     def find(self, reader: Reader, clause: str = "", params: Sequence[Any] = ()) -> list[R]:
         """Select the records that a WHERE / ORDER BY / LIMIT clause picks."""
@@ -130,6 +162,23 @@ class Table(Generic[R]):
 def encode(value: Any) -> str:
     """JSON text of a value that `values.to_json` has checked already."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
+
+
+def _types(annotation: str) -> frozenset[type]:
+    """What SQLite returns for a field, or JSON for one of a document; nothing where the annotation is a name of its own."""
+    bare = annotation.removesuffix(" | None")
+    types = _TYPES.get(bare.partition("[")[0], frozenset())
+    return types | {type(None)} if types and bare != annotation else types
+
+
+_TYPES: dict[str, frozenset[type]] = {
+    "str": frozenset({str}),
+    "int": frozenset({int}),
+    "bool": frozenset({int}),
+    "float": frozenset({float, int}),  # RETURNING gives a whole number as it is stored
+    "list": frozenset({list}),
+    "dict": frozenset({dict}),
+}
 
 
 def _names(item: Any) -> list[str]:

@@ -72,8 +72,8 @@ def check_file(database: Database, *, deep: bool) -> Iterator[Finding]:
     except StoreError as error:
         yield Finding("corrupt", None, f"the file cannot be read: {error}")
     if deep and sqlite3.sqlite_version_info < (3, 51, 3):
-        risk = "can lose commits when other tools checkpoint this file while it is in use; memstore's own are guarded; run a Python with SQLite 3.51.3 or newer"
-        yield Finding("sqlite", None, f"SQLite {sqlite3.sqlite_version} {risk}")
+        risk = "can lose commits when other tools checkpoint this file while it is in use; memstore's own checkpoints are guarded"
+        yield Finding("sqlite", None, f"SQLite {sqlite3.sqlite_version} {risk}; 3.51.3 or newer cannot")
 
 
 def unlisted(database: Database, rooms: dict[str, Sequence[str]]) -> list[Finding]:
@@ -174,7 +174,7 @@ def _outside_transaction(database: Database, sql: str) -> None:
             try:
                 writer.raw.execute(sql).fetchall()
                 return
-            except sqlite3.Error as error:
+            except FAILURES as error:
                 if primary_code(error) != sqlite3.SQLITE_BUSY:
                     raise translate(error) from error
                 if time.monotonic() > deadline:

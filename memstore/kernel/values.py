@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
 
-from .errors import Invalid
+from .errors import Corrupt, Invalid
 
 T = TypeVar("T")
 
@@ -175,9 +175,19 @@ def json_object(name: str, value: Any) -> dict[str, Any]:
     return result
 
 
-def from_json(source: str) -> Any:
-    """Read JSON text back."""
-    return json.loads(source)
+def from_json(source: Any) -> Any:
+    """Read stored JSON back; what cannot be read any more is Corrupt."""
+    try:
+        return _DECODER.decode(source)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise Corrupt(f"stored JSON is damaged ({error}); check() lists what else is") from error
+
+
+def onward(last: int, reached: int) -> int:
+    """Where the next page begins; a damaged file may give keys out of order, and then one page for ever."""
+    if reached <= last:
+        raise Corrupt("rows come out of order, the file is damaged; check() says more")
+    return reached
 
 
 def estimate_tokens(source: str) -> int:
@@ -192,6 +202,12 @@ def shorten(value: Any, width: int = 60) -> str:
     except Exception:  # an int of more digits than Python prints, a list nested too deep, somebody's own mistake
         result = f"a {type(value).__name__} that cannot be shown"
     return result if len(result) <= width else result[: width - 1] + "…"
+
+
+def one_line(source: str, width: int = 120) -> str:
+    """What somebody else has said, for a message: on one line, printable, cut."""
+    flat = "".join(sign if sign.isprintable() else "\ufffd" for sign in " ".join(source.split()))
+    return flat if len(flat) <= width else flat[: width - 1] + "…"
 
 
 def suggest(value: Any, options: Iterable[str]) -> str:
@@ -231,4 +247,9 @@ def _walk(path: str, value: Any, depth: int) -> None:
         raise Invalid(f"{path} holds a {type(value).__name__}, which JSON cannot express: {shorten(value)}")
 
 
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_constant)
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"), check_circular=False)

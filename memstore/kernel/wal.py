@@ -12,13 +12,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 import time
 from typing import TYPE_CHECKING
 
 from . import files
 from .blocks import Borrow, Hold
+from .driver import FAILURES
 from .errors import StoreError
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class WriteAheadLog:
                 finally:
                     if writer.raw.in_transaction:
                         writer.raw.execute("ROLLBACK")
-        except (StoreError, sqlite3.Error):  # busy, or a disk that is full or failing: the log still holds every commit
+        except (StoreError, *FAILURES):  # busy, or a disk that is full or failing: the log still holds every commit
             return None
         finally:
             self._size = files.wal_size(self._database.place)
@@ -113,7 +113,7 @@ class WriteAheadLog:
                 if self._restart(writer):
                     self.owed = False
                     return
-            except sqlite3.Error:
+            except FAILURES:
                 pass  # busy or failing disk: the mark in the file stays
             if time.monotonic() >= deadline or threading.get_ident() in self._database.lent.values():
                 return  # a reader of this very thread would pin the log for as long as we wait

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from ..kernel import Corrupt, Finding, Invalid, NotFound, Record, Room, Schema, StoreError, record, values
 from .segments import BATCH, LAST_NUMBER, build, crowd, fill, merge
 from .sources import ByHand, TextSource
-from .spaces import Memory, Space, grow, read_segment
+from .spaces import Memory, Space, grow, read_segment, sound
 from .words import expand, prefixes, words
 
 if TYPE_CHECKING:
@@ -494,7 +494,9 @@ class KeywordIndex:
 
     def _replace(self, space: Space, retired: list[int], segments: list[Segment]) -> None:
         settled = [number for segment in segments for number in space.fading.intersection(segment.numbers)]
-        self._publish(space, [merge(segments, space.gone)], retired=retired, settled=settled)
+        with sound(space.kind):
+            merged = merge(segments, space.gone)
+        self._publish(space, [merged], retired=retired, settled=settled)
 
     def _rebuild(self, source: TextSource, done: int, total: int, progress: Callable[[int, int], object] | None) -> bool:
         with self.db.read(snapshot=True) as conn:

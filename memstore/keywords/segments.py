@@ -18,7 +18,7 @@ from collections import defaultdict
 from heapq import heappop, heappush
 from itertools import accumulate, chain
 from math import inf
-from operator import itemgetter
+from operator import itemgetter, le
 from typing import TYPE_CHECKING, Any
 
 from .words import expand
@@ -66,6 +66,8 @@ class Segment:
         segment = cls(_array("q", numbers), _array("d", times), vocabulary, _array("I", starts), _array("H", places))
         if len(segment.starts) != len(vocabulary) + 1 or segment.starts[-1] != len(segment.places) or len(numbers) != len(times):
             raise ValueError("its parts do not fit together")
+        if not _rises(segment.starts) or not _rises(segment.times):  # what its places hold shows when they are used: they are many
+            raise ValueError("it is out of order")
         return segment
 
     def span(self, prefix: str) -> tuple[int, int]:
@@ -246,6 +248,10 @@ def _push(heads: list[tuple[float, int, list[Hit], Iterator[list[Hit]]]], portio
 def _assemble(items: Sequence[tuple[float, int]], words: list[str], lengths: Iterable[int], places: Iterable[int]) -> Segment:
     numbers, times = array("q", map(itemgetter(1), items)), array("d", map(itemgetter(0), items))
     return Segment(numbers, times, words, array("I", accumulate(lengths, initial=0)), array("H", places))
+
+
+def _rises(values: array[Any]) -> bool:
+    return all(map(le, values, values[1:]))
 
 
 def _bytes(values: array[Any]) -> bytes:

@@ -54,7 +54,10 @@ class ByHand:
 
     def texts(self, conn: Connection, after: int, upto: int, limit: int) -> list[tuple[int, str]]:
         """(number, text) with after < number <= upto, ascending, at most `limit`."""
-        return conn.rows("SELECT pk, text FROM keyword_items WHERE pk > ? AND pk <= ? ORDER BY pk LIMIT ?", (after, upto, limit))
+        rows = conn.rows(
+            "SELECT pk, CAST(text AS BLOB) FROM keyword_items WHERE pk > ? AND pk <= ? ORDER BY pk LIMIT ?", (after, upto, limit)
+        )
+        return [(pk, stored.decode("utf-8", "replace")) for pk, stored in rows]  # a damaged text must not hide the sound ones
 
     def items(self, conn: Connection, numbers: Sequence[int]) -> list[Item]:
         """What is known of those numbers that still exist."""
@@ -67,7 +70,7 @@ class ByHand:
     def described(self, conn: Connection, numbers: Sequence[int]) -> list[tuple[int, str, str | None, str | None, float, str, int]]:
         """The items with kind and arrival."""
         return conn.rows(
-            "SELECT pk, item_id, conversation_id, role, created_at, kind, arrival"
+            "SELECT pk, item_id, conversation_id, role, CAST(created_at AS REAL), kind, arrival"
             " FROM keyword_items WHERE pk IN (SELECT value FROM json_each(?))",
             (values.to_json("numbers", list(numbers)),),
         )

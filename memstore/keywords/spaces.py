@@ -9,10 +9,11 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..kernel import Corrupt
+from ..kernel import Corrupt, values
 from .segments import BATCH, Segment, build, crowd, merge, newest_first
 from .words import tokens
 
@@ -108,12 +109,14 @@ class Space:
     def newest(self, prefixes: Sequence[str], before: tuple[float, int] | None = None) -> Iterator[Hit]:
         """Items that have a word for every prefix, newest first, lazily."""
         hits = newest_first(self._sorted_out(), prefixes, before)
-        return (hit for hit in hits if hit[1] not in self.gone) if self.gone else hits
+        with sound(self.kind):
+            yield from (hit for hit in hits if hit[1] not in self.gone) if self.gone else hits
 
     def counts(self, prefix: str) -> Iterator[tuple[str, int]]:
         """Words with the prefix and their items, a word as often as segments have it."""
-        for segment in self.segments():
-            yield from segment.counts(prefix, self.gone)
+        with sound(self.kind):
+            for segment in self.segments():
+                yield from segment.counts(prefix, self.gone)
 
     def segments(self) -> Iterator[Segment]:
         """All segments, those of the tail last."""
@@ -146,7 +149,7 @@ class Space:
             characters = 0
             while after < self.last and len(batch) < BATCH and characters < BATCH_CHARACTERS:
                 page = self.source.texts(self.conn, after, self.last, PAGE)
-                after = page[-1][0] if len(page) == PAGE else self.last
+                after = values.onward(after, page[-1][0]) if len(page) == PAGE else self.last
                 times = {item[0]: item[4] for item in self.source.items(self.conn, [number for number, _ in page])}
                 batch += [(times[number], number, tokens(text)) for number, text in page if number in times and number not in without]
                 characters += sum(len(text) for _, text in page)
@@ -173,8 +176,18 @@ def read_segment(conn: Connection, pk: int) -> Segment:
         if row is None:
             raise ValueError("it is missing")
         return Segment.unpack(*row)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise Corrupt(f"segment {pk} of the keyword index is damaged ({error}); store.keywords.rebuild() makes a new one") from None
+
+
+@contextmanager
+def sound(kind: str) -> Iterator[None]:
+    """Segments are read here: a damaged one may name places that it does not have."""
+    try:
+        yield
+    except IndexError as error:
+        name = kind or "items added by hand"
+        raise Corrupt(f"the keyword index of {name} is damaged ({error}); store.keywords.rebuild() makes a new one") from None
 
 
 def _same(segment: Segment) -> Segment:

@@ -59,9 +59,9 @@ def foreign(path, *statements):
     [
         (b"x", "1 bytes, too few"),
         (b"SQLite format 3\0", "too few"),
-        (b"just some notes\n" * 100, "not a database"),
+        (b"just some notes\n" * 100, "not an SQLite file"),
         (b"\0" * 4096, "not a"),
-        (b"SQLite format 3\0" + b"\xff" * 5000, "not a database|malformed"),
+        (b"SQLite format 3\0" + b"\xff" * 5000, "not an SQLite file|malformed"),
     ],
 )
 def test_files_that_are_no_database_are_refused_and_left_alone(tmp_path, content, said, options):
