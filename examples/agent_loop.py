@@ -89,7 +89,8 @@ def main() -> None:
         runs = store.evals.reliability(specialist=SPECIALIST)
         backup = store.backups.latest(conversation, SPECIALIST)
         print(store)
-        print(f"{runs[0].runs if runs else 0} turns; {'no backup yet' if backup is None else f'newest backup closes thread {backup.thread_number}'}")
+        kept = "no backup yet" if backup is None else f"the newest backup closes thread {backup.thread_number}"
+        print(f"{runs[0].runs if runs else 0} turns; {kept}")
         print(f"the log verifies: {store.audit.verify().ok}; the file is {path}")
 
 

@@ -181,7 +181,7 @@ def copy(source: sqlite3.Connection, target: Any, progress: Any, *, origin: str,
     if not os.path.isdir(folder):
         raise Invalid(f"the folder {folder} does not exist; create it first")
     _check_target(place, store_id)
-    part = f"{place}.{os.getpid()}.{time.monotonic_ns():x}.part"
+    part = os.path.join(folder, f".{os.urandom(3).hex()}.part")  # short: the name of the target may use up what SQLite allows
     try:
         os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         _copy_pages(source, part, progress)
