@@ -30,20 +30,19 @@ def verify(db, anchors=(), key=None):
     seal = json.loads(seal_text).get("seal") or {"upto": 0, "hash": genesis.hex()}
     last, before = seal["upto"], bytes.fromhex(seal["hash"])
     hashes, emptied, redacted, projects = {0: genesis.hex(), last: seal["hash"]}, set(), set(), {}
-    names = "actor, user_id, token_id, session_id, conversation_id, trace_id, entity_id, payload"
-    for seq, body, stored, salt, *part in db.execute(f"SELECT seq, body, hash, salt, {names} FROM audit_log ORDER BY seq"):
+    for seq, body, stored, refs, payload in db.execute("SELECT seq, body, hash, refs, payload FROM audit_log ORDER BY seq"):
         raw = body.encode("utf-8", "surrogateescape") if isinstance(body, str) else b""
         if seq != last + 1:
             found.append(("unsealed_prune" if last == seal["upto"] else "gap", seq, f"{seq} follows {last}"))
         elif not isinstance(stored, bytes) or h(b"memstore audit 1 link\0" + before + raw) != stored:
             found.append(("hash", seq, "the event or its link was changed"))
         last, before = seq, stored if isinstance(stored, bytes) else b""
-        hashes[seq], filled = before.hex(), part != [None] * 8
-        texts = [(letter, v.encode("utf-8", "surrogateescape")) for letter, v in zip(b"auksctep", part) if isinstance(v, str)]
-        data = b"memstore audit 1 part\0" + (salt or b"") + b"".join(b"%c%d:%b" % (letter, len(v), v) for letter, v in texts)
-        if salt == b"" and not filled:
+        hashes[seq] = before.hex()
+        said = raw[-66:-2].decode(errors="replace") if raw[-76:-66] == b'"digest":"' else None
+        part = f"{refs}\n{'' if payload is None else payload}".encode("utf-8", "surrogateescape")
+        if refs == "" and payload is None:
             emptied.add(seq)
-        elif raw[-76:] != b'"digest":"%b"}' % sha256(data).hexdigest().encode() if salt else filled or b',"digest":"' in raw:
+        elif (said, payload) != (None, None) if not refs else said != sha256(part).hexdigest() or payload == "":
             found.append(("hash", seq, "references or payload were changed"))
         try:
             event = json.loads(body) if body.startswith(f'{{"seq":{seq},') else None

@@ -106,7 +106,27 @@ def swap(db, columns):
         db.execute(f"UPDATE audit_log SET {marks} WHERE seq = ?", (*values, seq))
 
 
-ALL = "body, hash, salt, actor, user_id, token_id, session_id, conversation_id, trace_id, entity_id, payload"
+ALL = "body, hash, refs, payload"
+
+
+def move_a_part(db, store_id):
+    """From 51 to 52, which had none."""
+    refs, payload = db.execute("SELECT refs, payload FROM audit_log WHERE seq = 51").fetchone()
+    db.execute("UPDATE audit_log SET refs = NULL, payload = NULL WHERE seq = 51")
+    db.execute("UPDATE audit_log SET refs = ?, payload = ? WHERE seq = 52", (refs, payload))
+
+
+def join_parts(db, store_id):
+    """Of 50 and 51 in 50, parted by the sign that parts them where pages are read as one text."""
+    (first, second), (third, fourth) = db.execute("SELECT refs, payload FROM audit_log WHERE seq IN (50, 51)").fetchall()
+    db.execute("UPDATE audit_log SET refs = ?, payload = ? WHERE seq = 50", (f"{first}\n{second}\x1e{third}", fourth))
+    db.execute("UPDATE audit_log SET refs = NULL, payload = NULL WHERE seq = 51")
+
+
+def shift_hashes(db, store_id):
+    (one,), (two,) = db.execute("SELECT hash FROM audit_log WHERE seq IN (50, 51)").fetchall()
+    for seq, hash in ((50, one[:-1]), (51, one[-1:] + two)):
+        db.execute("UPDATE audit_log SET hash = ? WHERE seq = ?", (hash, seq))
 
 
 def delete_and_renumber(db, store_id):
@@ -205,16 +225,35 @@ CASES = {
     "1 nothing": (lambda db, store_id: None, OK, OK, OK),
     "2 payload edited": (at_50("payload = replace(payload, 'fine', 'bad!')"), {"hash"}, {"hash"}, OK),
     "2 body edited": (at_50("body = replace(body, 'query', 'quest')"), {"hash"}, {"hash"}, OK),
-    "3 actor edited": (at_50("actor = 'eve'"), {"hash"}, {"hash"}, OK),
+    "3 actor edited": (at_50("refs = replace(refs, 'ada', 'eve')"), {"hash"}, {"hash"}, OK),
     "4 time edited": (at_50("body = replace(body, '\"created_at\":17', '\"created_at\":18')"), {"hash"}, {"hash"}, OK),
-    "5 NULL made empty": (at_50("user_id = ''"), {"hash"}, {"hash"}, OK),
+    "5 absent made empty": (at_50("refs = replace(refs, '}', ',\"user_id\":\"\"}')"), {"hash"}, {"hash"}, OK),
+    "5 NULL made empty": (at_50("payload = '', refs = refs || char(10) || payload"), {"hash"}, {"hash"}, OK),
     "6 payload made a blob": (at_50("payload = CAST(payload AS BLOB)"), {"type"}, {"type"}, OK),
     "6 body emptied": (at_50("body = ''"), {"hash"}, {"hash"}, OK),
-    "7 a letter moved from type to actor": (at_50("body = replace(body, 'query', 'quer'), actor = 'yada'"), {"hash"}, {"hash"}, OK),
-    "8 text moved between columns": (at_50("actor = 'adae', entity_id = '-50'"), {"hash"}, {"hash"}, OK),
-    "9 homoglyph": (at_50("actor = replace(actor, 'a', 'а')"), {"hash"}, {"hash"}, OK),
+    "7 a letter moved from type to actor": (
+        at_50("body = replace(body, 'query', 'quer'), refs = replace(refs, 'ada', 'yada')"), {"hash"}, {"hash"}, OK,
+    ),
+    "8 text moved between references": (
+        at_50("refs = replace(replace(refs, '\"ada\"', '\"adae\"'), '\"e-50\"', '\"-50\"')"), {"hash"}, {"hash"}, OK,
+    ),
+    "8 text moved from the payload": (at_50("refs = refs || '{', payload = substr(payload, 2)"), {"hash"}, {"hash"}, OK),
+    "8 text moved to the payload": (at_50("payload = '}' || payload, refs = rtrim(refs, '}')"), {"hash"}, {"hash"}, OK),
+    "8 the payload moved": (at_50("refs = refs || char(10) || payload, payload = NULL"), {"hash"}, {"hash"}, OK),
+    "8 the references moved": (at_50("refs = '', payload = refs || char(10) || payload"), {"hash"}, {"hash"}, OK),
+    "8 a part moved to the event beside it": (allowed(move_a_part), {"hash"}, {"hash"}, OK),
+    "8 two parts made one": (allowed(join_parts), {"hash"}, {"hash"}, OK),
+    "8 a byte moved between hashes": (allowed(shift_hashes), {"hash", "type"}, {"hash", "type"}, OK),
+    "8 the payload moved, and a sign": (
+        at_50("refs = refs || char(10) || payload || char(30), payload = NULL"), {"hash"}, {"hash"}, OK,
+    ),
+    "8 two events made one": (
+        at_50("body = body || char(30) || (SELECT body FROM audit_log WHERE seq = 51), refs = refs || char(30) || payload"),
+        {"hash"}, {"hash"}, OK,
+    ),
+    "9 homoglyph": (at_50("refs = replace(refs, 'ada', 'аda')"), {"hash"}, {"hash"}, OK),
     "9 other normal form": (at_50("payload = replace(payload, 'é', 'e' || char(769))"), {"hash"}, {"hash"}, OK),
-    "10 NUL appended": (at_50("actor = actor || char(0)"), {"hash"}, {"hash"}, OK),
+    "10 NUL appended": (at_50("refs = refs || char(0)"), {"hash"}, {"hash"}, OK),
     "11 keys of the body reordered": (allowed(reorder_keys), {"hash"}, {"hash"}, OK),
     "12 white space in the payload": (at_50("payload = replace(payload, ':', ': ')"), {"hash"}, {"hash"}, OK),
     "13 a row deleted": (allowed("DELETE FROM audit_log WHERE seq = 50"), {"gap"}, {"gap"}, OK),
@@ -251,9 +290,12 @@ CASES = {
     "41 front deleted": (allowed("DELETE FROM audit_log WHERE seq <= 10"), {"unsealed_prune"}, {"unsealed_prune"}, OK),
     "42 front deleted, seal forged": (allowed(forge_a_prune), {"prune_unanchored"}, {"mac"}, OK),
     "a permit left behind": (state("INSERT INTO audit_permit(reason) VALUES ('mine')"), {"permit"}, {"permit"}, OK),
-    "digest and part wiped": (at_50("salt = NULL, actor = NULL, entity_id = NULL, payload = NULL"), {"hash"}, {"hash"}, OK),
-    "redacted without an event": (at_50("salt = x'', actor = NULL, entity_id = NULL, payload = NULL"), {"hash"}, {"hash"}, OK),
-    "salt changed": (at_50("salt = zeroblob(16)"), {"hash"}, {"hash"}, OK),
+    "digest and part wiped": (at_50("refs = NULL, payload = NULL"), {"hash"}, {"hash"}, OK),
+    "redacted without an event": (at_50("refs = '', payload = NULL"), {"hash"}, {"hash"}, OK),
+    "salt changed": (at_50("refs = replace(refs, substr(refs, 10, 32), hex(zeroblob(16)))"), {"hash"}, {"hash"}, OK),
+    "the salt alone wiped": (at_50("refs = ''"), {"hash"}, {"hash"}, OK),
+    "the digest itself as a payload": (at_50("payload = substr(body, -66, 64), refs = NULL"), {"hash"}, {"hash"}, OK),
+    "references made a number": (at_50("refs = 5"), {"hash"}, {"hash"}, OK),
     "payload made a number": (at_50("payload = 5"), {"type"}, {"type"}, OK),
     "text that nests without end": (
         at_50("body = body || ',\"redacts\":[' || replace(hex(zeroblob(99999)), '0', '[')"), {"hash"}, {"hash"}, OK,
@@ -325,7 +367,7 @@ def test_31_the_rows_of_another_store_are_found(originals, tmp_path, mode):
         db.execute("DELETE FROM main.audit_log")
         with contextlib.closing(sqlite3.connect(originals[f"other {mode}"][0])) as other:
             for row in other.execute(f"SELECT seq, {ALL} FROM audit_log"):
-                db.execute(f"INSERT INTO audit_log(seq, {ALL}) VALUES ({', '.join('?' * 12)})", row)
+                db.execute(f"INSERT INTO audit_log(seq, {ALL}) VALUES (?, ?, ?, ?, ?)", row)
 
     path, key, anchors = tampered(originals, mode, tmp_path, transplant)
     assert kinds(path, key, []) == {"hash"}
@@ -344,7 +386,7 @@ def test_32_the_file_of_another_store_is_known_by_the_anchors(originals, mode):
 def test_43_a_flipped_bit_in_the_file_is_found_by_number(originals, tmp_path, mode, mask, needle):
     path, key, anchors = originals[mode]
     raw = bytearray(path.read_bytes())
-    at = raw.index(needle, raw.index(b"row-50-flip-me") if needle != b"ada" else raw.index(b"ada" + b"e-50")) + 1
+    at = raw.index(needle, raw.index(b"row-50-flip-me") if needle != b"ada" else raw.index(b'"e-50","actor":"ada"') + 15) + 1
     raw[at] ^= mask
     target = tmp_path / "flipped.db"
     target.write_bytes(raw)
@@ -455,14 +497,27 @@ def test_content_put_back_after_a_redaction_is_found(originals, tmp_path):
         db.execute("INSERT INTO audit_permit(reason) VALUES ('mine')")
         db.execute(
             """
-            UPDATE main.audit_log SET (salt, actor, entity_id, payload) =
-                (SELECT salt, actor, entity_id, payload FROM old.audit_log WHERE seq = 50) WHERE seq = 50
+            UPDATE main.audit_log SET (refs, payload) = (SELECT refs, payload FROM old.audit_log WHERE seq = 50) WHERE seq = 50
             """
         )
         db.execute("DELETE FROM audit_permit")
     db.close()
     with open_store(path) as store:
         assert [(f.kind, f.seq) for f in store.audit.verify(anchors=anchors).findings] == [("hash", 50)]
+
+
+@pytest.mark.parametrize("seq", [3, 30])
+def test_no_payload_is_not_an_empty_one(tmp_path, seq):
+    path = tmp_path / "a.db"
+    with open_store(path) as store:
+        store.audit.append_many([{"event_type": "q", "session_id": "s"}] * 50)
+    db = sqlite3.connect(path)
+    with db:
+        allowed(f"UPDATE audit_log SET payload = '' WHERE seq = {seq}")(db, "")
+    db.close()
+    with open_store(path) as store:
+        assert [(f.kind, f.seq) for f in store.audit.check()] == [("hash", seq)]
+    assert [finding[:2] for finding in outsider(path, [], None)] == [("hash", seq)]
 
 
 def test_the_count_of_a_project_cannot_be_turned_back(tmp_path):
@@ -499,7 +554,7 @@ def test_a_row_beyond_the_reach_of_the_driver_does_not_stop_the_reading(original
     def spoil(db, store_id):
         db.execute("INSERT INTO audit_permit(reason) VALUES ('mine')")
         for seq in (1, 60, 120):
-            db.execute("UPDATE audit_log SET actor = CAST(x'ff41' AS TEXT) WHERE seq = ?", (seq,))
+            db.execute("UPDATE audit_log SET refs = CAST(x'ff41' AS TEXT) WHERE seq = ?", (seq,))
         db.execute("UPDATE audit_log SET body = replace(body, 'query', 'quest') WHERE seq = 90")
         db.execute("DELETE FROM audit_permit")
 

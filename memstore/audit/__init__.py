@@ -15,15 +15,17 @@ The byte format, exact enough to write a verifier from, is described in `chain.p
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..kernel import ADVICE, Canonical, Corrupt, Exists, Finding, Invalid, NotAStore, NotFound, Room, Schema, values
 from ..kernel.room import check_schema
-from .chain import AuditHead, Chain, Verification, Verifier
-from .events import CHECKS, OWN_TYPES, REFERENCES, AuditEvent, Draft, draft, quoted, read_event, reference
+from .chain import AuditHead, Chain, Verification, Verifier, digest, members
+from .events import REFERENCES, AuditEvent, Draft, draft, drafts, quoted, read_event, type_member, writers
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -37,27 +39,18 @@ SCHEMA = Schema(
     version=1,
     ddl="""
 CREATE TABLE audit_log(
-    seq             INTEGER PRIMARY KEY,  -- gapless, from 1; the only UNIQUE (see the trap above)
-    body            TEXT NOT NULL DEFAULT '',  -- canonical JSON, hashed as it lies
-    hash            BLOB NOT NULL DEFAULT x'',  -- 32 bytes; that of the event before is one row up
-    salt            BLOB,  -- NULL: nothing to redact; 16 bytes; of length 0: redacted
-    actor           TEXT,
-    user_id         TEXT,
-    token_id        TEXT,
-    session_id      TEXT,
-    conversation_id TEXT,
-    trace_id        TEXT,
-    entity_id       TEXT,
-    payload         ANY  -- JSON text of after, before, details, note; bytes where a codec encrypts it
+    seq     INTEGER PRIMARY KEY,  -- gapless, from 1; the only UNIQUE (see the trap above)
+    body    TEXT NOT NULL DEFAULT '',  -- canonical JSON, hashed as it lies
+    hash    BLOB NOT NULL DEFAULT x'',  -- 32 bytes; that of the event before is one row up
+    refs    TEXT,  -- NULL: nothing to redact; '': redacted; else JSON: a salt, and the references that are given
+    payload ANY  -- JSON text of after, before, details, note; bytes where a codec encrypts it
 ) STRICT;
-CREATE INDEX audit_log__actor ON audit_log(actor) WHERE actor IS NOT NULL;
-CREATE INDEX audit_log__user ON audit_log(user_id) WHERE user_id IS NOT NULL;
-CREATE INDEX audit_log__token ON audit_log(token_id) WHERE token_id IS NOT NULL;
-CREATE INDEX audit_log__session ON audit_log(session_id) WHERE session_id IS NOT NULL;
-CREATE INDEX audit_log__conversation ON audit_log(conversation_id) WHERE conversation_id IS NOT NULL;
-CREATE INDEX audit_log__trace ON audit_log(trace_id) WHERE trace_id IS NOT NULL;
-CREATE INDEX audit_log__entity ON audit_log(entity_id) WHERE entity_id IS NOT NULL;
-CREATE INDEX audit_log__id ON audit_log(json_extract(body, '$.id')) WHERE instr(body, ',"id":"') > 0;
+
+CREATE TABLE audit_places(
+    reference TEXT,  -- ,"session_id":"s-1" as it lies in refs, ,"id":"x" as it lies in a body
+    page      INTEGER,  -- of 64 events, seq >> 6, one of which has it: an index on each reference would double an append
+    PRIMARY KEY (reference, page)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE audit_state(
     id        INTEGER PRIMARY KEY CHECK (id = 1),
@@ -88,15 +81,15 @@ SELECT seq,
     json_extract(body, '$.created_at') AS created_at,
     datetime(json_extract(body, '$.created_at'), 'unixepoch') AS created_utc,
     json_extract(body, '$.event_type') AS event_type,
-    actor,
+    json_extract(nullif(refs, ''), '$.actor') AS actor,
     json_extract(body, '$.actor_kind') AS actor_kind,
     json_extract(body, '$.entity_kind') AS entity_kind,
-    entity_id,
-    user_id,
-    token_id,
-    session_id,
-    conversation_id,
-    trace_id,
+    json_extract(nullif(refs, ''), '$.entity_id') AS entity_id,
+    json_extract(nullif(refs, ''), '$.user_id') AS user_id,
+    json_extract(nullif(refs, ''), '$.token_id') AS token_id,
+    json_extract(nullif(refs, ''), '$.session_id') AS session_id,
+    json_extract(nullif(refs, ''), '$.conversation_id') AS conversation_id,
+    json_extract(nullif(refs, ''), '$.trace_id') AS trace_id,
     json_extract(body, '$.project') AS project_id,
     json_extract(body, '$.project_seq') AS project_seq,
     json_extract(body, '$.stream') AS stream,
@@ -109,7 +102,7 @@ SELECT seq,
     CASE typeof(payload) WHEN 'text' THEN json_extract(payload, '$.before') END AS before,
     CASE typeof(payload) WHEN 'text' THEN json_extract(payload, '$.after') END AS after,
     CASE typeof(payload) WHEN 'text' THEN json_extract(payload, '$.note') END AS note,
-    salt IS x'' AS redacted,
+    refs IS '' AS redacted,
     lower(hex(hash)) AS curr_hash
 FROM audit_log;
 """,
@@ -117,17 +110,43 @@ FROM audit_log;
 
 
 # Hashes are read with a CAST: a damaged page can give any type to a value, whatever STRICT has seen go in.
-SELECT = """
-    SELECT e.seq, e.body, e.hash, e.salt, e.actor, e.user_id, e.token_id, e.session_id, e.conversation_id, e.trace_id, e.entity_id,
-        e.payload, CAST(p.hash AS BLOB)
-    FROM audit_log AS e LEFT JOIN audit_log AS p ON p.seq = e.seq - 1
-"""
+SELECT = "SELECT e.seq, e.body, e.hash, e.refs, e.payload, CAST(p.hash AS BLOB)"
+BEFORE = "LEFT JOIN audit_log AS p ON p.seq = e.seq - 1"
+ALL = f"{SELECT} FROM audit_log AS e {BEFORE} WHERE "
+# Pages in order, and in each its events in order: so a LIMIT ends the search.
+PLACED = f"""
+    {SELECT} FROM audit_places AS i CROSS JOIN audit_log AS e ON e.seq BETWEEN i.page * 64 AND i.page * 64 + 63 {BEFORE}
+    WHERE i.reference = ? AND """
+ROW = "(?, ?, ?, ?, ?)"
+INSERT = f"INSERT INTO audit_log(seq, body, hash, refs, payload) VALUES {ROW}"
+SEVERAL = 100  # rows a statement in bulk, which saves a third of the time; SQLite takes 32,766 values
 HEAD = """
     SELECT seq, CAST(hash AS BLOB), keyed, CAST(genesis AS BLOB)
     FROM audit_log LEFT JOIN audit_state ON true
     ORDER BY seq DESC LIMIT 1
 """
-BY_ID = "json_extract(e.body, '$.id') = ? AND instr(e.body, ',\"id\":\"') > 0"
+FORGET = """
+    DELETE FROM audit_places
+    WHERE reference = ? AND page = ?
+        AND NOT EXISTS (SELECT 1 FROM audit_log WHERE seq BETWEEN page * 64 AND page * 64 + 63 AND instr(refs, reference) > 0)
+"""
+FORGET_BEFORE = """
+    DELETE FROM audit_places
+    WHERE page < ? OR page = ? AND NOT EXISTS (
+        SELECT 1 FROM audit_log
+        WHERE seq BETWEEN page * 64 AND page * 64 + 63 AND (instr(refs, reference) > 0 OR instr(body, reference) > 0)
+    )
+"""
+NAMED = """
+    SELECT refs, CASE WHEN instr(body, ',"id":"') > 0 THEN json_extract(body, '$.id') END, seq >> 6
+    FROM audit_log
+    WHERE seq BETWEEN ? AND ?
+"""
+KNOWN = """
+    SELECT count(*)
+    FROM json_each(?) AS due CROSS JOIN audit_places AS i
+        ON i.reference = json_extract(due.value, '$[0]') AND i.page = json_extract(due.value, '$[1]')
+"""
 NEEDS_KEY = "the audit log of this store is keyed: open_store(..., audit_key=...) to append or verify; reading works without"
 NEWEST = 2**63 - 1
 SLACK = 1.0  # seconds: SQLite's reading of a decimal may differ in the last bit from Python's, which decides
@@ -145,7 +164,7 @@ class AuditLog:
 
     def __init__(self, db: Room, canonical: Canonical, key: bytes | None) -> None:
         self.db = db
-        self._canonical = canonical
+        self._write = writers(canonical)
         self._chain = Chain(db.store_id, key)
 
     # -- write ------------------------------------------------------------------------------------------------------
@@ -192,7 +211,7 @@ class AuditLog:
         """
         given = locals()  # all arguments by name
         del given["self"]
-        event = draft(given, self._canonical)
+        event = draft(given, self._write)
         with self.db.write() as connection:
             return self._append(connection, event)
 
@@ -200,16 +219,21 @@ class AuditLog:
         """Write events, each a dict of `append`'s arguments, all or none, and return how many."""
         if not isinstance(events, Iterable):
             raise Invalid(f"events must be a list of dicts of append()'s arguments, not {values.shorten(events)}")
-        drafts = []
-        for position, event in enumerate(events):
-            try:
-                drafts.append(draft(event, self._canonical))
-            except Invalid as error:
-                raise Invalid(f"event {position}: {error}") from None
-        if drafts:
+        given = list(events)
+        try:
+            written = drafts(given, self._write)
+        except (Invalid, KeyError):  # then it is said of which event
+            written = [self._draft(position, event) for position, event in enumerate(given)]
+        if written:
             with self.db.write() as connection:
-                self._extend(connection, drafts)
-        return len(drafts)
+                self._extend(connection, written)
+        return len(written)
+
+    def _draft(self, position: int, event: Mapping[str, Any]) -> Draft:
+        try:
+            return draft(event, self._write)
+        except Invalid as error:
+            raise Invalid(f"event {position}: {error}") from None
 
     def _append(self, connection: Connection, event: Draft) -> AuditEvent:
         before, rows = self._extend(connection, [event])
@@ -218,38 +242,50 @@ class AuditLog:
     def _extend(self, connection: Connection, drafts: Sequence[Draft]) -> tuple[bytes, list[tuple[Any, ...]]]:
         """Chain and insert; returns the hash they were chained to and the rows as they stand."""
         seq, last = self._end(connection)
-        self._refuse_taken(connection, [event.id for event in drafts if event.id is not None])
-        before, at, link = last, self.db.now, self._chain.link
+        self._refuse_taken(connection, [id for _, _, id, _, _ in drafts if id is not None])
+        before, at, link = last, repr(self.db.now), self._chain.link
+        salts, salt = os.urandom(16 * len(drafts)).hex(), 0
         counts: dict[str, int] = {}
+        places: set[tuple[str, int]] = set()
         rows: list[tuple[Any, ...]] = []
-        for plain, project, _, signature, salt, part in drafts:
+        for plain, project, id, named, payload in drafts:
             seq += 1
-            if project is not None:
+            refs, digested = None, ""
+            if project:
                 counts[project] = number = 1 + (counts[project] if project in counts else self._last_of(connection, project))
-                plain += f',"project":{quoted(project)},"project_seq":{number}'
-            body = f'{{"seq":{seq},"created_at":{at!r},{plain}{signature}}}'
+                plain += f'{project},"project_seq":{number}'
+            if id is not None:
+                places.add((self._write["id"](id), seq >> 6))
+            if named or payload is not None:
+                refs = f'{{"salt":"{salts[salt : salt + 32]}"{named}}}'
+                digested = f',"digest":"{digest(refs, payload)}"'
+                places.add((named, seq >> 6))
+                salt += 32
+            body = f'{{"seq":{seq},"created_at":{at}{plain}{digested}}}'
             last = link(last, body.encode())
-            rows.append((seq, body, last, salt, *part))
-        if any(row[3] is not None for row in rows):
+            rows.append((seq, body, last, refs, payload))
+        self._insert(connection, rows, places, counts)
+        return before, rows
+
+    def _insert(self, connection: Connection, rows: list[tuple[Any, ...]], places: set[tuple[str, int]], counts: dict[str, int]) -> None:
+        flattened = itertools.chain.from_iterable
+        together = len(rows) - len(rows) % SEVERAL
+        for start in range(0, together, SEVERAL):
+            connection.run(INSERT + f", {ROW}" * (SEVERAL - 1), [*flattened(rows[start : start + SEVERAL])])
+        connection.many(INSERT, rows[together:])
+        if places:
             connection.many(
-                """
-                INSERT INTO audit_log(
-                    seq, body, hash, salt, actor, user_id, token_id, session_id, conversation_id, trace_id, entity_id, payload
-                ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-                """,
-                rows,
+                "INSERT INTO audit_places(reference, page) VALUES (?, ?) ON CONFLICT DO NOTHING",
+                [(member, page) for named, page in places for member in members(named)],
             )
-        else:  # nine NULLs less to bind: a third of the time in bulk
-            connection.many("INSERT INTO audit_log(seq, body, hash) VALUES (?, ?, ?)", [row[:3] for row in rows])
         if counts:
             connection.many(
                 """
                 INSERT INTO audit_projects(project_id, last_seq) VALUES (?, ?)
                 ON CONFLICT(project_id) DO UPDATE SET last_seq = excluded.last_seq
                 """,
-                counts.items(),
+                [(_name(project), number) for project, number in counts.items()],
             )
-        return before, rows
 
     def _end(self, connection: Connection) -> tuple[int, bytes]:
         """Number and hash that the next event follows; the first one ever fixes whether the log is keyed."""
@@ -280,13 +316,16 @@ class AuditLog:
     def _refuse_taken(self, connection: Connection, ids: list[str]) -> None:
         seen: set[str] = set()
         for id in ids:
-            taken = connection.row(f"SELECT 1 FROM audit_log AS e WHERE {BY_ID}", (id,)) is not None
-            if taken or id in seen or self._own_number(id) is not None:
+            if self._by_id(connection, id) is not None or id in seen or self._own_number(id) is not None:
                 raise Exists(f"there is an audit event {id!r} already; leave id out and one is made")
             seen.add(id)
 
+    def _by_id(self, connection: Connection, id: Any) -> tuple[Any, ...] | None:
+        member = self._write["id"](id)
+        return connection.row(f"{PLACED} instr(e.body, i.reference) > 0", (member,))
+
     def _last_of(self, connection: Connection, project: str) -> int:
-        return connection.value("SELECT last_seq FROM audit_projects WHERE project_id = ?", (project,)) or 0
+        return connection.value("SELECT last_seq FROM audit_projects WHERE project_id = ?", (_name(project),)) or 0
 
     # -- read -------------------------------------------------------------------------------------------------------
 
@@ -294,10 +333,8 @@ class AuditLog:
         """Return one event by its number or its id."""
         number = self._own_number(values.key("seq", seq)) if isinstance(seq, str) else values.integer("seq", seq)
         with self.db.read(snapshot=True) as connection:
-            if number is None:
-                row = connection.row(f"{SELECT} WHERE {BY_ID}", (seq,))
-            else:
-                row = connection.row(f"{SELECT} WHERE e.seq = ?", (number,))
+            by_id = isinstance(seq, str) and number is None
+            row = self._by_id(connection, seq) if by_id else connection.row(f"{ALL} e.seq = ?", (number,))
             if row is None:
                 raise self._not_found(connection, seq, number)
             return self._event(connection, row)
@@ -330,19 +367,20 @@ class AuditLog:
         """
         given = locals()
         where, params = [], []
-        for name in REFERENCES:
-            if given[name] is not None:
-                # an actor of "" is stored as none: most events name nobody, and the index stays small
-                where.append(f"e.{name} = ?" if (name, given[name]) != ("actor", "") else "e.actor IS NULL AND ? = ''")
-                params.append(reference(name, given[name]))
+        named = [self._write[name](given[name]) for name in REFERENCES if given[name] is not None]
+        for member in filter(None, named):
+            where.append("instr(e.refs, ?) > 0")  # canonical text: a quote inside a value is escaped, so this is exact
+            params.append(member)
+        if "" in named:  # an actor of "" is stored as none
+            where.append("instr(ifnull(e.refs, ''), ',\"actor\":') = 0")
         for name in ("event_type", "project", "stream", "entity_kind"):
             if given[name] is not None:
-                value = CHECKS[name](name, given[name])
-                where.append("instr(e.body, ?) > 0")  # canonical text: a quote inside a value is escaped, so this is exact
-                params.append(f',"{name}":{quoted(self._canonical(value) or "" if name == "project" else value)}')
+                where.append("instr(e.body, ?) > 0")
+                params.append(type_member(given[name]) if name == "event_type" else self._write[name](given[name]))
         low = values.optional(values.moment, "since", since)
         high = values.optional(values.moment, "until", until)
         page = _Page(
+            next(filter(None, named), None),
             where,
             params,
             -1 if after_seq is None else values.integer("after_seq", after_seq),
@@ -354,18 +392,23 @@ class AuditLog:
             return self._find(connection, page, low, high)
 
     def _find(self, connection: Connection, page: _Page, since: float | None, until: float | None) -> list[AuditEvent]:
-        where, params, after, before, ascending, limit = page
+        place, where, params, after, before, ascending, limit = page
         if since is not None:
             where.append("json_extract(e.body, '$.created_at') > ?")
             params.append(since - SLACK)
         if until is not None:
             where.append("json_extract(e.body, '$.created_at') < ?")
             params.append(until + SLACK)
-        clauses = " AND ".join([*where, "e.seq > ? AND e.seq < ?"])
-        sql = f"{SELECT} WHERE {clauses} ORDER BY e.seq {'ASC' if ascending else 'DESC'} LIMIT ?"
+        way = "ASC" if ascending else "DESC"
+        clauses, order = " AND ".join([*where, "e.seq > ? AND e.seq < ?"]), f"e.seq {way}"
+        if place is not None:
+            params.insert(0, place)
+            clauses, order = f"{clauses} AND i.page >= ? AND i.page <= ?", f"i.page {way}, {order}"
+        sql = f"{ALL if place is None else PLACED} {clauses} ORDER BY {order} LIMIT ?"
         found: list[AuditEvent] = []
         while True:
-            rows = connection.rows(sql, (*params, after, before, limit))
+            pages = () if place is None else (after >> 6, before >> 6)
+            rows = connection.rows(sql, (*params, after, before, *pages, limit))
             for row in rows:
                 event = self._event(connection, row)
                 if (since is None or event.created_at >= since) and (until is None or event.created_at < until):
@@ -428,7 +471,7 @@ class AuditLog:
         """
         if isinstance(anchors, (str, AuditHead)) or not isinstance(anchors, Iterable):
             raise Invalid(f"anchors must be a list of heads, [head], not {values.shorten(anchors)}")
-        if store_id is not None and store_id != self.db.store_id:
+        if values.optional(values.text, "store_id", store_id) not in (None, self.db.store_id):
             raise NotFound(f"this store holds no imported history of store {values.shorten(store_id)}, only its own, {self.db.store_id}")
         verifier = Verifier(
             self._chain, [AuditHead.parse(anchor) for anchor in anchors], None if resume is None else AuditHead.parse(resume)
@@ -447,11 +490,29 @@ class AuditLog:
         return verifier.verdict()
 
     def check(self) -> list[Finding]:
-        """Return what `verify` finds wrong, its advice left out; a keyed log needs its key for that."""
+        """Return what `verify` finds wrong, its advice left out, and whether the index leads to every event; a keyed log needs its key."""
         try:
-            return [finding for finding in self.verify().findings if finding.kind not in ADVICE]
+            findings = [finding for finding in self.verify().findings if finding.kind not in ADVICE]
         except Invalid as error:
             return [Finding("keyed", None, str(error))]
+        return findings or self._check_places()
+
+    def _check_places(self) -> list[Finding]:
+        """Compare the index with the references and ids of a sound log, some pages at a time."""
+        due, known, first = 0, 0, 0
+        with self.db.read(snapshot=True) as connection:
+            last = connection.value("SELECT max(seq) FROM audit_log") or 0
+            while first <= last:
+                rows = connection.rows(NAMED, (first, first + 4095))
+                named = {(refs[42:-1], page) for refs, _, page in rows if refs}
+                named |= {(f',"id":{quoted(id)}', page) for _, id, page in rows if id is not None}
+                places = [(member, page) for text, page in named for member in members(text)]
+                due += len({*places})
+                known += connection.value(KNOWN, (json.dumps([*{*places}]),))
+                first += 4096
+            if due == known == connection.value("SELECT count(*) FROM audit_places"):
+                return []
+        return [Finding("index", None, "audit_places is not where references and ids are: find() and get() may miss events")]
 
     # -- remove -----------------------------------------------------------------------------------------------------
 
@@ -460,26 +521,18 @@ class AuditLog:
 
         Its body stays: number, time, type, kinds, project, scores. The bytes are gone from the file with the COMMIT.
         """
-        values.integer("seq", seq)
+        seq = values.integer("seq", seq)
         values.text("reason", reason, blank=False)
-        note = draft({"event_type": OWN_TYPES[0], "actor": actor, "note": reason}, self._canonical, f',"redacts":[{seq}]')
+        note = draft({"actor": actor, "note": reason}, self._write, f',"event_type":"audit.redact","redacts":[{seq}]')
         with self.db.write() as connection:
-            row = connection.row("SELECT salt FROM audit_log WHERE seq = ?", (seq,))
+            row = connection.row("SELECT CAST(refs AS BLOB) FROM audit_log WHERE seq = ?", (seq,))
             if row is None:
                 raise self._not_found(connection, seq, seq)
             if row[0] == b"":
                 raise Invalid(f"audit event {seq} is redacted already")
             event = self._append(connection, note)
-            self._permitted(
-                connection,
-                """
-                UPDATE audit_log
-                SET salt = x'', actor = NULL, user_id = NULL, token_id = NULL, session_id = NULL, conversation_id = NULL,
-                    trace_id = NULL, entity_id = NULL, payload = NULL
-                WHERE seq = ?
-                """,
-                seq,
-            )
+            self._permitted(connection, "UPDATE audit_log SET refs = '', payload = NULL WHERE seq = ?", seq)
+            connection.many(FORGET, [(member, seq >> 6) for member in members((row[0] or b"").decode(errors="replace")[42:-1])])
             return event
 
     def prune(self, before_seq: int, *, reason: str, actor: str = "") -> int:
@@ -498,11 +551,12 @@ class AuditLog:
                 return 0
             count = connection.value("SELECT count(*) FROM audit_log WHERE seq < ?", (before_seq,))
             sealed = connection.value("SELECT CAST(hash AS BLOB) FROM audit_log WHERE seq = ?", (upto,)).hex()
-            claims = f',"seal":{{"first":{first},"upto":{upto},"count":{count},"hash":"{sealed}"}}'
-            note = draft({"event_type": OWN_TYPES[1], "actor": actor, "note": reason}, self._canonical, claims)
+            seal = f'{{"first":{first},"upto":{upto},"count":{count},"hash":"{sealed}"}}'
+            note = draft({"actor": actor, "note": reason}, self._write, f',"event_type":"audit.prune","seal":{seal}')
             event = self._append(connection, note)
             connection.run("UPDATE audit_state SET sealed_by = ?", (event.seq,))
             self._permitted(connection, "DELETE FROM audit_log WHERE seq < ?", before_seq)
+            connection.run(FORGET_BEFORE, (before_seq >> 6, before_seq >> 6))
             return int(count)
 
     def _permitted(self, connection: Connection, sql: str, seq: int) -> None:
@@ -514,11 +568,17 @@ class AuditLog:
 
 
 class _Page(NamedTuple):
-    """What to select, between two numbers."""
+    """What to select, between two numbers; `place` is a reference whose pages are known."""
 
+    place: str | None
     where: list[str]
     params: list[Any]
     after: int
     before: int
     ascending: bool
     limit: int
+
+
+def _name(project: str) -> str:
+    """The project in a member of a body."""
+    return str(json.loads(project.partition(":")[2]))

@@ -1,22 +1,28 @@
 r"""The byte format of the audit log, and its verification.
 
 Format 1. Every event is a row of `audit_log`: seq 1, 2, 3 ... without gaps; `body`, one JSON text that begins
-`{"seq":N,"created_at":T,"event_type":...` and is never written again; `hash`, 32 bytes; and the redactable part: `salt`
-(16 random bytes), the references of `PART` and `payload` (a JSON text), each NULL where absent. H is SHA-256; in a keyed store
-(audit_state.keyed = 1) H(x) is HMAC-SHA256(key, x), except in `digest`, which is always SHA-256.
+`{"seq":N,"created_at":T,"event_type":...` and is never written again; `hash`, 32 bytes; and the redactable part: `refs`, one JSON
+text `{"salt":"<32 hex digits>","entity_id":...}` of 16 random bytes and the references that were given, and `payload`, one JSON
+text of those of after, before, details and note that were given, else NULL. H is SHA-256; in a keyed store (audit_state.keyed = 1) H(x) is
+HMAC-SHA256(key, x), except in `digest`, which is always SHA-256. Texts are hashed as they lie, in UTF-8.
 
     genesis  = H("memstore audit 1 genesis\0" + mode + "\0" + store_id)      mode: sha256 or hmac-sha256
     hash     = H("memstore audit 1 link\0" + hash of the event before + body)     before event 1: genesis
-    digest   = SHA-256("memstore audit 1 part\0" + salt + part), in lower hex; a body that has one ends `,"digest":"<64>"}`
-    part     = for each of PART that is not NULL, in that order: its letter of LETTERS, its length in bytes, ":", its bytes (UTF-8)
+    digest   = SHA-256(refs + "\n" + payload), in lower hex, nothing after the line feed where payload is NULL; it ends the body
+               that has one: `,"digest":"<64>"}`
 
 - store_id is `meta.value` of key 'store_id', 32 hex digits; audit_state repeats it beside the genesis.
-- No digest in the body: there was nothing to redact; salt and part are NULL. Redacted: salt has length 0, the part is NULL,
-  and a later `audit.redact` event has `"redacts":[seq]` in its body. A part that is empty otherwise is a finding.
+- All JSON is canonical: names in a fixed order, no white space, no control characters. So `,"user_id":"u-1"` inside refs can only be
+  that reference, and nothing can be moved from refs to payload or back. A payload is never ''. The salt, which comes first, keeps
+  this digest apart from the other hashes, whose texts begin with their names.
+- No digest in the body: there was nothing to redact; refs and payload are NULL. Redacted: refs is '' and payload NULL, and a later
+  `audit.redact` event has `"redacts":[seq]` in its body. A part that is empty otherwise is a finding.
 - After a prune the first event follows the `"seal":{"first":,"upto":,"count":,"hash":}` of the newest `audit.prune` event: its
   seq is upto + 1 and `hash` (hex) stands in for the event before it. `audit_state.sealed_by` is that event's seq, else 0.
 - `"project":P,"project_seq":n` count 1, 2, 3 ... within P; the last n of each is in `audit_projects`.
 - An anchor is three lines: `memstore/<store_id>`, seq, the hash of that event in hex (seq 0: the genesis).
+- `audit_places` is no part of the chain but an index into it: `reference`, a member of refs or the supplied id of a body as it lies
+  there, comma included, stands in an event with seq >> 6 = `page`.
 
 The trap: a chain that verifies proves that nothing *between* two points was changed. That its end, or all of it, is the
 original, only an anchor kept elsewhere shows; without one an attacker who knows this page can cut or rebuild an unkeyed log.
@@ -38,22 +44,23 @@ if TYPE_CHECKING:
 
 GENESIS = b"memstore audit 1 genesis\0"
 LINK = b"memstore audit 1 link\0"
-DIGEST = b"memstore audit 1 part\0"
 
-#: The redactable columns in the order of the digest, and their letters.
-PART = ("actor", "user_id", "token_id", "session_id", "conversation_id", "trace_id", "entity_id", "payload")
-LETTERS = "auksctep"
-NOTHING = (None,) * len(PART)
-
-PAGE_ROWS = 512
+PAGE_ROWS = 2048
 PAGE_BYTES = 4_000_000  # payloads may be large: pages begin small and grow while they are light
-ONE = """
-    SELECT seq, CASE typeof(body) WHEN 'text' THEN CAST(body AS BLOB) END, hash, salt,
-        actor, user_id, token_id, session_id, conversation_id, trace_id, entity_id, payload
-    FROM audit_log WHERE seq = ?
+EVENT = "SELECT seq, CASE typeof(body) WHEN 'text' THEN CAST(body AS BLOB) END, hash, refs, payload FROM audit_log"
+ONE = f"{EVENT} WHERE seq = ?"
+NEXT = f"{EVENT} WHERE seq > ? ORDER BY seq LIMIT ?"
+LEGIBLE = "SELECT CAST(body AS BLOB), CAST(hash AS BLOB), CAST(refs AS BLOB), CAST(payload AS BLOB) FROM audit_log WHERE seq = ?"
+# A page in one row: fetching its events one by one would cost more than hashing them. The separators, characters 30 and 10, stand in
+# no JSON. An event that has a blob where a text was written, or the other way round, is left out, and the count tells.
+PAGE = """
+    SELECT count(*), CAST(group_concat(body, '\x1e') AS BLOB), CAST(group_concat(hash, '') AS BLOB), count(refs),
+        CAST(group_concat(refs || CASE WHEN payload IS NULL THEN '\n' ELSE '\n' || payload END, '\x1e') AS BLOB)
+    FROM audit_log
+    WHERE seq > ? AND seq <= ? AND body < x'' AND hash >= x'' AND length(hash) = 32
+        AND (refs IS NULL OR refs < x'') AND (payload IS NULL OR refs IS NOT NULL AND payload > '' AND payload < x'')
 """
-PAGE = ONE.replace("seq = ?", "seq > ? ORDER BY seq LIMIT ?")
-LEGIBLE = "SELECT CAST(" + " AS BLOB), CAST(".join(["body", *PART]) + " AS BLOB) FROM audit_log WHERE seq = ?"
+EMPTIED = "SELECT seq, refs = '' FROM audit_log WHERE seq > ? AND seq <= ? AND refs IS NOT NULL"
 
 _PROJECT = re.compile(rb',"project":("(?:[^"\\]|\\.)*"),"project_seq":(\d{1,18})[,}]')
 _HEAD = re.compile(r"memstore/([0-9a-f]{32})\s*\n\s*(\d{1,18})\s*\n\s*([0-9a-f]{64})")
@@ -114,6 +121,12 @@ class Chain:
             return sha256(LINK + before + body).digest()
         return self._hash(LINK + before + body)
 
+    def links(self, before: bytes, bodies: Sequence[bytes]) -> bytes:
+        """The hashes of events that follow each other."""
+        if self.key is None:  # without a call for each
+            return b"".join([before := sha256(LINK + before + body).digest() for body in bodies])
+        return b"".join([before := self.link(before, body) for body in bodies])
+
     def _hash(self, data: bytes) -> bytes:
         if self.key is None:
             return sha256(data).digest()
@@ -122,21 +135,14 @@ class Chain:
         return hmac.digest(self.key, data, "sha256")
 
 
-def digest(salt: bytes, part: str) -> str:
-    """The hex digest of a redactable part as `part_text` writes it."""
-    return sha256(DIGEST + salt + part.encode()).hexdigest()
+def digest(refs: str, payload: str | None) -> str:
+    """What a body says of its redactable part."""
+    return sha256(f"{refs}\n{payload or ''}".encode()).hexdigest()
 
 
-def part_text(part: Sequence[str | None]) -> str:
-    """A redactable part as it is digested."""
-    return "".join([f"{letter}{len(value.encode())}:{value}" for letter, value in zip(LETTERS, part) if value is not None])
-
-
-def part_texts(columns: Sequence[Sequence[str | None]]) -> list[str]:
-    """The same of many rows, column by column, which takes half the time."""
-    used = [(letter, column) for letter, column in zip(LETTERS, columns) if column.count(None) < len(column)]
-    texts = [["" if value is None else f"{letter}{len(value.encode())}:{value}" for value in column] for letter, column in used]
-    return list(map("".join, zip(*texts))) if texts else [""] * len(columns[0])
+def members(named: str) -> list[str]:
+    """The references of an event one by one, each with its comma, as it lies there."""
+    return [',"' + member for member in named[2:].split(',"')] if named else []
 
 
 class Verifier:
@@ -243,37 +249,94 @@ class Verifier:
             self.from_genesis = False
             self.seq, self.before, self.head = point.seq, found, point
             if 0 < sealed_by <= point.seq:
-                seal = connection.value("SELECT CAST(body AS BLOB) FROM audit_log WHERE seq = ?", (sealed_by,))
-                self._claims(sealed_by, seal or b"")
+                self._claims(sealed_by, connection.value("SELECT CAST(body AS BLOB) FROM audit_log WHERE seq = ?", (sealed_by,)) or b"")
 
     # -- the rows ---------------------------------------------------------------------------------------------------
 
     def _walk(self, connection: Connection) -> None:
-        while True:
-            try:
-                rows = connection.rows(PAGE, (self.seq, self.rows))
-            except Corrupt:
-                rows = self._salvage(connection)
-            if not rows:
-                break
-            if rows[-1][0] <= self.seq:  # a damaged tree, which would give this page for ever
-                self.add("corrupt", self.seq, f"the events after {self.seq} come out of order")
-                break
-            if self.first is None:
-                begins = min([rows[0][0], *self.illegible])
-                self.first = rows[0][:3] if begins == rows[0][0] else (begins, None, None)
-                if self.from_genesis and rows[0][0] == begins > 1:
-                    self.seq, self.before = rows[0][0] - 1, None  # _check_start says whether it may begin here
-            self.checked += len(rows)
-            if not self._intact(rows):
-                for row in rows:
-                    self._examine(row[0], row[1], row[2], row[3], row[4:])
-            self._collect([(row[0], row[1]) for row in rows if row[1] is not None])
-            self.seq, last = rows[-1][0], rows[-1][2]
-            self.before = last if isinstance(last, bytes) else None
-            self.head = AuditHead(self.chain.store_id, self.seq, "" if self.before is None else self.before.hex())
-            heavy = sum([len(row[-1]) for row in rows if isinstance(row[-1], (str, bytes))]) > PAGE_BYTES
-            self.rows = max(1, self.rows // 2) if heavy else min(PAGE_ROWS, 2 * self.rows)
+        last = connection.value("SELECT max(seq) FROM audit_log") or 0
+        while self._intact(connection, last) or self._examine_page(connection):
+            pass
+
+    def _intact(self, connection: Connection, last: int) -> bool:
+        """Whether the next page holds together, as a whole: this is the path of every healthy event."""
+        first = self.seq + 1
+        upto = min(self.seq + self.rows, last, 10 ** len(str(first)) - 1)  # numbers of one length: what follows them begins at one place
+        if self.first is None or self.before is None or self.blind or upto < first:
+            return False
+        try:
+            count, text, hashes, named, parts = connection.row(PAGE, (self.seq, upto)) or (0, b"", b"", 0, b"")
+        except (Corrupt, Invalid):  # a damaged page, or one larger than a value can be
+            self.rows = 1
+            return False
+        begun = [b'{"seq":%d,"created_at":' % seq for seq in range(first, upto + 1)]
+        start = len(begun[0])
+        bodies = text.split(b"\x1e") if count else ()
+        if count != len(begun) or [body[:start] for body in bodies] != begun:
+            return False
+        if self.chain.links(self.before, bodies) != hashes or not self._whole(connection, upto, bodies, named, parts):
+            return False
+        times = _times([body[start : start + 25] for body in bodies])
+        if times is None or times[0] < self.at:
+            return False
+        self.at = times[1]
+        self._collect(first, bodies, text)
+        self._turn(upto, hashes[-32:], count, len(text) + len(parts or b""))
+        return True
+
+    def _whole(self, connection: Connection, upto: int, bodies: Sequence[bytes], named: int, parts: bytes | None) -> bool:
+        """Whether each body has the digest of its own redactable part, and those without a part have none."""
+        filled = parts.split(b"\x1e") if parts is not None else []
+        if len(filled) != named:
+            return False
+        redacted: list[int] = []
+        if named < len(bodies) or b"\n" in filled:
+            found: dict[int, int] = dict(connection.rows(EMPTIED, (self.seq, upto))) if named else {}
+            bare = [body for seq, body in enumerate(bodies, self.seq + 1) if seq not in found] if named else bodies
+            if b'"digest":"' in [body[-76:-66] for body in bare]:
+                return False
+            redacted = [seq for seq, emptied in found.items() if emptied]
+            filled = [part for part in filled if part != b"\n"]
+            bodies = [body for seq, body in enumerate(bodies, self.seq + 1) if found.get(seq) == 0] if named else ()
+        written = "".join(['"digest":"' + sha256(part).hexdigest() for part in filled]).encode()
+        if written != b"".join([body[-76:-2] for body in bodies]):
+            return False
+        self.emptied.update(redacted)
+        return True
+
+    def _turn(self, seq: int, stored: Any, count: int, weight: int) -> None:
+        """Go on behind a page."""
+        self.seq = seq
+        self.before = stored if isinstance(stored, bytes) else None
+        self.head = AuditHead(self.chain.store_id, seq, "" if self.before is None else self.before.hex())
+        self.checked += count
+        self.rows = max(1, self.rows // 2) if weight > PAGE_BYTES else min(PAGE_ROWS, 2 * self.rows)
+
+    def _examine_page(self, connection: Connection) -> bool:
+        """Read a page event by event; False at the end."""
+        try:
+            rows = connection.rows(NEXT, (self.seq, self.rows))
+        except Corrupt:
+            rows = self._salvage(connection)
+        if not rows:
+            if max(self.illegible, default=0) <= self.seq:
+                return False
+            self.seq, self.before = max(self.illegible), None  # a whole page, and more may follow
+            return True
+        if rows[-1][0] <= self.seq:  # a damaged tree, which would give this page for ever
+            self.add("corrupt", self.seq, f"the events after {self.seq} come out of order")
+            return False
+        if self.first is None:
+            begins = min([rows[0][0], *self.illegible])
+            self.first = rows[0][:3] if begins == rows[0][0] else (begins, None, None)
+            if self.from_genesis and rows[0][0] == begins > 1:
+                self.seq, self.before = rows[0][0] - 1, None  # _check_start says whether it may begin here
+        for row in rows:
+            self._examine(*row)
+            if row[1] is not None:
+                self._collect(row[0], [row[1]], row[1])
+        self._turn(rows[-1][0], rows[-1][2], len(rows), sum([len(row[-1]) for row in rows if isinstance(row[-1], (str, bytes))]))
+        return True
 
     def _salvage(self, connection: Connection) -> list[tuple[Any, ...]]:
         """Read row by row a page that the driver cannot deliver."""
@@ -301,31 +364,7 @@ class Verifier:
         except Corrupt:
             self.add("corrupt", seq, f"event {seq} cannot be read: {error}")
 
-    def _intact(self, rows: list[tuple[Any, ...]]) -> bool:
-        """Whether a page holds together, as a whole: this is the path of every healthy row."""
-        seqs, bodies, hashes, salts, *part = zip(*rows, strict=True)
-        if self.before is None or self.blind or seqs != tuple(range(self.seq + 1, self.seq + 1 + len(rows))):
-            return False
-        if None in bodies or set(map(type, hashes)) != {bytes}:
-            return False
-        # map() ends with the bodies: the last hash belongs to the next page
-        if list(map(self.chain.link, (self.before, *hashes), bodies)) != list(hashes):
-            return False
-        if not all(map(bytes.startswith, bodies, [b'{"seq":%d,' % seq for seq in seqs])):
-            return False
-        bare = all(column.count(None) == len(rows) for column in (salts, *part)) and b'"digest":"' not in b"".join(bodies)
-        if not bare and not _sound(bodies, salts, part):
-            return False
-        try:
-            times = [_time(body) for body in bodies]
-        except (ValueError, IndexError):
-            return False
-        if times[0] < self.at or times != sorted(times):
-            return False
-        self.at = times[-1]
-        return True
-
-    def _examine(self, seq: int, body: Any, stored: Any, salt: Any, part: tuple[Any, ...]) -> None:
+    def _examine(self, seq: int, body: Any, stored: Any, refs: Any, payload: Any) -> None:
         """Say what is wrong with one row, if anything is."""
         gone = [number for number in range(self.seq + 1, min(seq, self.seq + PAGE_ROWS)) if number not in self.illegible]
         if gone:
@@ -333,7 +372,7 @@ class Verifier:
         if seq != self.seq + 1:
             self.before = None
         self.seq = seq
-        if body is None or not isinstance(stored, bytes) or len(stored) != 32 or not isinstance(salt, (bytes, type(None))):
+        if body is None or not isinstance(stored, bytes) or len(stored) != 32:
             self.add("type", seq, f"event {seq} holds a value of another storage class than it was written with")
             self.before = stored if isinstance(stored, bytes) else None
             return
@@ -341,9 +380,9 @@ class Verifier:
         if self.before is not None and not self.blind and self.chain.link(self.before, body) != stored:
             self._broken_link(seq, self.before, body, stored)
         self.before = stored
-        self._check_part(seq, body, salt, part)
+        self._check_part(seq, body, refs, payload)
         try:
-            at = _time(body)
+            at = float(body.split(b",", 2)[1].partition(b":")[2])
         except (ValueError, IndexError):
             self.add("hash", seq, f"event {seq} is no event: its text does not begin as it must")
         if len(self.findings) > known:
@@ -359,28 +398,31 @@ class Verifier:
         else:
             self.add("hash", seq, f"event {seq}, or the link from the one before it, is not as it was written")
 
-    def _check_part(self, seq: int, body: bytes, salt: bytes | None, part: tuple[Any, ...]) -> None:
+    def _check_part(self, seq: int, body: bytes, refs: Any, payload: Any) -> None:
         if not body.startswith(b'{"seq":%d,' % seq):
             self.add("hash", seq, f"event {seq} carries the number of another event in its text")
-        if salt == b"" and part == NOTHING:
-            self.emptied.add(seq)
-        elif not all(value is None or isinstance(value, str) for value in part):
+        said = body[-66:-2].decode(errors="replace") if body[-76:-66] == b'"digest":"' else None
+        if not isinstance(refs, (str, type(None))) or not isinstance(payload, (str, type(None))):
             self.add("type", seq, f"event {seq} holds a value of another storage class than it was written with")
-        elif not _whole(body, salt, part_text(part)):
+        elif refs == "" and payload is None:
+            self.emptied.add(seq)
+        elif said != (digest(refs, payload) if refs else None) or payload == "" or (payload is not None and not refs):
             self.add("hash", seq, f"event {seq}: its references or its payload are not as they were written")
 
-    def _collect(self, rows: list[tuple[int, bytes]]) -> None:
-        """Remember what events say about others: redactions, seals, the numbering of projects."""
-        page = b"".join([body for _, body in rows])
-        if b',"project_seq":' in page:
-            for seq, body in rows:
+    def _collect(self, seq: int, bodies: Sequence[bytes], text: bytes) -> None:
+        """Remember what events say about others: redactions, seals, the numbering of projects; `text` is all of them.
+
+        What most texts lack is looked for by a single byte first, which takes a hundredth of the time.
+        """
+        if b"j" in text and b',"project_seq":' in text:
+            for number, body in enumerate(bodies, seq):
                 found = _PROJECT.search(body)
                 if found is not None:
-                    self._count(seq, found[1], int(found[2]))
-        if b',"redacts":[' in page or b',"seal":{' in page:
-            for seq, body in rows:
+                    self._count(number, found[1], int(found[2]))
+        if b"[" in text or text.count(b"{") > len(bodies):
+            for number, body in enumerate(bodies, seq):
                 if b',"redacts":[' in body or b',"seal":{' in body:
-                    self._claims(seq, body)
+                    self._claims(number, body)
 
     def _count(self, seq: int, project: bytes, number: int) -> None:
         complete = self.from_genesis and self.first is not None and self.first[0] == 1
@@ -426,7 +468,7 @@ class Verifier:
 
     def _check_refilled(self, connection: Connection, seq: int) -> None:
         """A redacted event that has its content again, put back by somebody who kept a copy."""
-        row = connection.row("SELECT salt FROM audit_log WHERE seq = ?", (seq,))
+        row = connection.row("SELECT CAST(refs AS BLOB) FROM audit_log WHERE seq = ?", (seq,))
         if row is not None and row[0] != b"":
             self.add("hash", seq, f"event {seq} was redacted by event {self.redacted[seq]}, but its content is there")
         elif row is None and self.from_genesis and self.first is not None and seq >= self.first[0] and seq not in self.illegible:
@@ -466,19 +508,17 @@ class Verifier:
             self.add("prune_unanchored", sealed, f"no anchor vouches for event {sealed}, which seals a prune")
 
 
-def _sound(bodies: Sequence[bytes], salts: Sequence[bytes | None], part: Sequence[Sequence[str | None]]) -> bool:
+def _times(stamps: Sequence[bytes]) -> tuple[float, float] | None:
+    """The first and the last of the times that 25 bytes begin with; None where they do not rise."""
     try:
-        return all(map(_whole, bodies, salts, part_texts(part)))
-    except (AttributeError, TypeError):  # a value of another storage class
-        return False
-
-
-def _whole(body: bytes, salt: bytes | None, part: str) -> bool:
-    """Whether the redactable part is the one that the body has the digest of."""
-    if salt is None:
-        return part == "" and body[-76:-66] != b'"digest":"'
-    return body[-76:-66] == b'"digest":"' and body[-66:-2] == digest(salt, part).encode()
-
-
-def _time(body: bytes) -> float:
-    return float(body.split(b",", 2)[1][13:])
+        # From 2001 to 2286, ten digits and a point, texts are in the order of their numbers: the comma behind them is before any
+        # digit, and what follows it is the same in all.
+        if stamps[0] >= b"1" and {stamp[10] for stamp in stamps} == {ord(".")}:
+            rising, ends = sorted(stamps) == stamps, stamps[:: max(1, len(stamps) - 1)]
+            times = [float(stamp.partition(b",")[0]) for stamp in ends]
+        else:
+            times = [float(stamp.partition(b",")[0]) for stamp in stamps]
+            rising = sorted(times) == times
+    except (ValueError, IndexError):
+        return None
+    return (times[0], times[-1]) if rising else None

@@ -1,8 +1,8 @@
 """Old files of ours: every room's schema, aged, comes up with all rows and with everything that the user has added.
 
 Today's schema is the only one there has been. So a file of today is filled and then made old by plain SQL: the biggest table of
-the room loses three columns from its middle with the indexes and views over them, one CHECK becomes narrower, an index has
-another name, and a user adds a column, an index, a view and a table.
+the room loses three columns from its middle with the indexes and views over them, one CHECK becomes narrower, an index has another name,
+and a user adds a column, an index, a view and a table. (The audit log has one column to lose and no index.)
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MANY = 10_000
 
 
 def fill_audit(store, rows):
-    events = ({"event_type": "query", "actor": f"agent {number % 7}", "details": {"number": number}} for number in range(rows))
+    events = ({"event_type": "query", "specialist": f"agent {number % 7}", "latency_ms": number} for number in range(rows))
     store.audit.append_many(events)
 
 
@@ -211,9 +211,9 @@ def test_an_old_file_comes_up_with_all_rows_and_all_that_the_user_added(room, tm
     mine = users_own(path, table)
     assert len(before[table]) >= MANY
     assert len(mine[0]) == len(before[table])
-    assert len(dropped) == 3, f"{table} has only {dropped} to lose"
+    assert len(dropped) == (1 if room == "audit" else 3), f"{table} has only {dropped} to lose"
     assert narrowed is not None
-    assert renamed is not None
+    assert renamed is not None or room == "audit"
     with open_store(path, clock=FakeClock()) as store:
         assert getattr(store, room).db.value(f"SELECT count(*) FROM {table}") == len(before[table])
         report = store.check()
