@@ -9,7 +9,8 @@ import pytest
 from memstore import Corrupt, Invalid, KeywordIndex, NotFound, ReadOnly, open_store
 from memstore.kernel import Schema
 from memstore.keywords import KeywordHit
-from memstore.keywords.segments import BATCH
+from memstore.keywords.spaces import BATCH
+from memstore.keywords.words import tokens
 
 NOTES = Schema(
     "test_notes",
@@ -189,6 +190,13 @@ def test_random_unicode_is_found_by_itself(store, rng):
         assert ids(store.keywords.search(f"{text} anchor")) == ["x"], repr(text)
 
 
+@pytest.mark.parametrize("odd", ["plain", "no\x1ebreak", "\x1e", "caf\u00e9", "", "東京\x1e"])
+def test_texts_read_together_keep_their_words_apart(odd):
+    texts = ["one two", odd, "Three.", "", "four\x00five"]
+    assert list(tokens(texts)) == [found for text in texts for found in tokens([text])]
+    assert list(tokens([])) == []
+
+
 def test_a_hit_tells_the_word_that_answered_each_word_of_the_query(store):
     store.keywords.add("n1", "TimeDelta truncates", kind="note", conversation_id="c", role="user", created_at=5)
     hit = store.keywords.search("trunc timed")[0]
@@ -277,6 +285,14 @@ def test_a_filter_looks_past_any_number_of_others(notes):
     wanted = [f"m{number}" for number in range(2001, 0, -1) if number % 3 == 1]
     assert ids(notes.index.search("needle", conversation_id="c1", limit=None)) == wanted
     assert ids(notes.index.search("needle in", conversation_id="c1")) == ["m1"]
+
+
+def test_a_filter_by_a_rare_role_asks_the_room_for_nothing(notes, monkeypatch):
+    notes.append(*["word"] * 3000)
+    notes.index.compact()
+    monkeypatch.setattr(notes, "items", None)
+    assert notes.index.search("word", role="tool") == []
+    assert ids(notes.index.search("word", conversation_id="c0", role="user", limit=2)) == ["m3000", "m2997"]
 
 
 def test_limits(store):
@@ -677,6 +693,26 @@ def test_a_damaged_segment_is_named_and_the_way_out_too(file_store):
     assert [finding.kind for finding in fresh.check()] == ["keyword_damaged", "keyword_missing"]
     fresh.rebuild()
     assert ids(fresh.search("word")) == ["m1"]
+    assert fresh.check() == []
+
+
+@pytest.mark.damage
+@pytest.mark.parametrize(
+    "damage",
+    ["ids = x''", "bounds = x'00'", "whence = x'ffffff7fffffff7f'", "origins = '[[1]]'", "ids = x'ff31ff32'", "words = x'ff'"],
+)
+def test_damaged_columns_of_items_are_named_too(file_store, damage):
+    notes = Notes(file_store)
+    notes.append("word one", "word two")
+    notes.index.compact()
+    with notes.db.write() as conn:
+        conn.run(f"UPDATE keyword_segments SET {damage}")
+    fresh = KeywordIndex(notes.index.db, lambda *_, **__: None, lambda: [notes])
+    with pytest.raises(Corrupt, match="rebuild"):
+        fresh.search("word")
+    assert "keyword_damaged" in {finding.kind for finding in fresh.check()}
+    fresh.rebuild()
+    assert ids(fresh.search("word")) == ["m2", "m1"]
     assert fresh.check() == []
 
 

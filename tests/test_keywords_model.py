@@ -7,7 +7,7 @@ from test_keywords import Notes
 
 from memstore import open_store
 from memstore.keywords import segments, spaces
-from memstore.keywords.segments import Segment, build, crowd, merge, newest_first
+from memstore.keywords.segments import CAPACITY, Asked, Draft, Segment, crowd, merge, newest_first
 from memstore.keywords.words import prefixes, words
 
 PARTS = ["alpha", "alps", "beta", "be", "Gamma", "gam", "fooBar", "foo_bar", "foo-bar.baz", "café", "cafe\u0301", "東京都", "京都", "がく"]
@@ -47,9 +47,9 @@ class Model:
 
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch):
-    """Batches of 8, so that a few hundred items make many segments."""
-    monkeypatch.setattr(segments, "BATCH", 8)
+    """Segments of 8 and more items, so that a few hundred make many."""
     monkeypatch.setattr(spaces, "BATCH", 8)
+    monkeypatch.setattr(spaces, "MOST", 20)
     monkeypatch.setattr(spaces, "PAGE", 4)
     monkeypatch.setattr("memstore.keywords.BATCH", 8)
 
@@ -153,27 +153,41 @@ def naive(items, asked, before):
     return sorted(found, reverse=True)
 
 
-def hits(parts, asked, before=None):
-    return list(newest_first([(part.times[-1], lambda part=part: part) for part in parts], asked, before))
+def built(items):
+    draft = Draft()
+    draft.add([(number, f"m{number}", f"c{number % 3}", None, at) for at, number, _ in items], [text for _, _, text in items])
+    return draft.segment()
 
 
-def test_segments_answer_like_a_scan_and_so_do_their_merges(rng):
+def hits(parts, asked, before=None, place=None):
+    pages = newest_first([(part.items.times[-1], lambda part=part: part) for part in parts], Asked(asked, 3, place), before)
+    found = [hit for page in pages for hit in page]
+    assert all((name, origin) == (f"m{number}", (f"c{number % 3}", None)) for _, number, _, name, origin in found)
+    return [hit[:3] for hit in found]
+
+
+@pytest.mark.parametrize("narrow", [1 << 16, 200])
+def test_segments_answer_like_a_scan_and_so_do_their_merges(rng, monkeypatch, narrow):
+    monkeypatch.setattr(segments, "NARROW", narrow)
     vocabulary = ["".join(rng.choices("abc", k=rng.randrange(1, 5))) for _ in range(60)]
     for size in (1, 5, 300, 3000):
         spoken = [" ".join(rng.choices(vocabulary, k=rng.randrange(1, 9))) for _ in range(size)]
         items = [(float(rng.randrange(1 + size // 2)), number, text) for number, text in enumerate(spoken)]
         cuts = sorted(rng.choices(range(size + 1), k=4))
         pieces = [piece for begin, end in zip([0, *cuts], [*cuts, size]) if (piece := items[begin:end])]
-        parts = [build((at, number, set(text.split())) for at, number, text in piece) for piece in pieces]
+        parts = [built(piece) for piece in pieces]
         whole = merge(parts)
+        assert whole.places.typecode == ("H" if size <= narrow else "I")
         for part in (whole, *parts):
-            assert Segment.unpack(*part.pack()).pack() == part.pack()
+            assert Segment.unpack(part.pack()[:-3], *part.pack()[-3:]).pack() == part.pack()
         for _ in range(40):
             asked = list(dict.fromkeys(rng.choice(vocabulary)[: rng.randrange(1, 4)] for _ in range(rng.randrange(1, 4))))
             before = rng.choice([None, (float(rng.randrange(1 + size // 2)), rng.randrange(size + 1))])
             expected = naive(items, asked, before)
             assert hits([whole], asked, before) == expected
             assert hits(parts, asked, before) == expected
+            only = [hit for hit in expected if hit[1] % 3 == 1]
+            assert hits([whole], asked, before, "c1") == hits(parts, asked, before, "c1") == only
         gone = set(rng.choices(range(size), k=size // 3))
         alive = [item for item in items if item[1] not in gone]
         thinned = merge(parts, gone)
@@ -183,12 +197,12 @@ def test_segments_answer_like_a_scan_and_so_do_their_merges(rng):
         assert {word: count for word, count in counted.items() if count} == dict(thinned.counts("a", ()))
 
 
-def test_segments_stay_few_and_never_outgrow_sixteen_bits():
+def test_segments_stay_few_and_bounded():
     sizes = []
     for _ in range(500):
-        sizes.append(4096)
+        sizes.append(4096 * 32)
         while chosen := crowd(sizes):
             together = sum(sizes[index] for index in chosen)
             sizes = [size for index, size in enumerate(sizes) if index not in chosen] + [together]
-        assert max(sizes) <= 65536
-        assert len(sizes) <= sum(sizes) // 65536 + 6
+        assert max(sizes) <= CAPACITY
+        assert len(sizes) <= sum(sizes) // CAPACITY + 12

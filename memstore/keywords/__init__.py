@@ -5,7 +5,8 @@
 2. Search is complete and need not write. What stands in segments was indexed; what is newer (numbers above `upto`) is read in
    the same snapshot, tokenised in memory and searched the same way. Read-only stores and open transactions miss nothing.
 3. Segments are written behind, some thousand items in one short transaction, made ready before the write lock is taken.
-4. A source's own rows (chat's messages) are never copied here. Items added by hand are rows of ours with numbers of their own.
+4. The texts of a source (chat's messages) are never copied here; what a hit tells of them is, because it never changes. Items
+   added by hand are rows of ours with numbers of their own.
 5. An item is (kind, item_id); of its two possible origins the one added by hand counts.
 6. Taking an item out leaves a mark in `keyword_gone`; its words leave the file when its segment is next rewritten.
 
@@ -21,10 +22,10 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from ..kernel import Corrupt, Finding, Invalid, NotFound, Record, Room, Schema, StoreError, record, values
-from .segments import BATCH, LAST_NUMBER, build, crowd, fill, merge
+from .segments import LAST_NUMBER, PAGE, Asked, crowd, fill, merge
 from .sources import ByHand, TextSource
-from .spaces import Memory, Space, grow, read_segment, sound
-from .words import expand, prefixes, words
+from .spaces import BATCH, DAMAGED, Memory, Space, damaged, grow, read_segment
+from .words import prefixes, words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from ..kernel import Connection, Recorder
     from .segments import Hit, Segment
 
+    Found = tuple[float, int, tuple[str, ...]]  # created_at, number, the word that answered each prefix
     Key = tuple[float, int, int]  # created_at, arrival, number among what was added by hand
 
 __all__ = ["SCHEMA", "KeywordHit", "KeywordIndex", "TextSource"]
@@ -73,9 +75,13 @@ CREATE TABLE keyword_segments(              -- packed arrays, little-endian: see
     newest_at REAL NOT NULL DEFAULT 0,
     numbers   BLOB NOT NULL DEFAULT x'',    -- int64: items in the order of (created_at, number)
     times     BLOB NOT NULL DEFAULT x'',    -- float64: their created_at
+    ids       BLOB NOT NULL DEFAULT x'',    -- their item_id, one after the other
+    bounds    BLOB NOT NULL DEFAULT x'',    -- uint32: where each of those begins, and the end
+    origins   TEXT NOT NULL DEFAULT '[]' CHECK (json_valid(origins)),  -- every [conversation_id, role] that occurs
+    whence    BLOB NOT NULL DEFAULT x'',    -- uint32: which of those each item has
     words     BLOB NOT NULL DEFAULT x'',    -- sorted, one a line
     starts    BLOB NOT NULL DEFAULT x'',    -- uint32: where a word's places begin, and the end
-    places    BLOB NOT NULL DEFAULT x''     -- uint16: items of the first word, of the second, ...
+    places    BLOB NOT NULL DEFAULT x''     -- uint16, of more than 65,536 items uint32: items of the first word, of the second, ...
 ) STRICT;
 CREATE INDEX keyword_segments__source ON keyword_segments(source);
 """,
@@ -105,7 +111,7 @@ class KeywordHit(Record):
 
 
 BY_HAND = ByHand()
-CHUNK = 500  # most hits whose items are fetched at once
+FIRST = 20  # hits looked for at first where nobody says how many
 
 
 class KeywordIndex:
@@ -184,22 +190,24 @@ class KeywordIndex:
 
         `before` is the item_id that a page goes on after. Among equal times the order of arrival decides.
         """
-        asked = prefixes(values.text("query", query))
+        wanted = prefixes(values.text("query", query))
         kind = values.optional(values.key, "kind", kind)
         conversation_id = values.optional(values.key, "conversation_id", conversation_id)
         role = values.optional(values.key, "role", role)
         before = values.optional(values.key, "before", before)
         count = values.limit(limit)
+        asked = Asked(wanted, min(count, PAGE) if count > 0 else FIRST, conversation_id, role)
         with self._spaces() as (conn, spaces):
             bound = None if before is None else self._key_of(conn, before, kind, conversation_id)
-            if not asked or not count:
+            if not wanted or not count:
                 return []
-            wanted = [space for space in spaces if space.last and kind in (None, space.kind)]
             by_hand = next(space for space in spaces if space.kind == "")
-            if by_hand.last and by_hand not in wanted:
-                wanted.append(by_hand)
-            only = (kind, conversation_id, role)
-            streams = [chain.from_iterable(self._pages(space, asked, bound, count, only, bool(by_hand.last))) for space in wanted]
+            streams = [chain.from_iterable(self._pages(by_hand, asked, bound, kind))] if by_hand.last else []
+            streams += [
+                chain.from_iterable(self._pages(space, asked, bound, kind, overridden=bool(by_hand.last)))
+                for space in spaces
+                if space.kind and space.last and kind in (None, space.kind)
+            ]
             merged = streams[0] if len(streams) == 1 else heapq.merge(*streams, key=itemgetter(0), reverse=True)
             return [hit for _, hit in islice(merged, count if count > 0 else None)]
 
@@ -230,20 +238,20 @@ class KeywordIndex:
             room, number = self._locate(conn, kind, item_id)
             return sorted(word for _, text in room.texts(conn, number - 1, number, 1) for word in words(text))
 
-    def numbers(self, conn: Connection, query: str, *, kind: str, before: tuple[float, int] | None = None) -> Iterator[Hit]:
+    def numbers(self, conn: Connection, query: str, *, kind: str, before: tuple[float, int] | None = None) -> Iterator[Found]:
         """Yield (created_at, number, matched words) of one source, newest first, lazily, inside the caller's snapshot.
 
         For the room that owns the texts.
         """
-        asked = prefixes(values.text("query", query))
+        asked = Asked(prefixes(values.text("query", query)), FIRST)
         sources = [room for room in self._sources() if room.kind == kind]
-        if not asked or not sources:
+        if not asked.prefixes or not sources:
             return iter(())
         self.db.attach(conn)
         if not self._has_tables(conn):
-            return self._memory.space(conn, sources[0]).newest(asked, before)
+            return _numbers(self._memory.space(conn, sources[0]), asked, before)
         own, by_hand = self._memory.spaces(conn, [*sources, BY_HAND])
-        stream = own.newest(asked, before)
+        stream = _numbers(own, asked, before)
         if not by_hand.last:
             return stream
         overriding = sorted(self._overriding(own, by_hand, asked, before), reverse=True)
@@ -342,50 +350,38 @@ class KeywordIndex:
             yield conn, self._memory.spaces(conn, (*self._sources(), BY_HAND))
 
     def _pages(
-        self, space: Space, asked: list[str], bound: Key | None, count: int, only: tuple[str | None, ...], overridden: bool
+        self, space: Space, asked: Asked, bound: Key | None, kind: str | None, overridden: bool = False
     ) -> Iterator[list[tuple[Key, KeywordHit]]]:
-        """Hits of one source with the keys that order them among those of others, as many as asked for and then more."""
-        kind, conversation_id, role = only
+        """Hits of one source with the keys that order them among those of others."""
         before = None
         if bound is not None:
             before = (bound[0], bound[1] + 1 if space.kind else LAST_NUMBER)
-        found = space.newest(asked, before)
-        size = min(count if count > 0 else CHUNK, CHUNK)
-        while chunk := list(islice(found, size)):
-            hits = self._hits(space, chunk, overridden) if space.kind else self._hits_by_hand(space, chunk)
-            yield [
-                (key, hit)
-                for key, hit in hits
-                if (bound is None or key < bound)
-                and (kind is None or hit.kind == kind)
-                and (conversation_id is None or hit.conversation_id == conversation_id)
-                and (role is None or hit.role == role)
-            ]
-            size = min(size * 2, CHUNK)
+        for page in space.newest(asked, before):
+            hits = self._hits(space, page, overridden) if space.kind else self._hits_by_hand(space, page)
+            if bound is not None:
+                hits = [(key, hit) for key, hit in hits if key < bound]
+            yield hits if space.kind else [(key, hit) for key, hit in hits if kind in (None, hit.kind)]
 
-    def _hits(self, space: Space, chunk: list[Hit], overridden: bool) -> list[tuple[Key, KeywordHit]]:
-        kind = space.kind
-        items = {item[0]: item for item in space.source.items(space.conn, [number for _, number, _ in chunk])}
-        if overridden:  # a message may get an id that somebody had already used by hand
-            taken = BY_HAND.taken(space.conn, kind, [item[1] for item in items.values()])
-            items = {number: item for number, item in items.items() if item[1] not in taken}
+    def _hits(self, space: Space, page: list[Hit], overridden: bool) -> list[tuple[Key, KeywordHit]]:
+        # A message may get an id that somebody had already used by hand.
+        taken = BY_HAND.taken(space.conn, space.kind, [hit[3] for hit in page]) if overridden else ()
         return [
-            ((created_at, number, 0), KeywordHit(item[1], kind, item[2], item[3], item[4], list(matched)))
-            for created_at, number, matched in chunk
+            ((created_at, number, 0), KeywordHit(item_id, space.kind, conversation_id, role, created_at, list(matched)))
+            for created_at, number, matched, item_id, (conversation_id, role) in page
+            if item_id not in taken
+        ]
+
+    def _hits_by_hand(self, space: Space, page: list[Hit]) -> list[tuple[Key, KeywordHit]]:
+        items = {item[0]: item for item in BY_HAND.described(space.conn, [hit[1] for hit in page])}
+        return [
+            ((created_at, item[6], number), KeywordHit(item_id, item[5], *origin, created_at, list(matched)))
+            for created_at, number, matched, item_id, origin in page
             if (item := items.get(number)) is not None
         ]
 
-    def _hits_by_hand(self, space: Space, chunk: list[Hit]) -> list[tuple[Key, KeywordHit]]:
-        items = {item[0]: item for item in BY_HAND.described(space.conn, [number for _, number, _ in chunk])}
-        return [
-            ((created_at, item[6], number), KeywordHit(item[1], item[5], item[2], item[3], item[4], list(matched)))
-            for created_at, number, matched in chunk
-            if (item := items.get(number)) is not None
-        ]
-
-    def _overriding(self, own: Space, by_hand: Space, asked: list[str], before: tuple[float, int] | None) -> Iterator[Hit]:
+    def _overriding(self, own: Space, by_hand: Space, asked: Asked, before: tuple[float, int] | None) -> Iterator[Found]:
         """Items of the source that are found by what was added by hand, with the source's own time and number."""
-        for _, pk, matched in by_hand.newest(asked):
+        for _, pk, matched in _numbers(by_hand, asked):
             for _, item_id, _, _, _, kind, _ in BY_HAND.described(own.conn, [pk]):
                 number = own.source.number(own.conn, item_id) if kind == own.kind else None
                 for item in own.source.items(own.conn, [] if number is None else [number]):
@@ -419,7 +415,8 @@ class KeywordIndex:
             if number is not None and marked is None:
                 return room, number
         known = [row[0] for row in conn.rows("SELECT item_id FROM keyword_items WHERE kind = ? ORDER BY pk DESC LIMIT 1000", (kind,))]
-        raise NotFound(f"the keyword index has no {kind} {item_id!r}{values.suggest(item_id, known)}; search() finds what it has")
+        nearest = values.suggest(item_id, known)
+        raise NotFound(f"the keyword index has no {values.one_line(kind)} {item_id!r}{nearest}; search() finds what it has")
 
     def _drop_by_hand(self, conn: Connection, kind: str, item_id: str) -> bool:
         own = BY_HAND.find(conn, kind, item_id)
@@ -452,9 +449,9 @@ class KeywordIndex:
             (space,) = self._memory.spaces(conn, [source])
             if space.last - space.upto < least:
                 return False
-            batch, reached = next(space.batches(space.upto, without=space.gone))
+            segment, reached = next(space.fresh(space.upto, without=space.gone))
         settled = [number for number in space.fading if space.upto < number <= reached]
-        self._publish(space, [build(batch)], upto=reached, settled=settled)
+        self._publish(space, [segment], upto=reached, settled=settled)
         return True
 
     def _merge_crowd(self, source: TextSource) -> bool:
@@ -466,7 +463,7 @@ class KeywordIndex:
     def _merge(self, source: TextSource, choose: Callable[[list[int]], list[int]]) -> bool:
         with self.db.read(snapshot=True) as conn:
             (space,) = self._memory.spaces(conn, [source])
-            chosen = choose([items for _, items, _ in space.rows])
+            chosen = choose([size for _, size, _ in space.rows])
             if len(chosen) < 2:
                 return False
             retired = [space.rows[index][0] for index in chosen]
@@ -482,7 +479,7 @@ class KeywordIndex:
                 return False
             for pk, _, _ in space.rows:
                 segment = space.segment(pk)
-                if not space.gone.isdisjoint(segment.numbers):
+                if not space.gone.isdisjoint(segment.items.numbers):
                     break
             else:
                 settled = [number for number in space.fading if number <= space.upto]
@@ -493,9 +490,11 @@ class KeywordIndex:
         return True
 
     def _replace(self, space: Space, retired: list[int], segments: list[Segment]) -> None:
-        settled = [number for segment in segments for number in space.fading.intersection(segment.numbers)]
-        with sound(space.kind):
+        settled = [number for segment in segments for number in space.fading.intersection(segment.items.numbers)]
+        try:
             merged = merge(segments, space.gone)
+        except DAMAGED as error:
+            raise damaged(space.kind, error) from None
         self._publish(space, [merged], retired=retired, settled=settled)
 
     def _rebuild(self, source: TextSource, done: int, total: int, progress: Callable[[int, int], object] | None) -> bool:
@@ -504,8 +503,8 @@ class KeywordIndex:
             ids = [row[0] for row in conn.rows("SELECT item_id FROM keyword_items WHERE kind = ?", (source.kind,))]
             overridden = {number for item_id in ids if (number := source.number(conn, item_id)) is not None}
             segments: list[Segment] = []
-            for batch, reached in space.batches(0, without=overridden):
-                grow(segments, build(batch))
+            for segment, reached in space.fresh(0, without=overridden):
+                grow(segments, segment)
                 if progress is not None:
                     progress(done + reached, max(total, done + reached))
         with self.db.write() as conn:
@@ -526,9 +525,10 @@ class KeywordIndex:
                 return False
             conn.many("DELETE FROM keyword_segments WHERE pk = ?", [(pk,) for pk in retired])
             conn.many(
-                "INSERT INTO keyword_segments(source, items, newest_at, numbers, times, words, starts, places)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                [(space.kind, len(segment), segment.times[-1], *segment.pack()) for segment in segments if len(segment)],
+                "INSERT INTO keyword_segments"
+                "(source, items, newest_at, numbers, times, ids, bounds, origins, whence, words, starts, places)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [(space.kind, len(segment), segment.items.times[-1], *segment.pack()) for segment in segments if len(segment)],
             )
             conn.many(
                 "DELETE FROM keyword_gone WHERE source = ? AND number = ? AND removed = 0",
@@ -536,6 +536,10 @@ class KeywordIndex:
             )
             self._raise_revision(conn, space.kind, upto)
         return True
+
+
+def _numbers(space: Space, asked: Asked, before: tuple[float, int] | None = None) -> Iterator[Found]:
+    return (hit[:3] for page in space.newest(asked, before) for hit in page)
 
 
 def _of_kind(kind: str | None) -> str:
@@ -549,7 +553,7 @@ def _check_space(conn: Connection, space: Space, memory: Memory) -> Iterator[Fin
         try:
             segment = read_segment(conn, pk)
             indexed.update(_sums(segment))
-        except (Corrupt, IndexError) as error:
+        except (Corrupt, *DAMAGED) as error:
             yield Finding("keyword_damaged", None, str(error))
             continue
         remembered = memory.loaded.get(pk)
@@ -558,12 +562,12 @@ def _check_space(conn: Connection, space: Space, memory: Memory) -> Iterator[Fin
     for segment in space.tail():
         indexed.update(_sums(segment))
     name = space.kind or "item added by hand"
-    for batch, _ in space.batches(0):
-        for _, number, fresh in batch:
+    for fresh, _ in space.fresh(0):
+        for number, expected in _sums(fresh).items():
             found = indexed.pop(number, None)
             if found is None and number not in space.gone:
                 yield Finding("keyword_missing", number, f"{name} {number} is not in the keyword index; rebuild() puts it in")
-            elif found is not None and found != sum(map(hash, {word for token in fresh for word in expand(token)})):
+            elif found not in (None, expected):
                 yield Finding("keyword_differs", number, f"{name} {number} is indexed under other words than it has; rebuild() mends it")
     for number in indexed:
         if number not in space.gone:
@@ -571,9 +575,11 @@ def _check_space(conn: Connection, space: Space, memory: Memory) -> Iterator[Fin
 
 
 def _sums(segment: Segment) -> dict[int, int]:
-    sums = [0] * len(segment)
+    items = segment.items
+    origins = map(segment.origins.__getitem__, items.whence)
+    sums = list(map(hash, zip(items.times, items.ids_at(range(len(items))), origins)))
     for index, word in enumerate(segment.words):
         value = hash(word)
         for place in segment.places[segment.starts[index] : segment.starts[index + 1]]:
             sums[place] += value
-    return dict(zip(segment.numbers, sums))
+    return dict(zip(segment.items.numbers, sums))

@@ -1,9 +1,8 @@
 """Segments: which items hold which word, packed so that a search runs in C and not in Python.
 
-1. A segment never changes. Its items stand in the order of (created_at, number); an item is known inside it by its place, 16
-   bits wide, so a segment holds at most 65,536 items.
+1. A segment never changes. Its items stand in the order of (created_at, number); an item is known inside it by its place.
 2. Its words are sorted, the places of each lie behind those of the one before: the items of every word with a prefix are one
-   slice of one array.
+   slice of one array. Places are 16 bits wide where that is enough for the segment, else 32.
 3. New segments are small, and four of like size become one, so there are about as many as the logarithm of the items.
 
 The trap: `number` says who an item is, its place only where it stands here; places change whenever segments are merged.
@@ -11,7 +10,6 @@ The trap: `number` says who an item is, its place only where it stands here; pla
 
 from __future__ import annotations
 
-import sys
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
@@ -19,60 +17,81 @@ from heapq import heappop, heappush
 from itertools import accumulate, chain
 from math import inf
 from operator import itemgetter, le
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .words import expand
+from .items import Items, packed, unpacked
+from .words import expand, odd, tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
-    Hit = tuple[float, int, tuple[str, ...]]  # created_at, number, the word that answered each prefix
+    from .items import Origin
+    from .sources import Item
+
+    Hit = tuple[float, int, tuple[str, ...], str, Origin]  # created_at, number, the word that answered each prefix, item_id, origin
     Span = tuple[int, int, int, int]  # places held by the words of a prefix, which prefix, first word, last word + 1
 
-CAPACITY = 1 << 16
-BATCH = 4096  # items that a new segment in the file has
+CAPACITY = 1 << 24  # bytes of a segment's numbers and places: whoever merges as many is held up for half a second
 FAN = 4  # segments of one size that become one
-PORTION = 20  # hits made at a time: a page
-SCAN = 4  # places a word that are cheaper to look through than to bisect
+PAGE = 500  # most hits made at a time
+SEEK = 16  # places that are looked through in the time in which one word's part of a window is found
+NARROW = 1 << 16  # items whose places fit into 16 bits
 LAST = "\U0010ffff"  # after every character that a word can have
 LAST_NUMBER = (1 << 63) - 1
 WIDTH = array("i").itemsize
 
 
+class Asked(NamedTuple):
+    """What a search looks for."""
+
+    prefixes: Sequence[str]
+    size: int  # hits wanted at first
+    conversation_id: str | None = None
+    role: str | None = None
+
+
 class Segment:
     """Items and their words, for good."""
 
-    __slots__ = ("numbers", "places", "starts", "times", "words")
+    __slots__ = ("items", "lasts", "origins", "places", "starts", "words")
 
-    def __init__(self, numbers: array[int], times: array[float], words: list[str], starts: array[int], places: array[int]) -> None:
-        self.numbers = numbers
-        self.times = times
+    def __init__(self, items: Items, words: list[str], starts: array[int], places: array[int]) -> None:
+        self.items = items
+        self.origins = list(items.origins)
         self.words = words
         self.starts = starts  # words[i] is held by the items at places[starts[i]:starts[i + 1]]
         self.places = places
+        self.lasts = array(places.typecode, [places[end - 1] for end in starts[1:]])  # the newest item of each word
 
     def __len__(self) -> int:
-        return len(self.numbers)
+        return len(self.items)
 
-    def pack(self) -> tuple[bytes, ...]:
-        """The five columns of a segment in the file."""
-        vocabulary = "\n".join(self.words).encode()
-        return (_bytes(self.numbers), _bytes(self.times), vocabulary, _bytes(self.starts), _bytes(self.places))
+    @property
+    def size(self) -> int:
+        """Bytes of its numbers and places."""
+        return len(self.items.numbers) * self.items.numbers.itemsize + len(self.places) * self.places.itemsize
+
+    def pack(self) -> tuple[bytes | str, ...]:
+        """The columns of a segment in the file."""
+        return (*self.items.pack(), "\n".join(self.words).encode(), packed(self.starts), packed(self.places))
 
     @classmethod
-    def unpack(cls, numbers: bytes, times: bytes, words: bytes, starts: bytes, places: bytes) -> Segment:
-        """Take a segment out of the file."""
+    def unpack(cls, columns: Sequence[Any], words: bytes, starts: bytes, places: bytes) -> Segment:
+        """Take a segment out of the file; `columns` are those of its items."""
+        items = Items.unpack(*columns)
         vocabulary = words.decode().split("\n") if words else []
-        segment = cls(_array("q", numbers), _array("d", times), vocabulary, _array("I", starts), _array("H", places))
-        if len(segment.starts) != len(vocabulary) + 1 or segment.starts[-1] != len(segment.places) or len(numbers) != len(times):
+        begins, held = unpacked("I", starts), unpacked(_code(len(items)), places)
+        if len(begins) != len(vocabulary) + 1 or begins[-1] != len(held):
             raise ValueError("its parts do not fit together")
-        if not _rises(segment.starts) or not _rises(segment.times):  # what its places hold shows when they are used: they are many
+        if not _rises(begins) or not _rises(items.times):  # what its places hold shows when they are used: they are many
             raise ValueError("it is out of order")
-        return segment
+        return cls(items, vocabulary, begins, held)
 
     def span(self, prefix: str) -> tuple[int, int]:
         """Which of the words begin with the prefix."""
         low = bisect_left(self.words, prefix)
+        if low == len(self.words) or not self.words[low].startswith(prefix):
+            return low, low
         return low, bisect_left(self.words, prefix + LAST, low)
 
     def counts(self, prefix: str, gone: Collection[int]) -> Iterator[tuple[str, int]]:
@@ -86,114 +105,156 @@ class Segment:
 
     def dead(self, gone: Collection[int]) -> set[int]:
         """Places of the items that are gone."""
-        return {place for place, number in enumerate(self.numbers) if number in gone}
+        return {place for place, number in enumerate(self.items.numbers) if number in gone}
 
-    def newest(self, prefixes: Sequence[str], before: tuple[float, int] | None = None) -> Iterable[list[Hit]]:
-        """Items that have a word for every prefix, newest first, a page at a time."""
+    def newest(self, asked: Asked, before: tuple[float, int] | None = None) -> Iterable[list[Hit]]:
+        """Items that have a word for every prefix, newest first: a page of the size asked for, then larger ones."""
         spans: list[Span] = []
-        for prefix in prefixes:
+        for prefix in asked.prefixes:
             low, high = self.span(prefix)
             if low == high:
                 return ()
             spans.append((self.starts[high] - self.starts[low], len(spans), low, high))
-        return self._windows(sorted(spans), len(self) if before is None else self._below(before))
+        return self._pages(sorted(spans), asked, len(self) if before is None else self._below(before))
 
-    def _windows(self, spans: list[Span], high: int) -> Iterator[list[Hit]]:
+    def _pages(self, spans: list[Span], asked: Asked, high: int) -> Iterator[list[Hit]]:
         """Look from the newest place down, at first as far as a page of hits needs, were they evenly spread."""
-        width = 2 * PORTION * len(self) // spans[0][0] + 1
-        while high > 0:
+        allowed = self._allowed(asked)
+        size = asked.size
+        width = 3 * size * len(self) // (2 * spans[0][0]) + 1
+        while high > 0 and (allowed is None or allowed):
             low = max(0, high - width)
-            yield from self._window(spans, low, high)
+            found = self._window(spans, low, high, allowed)
+            places = sorted(found[-1], reverse=True)
+            at = 0
+            while at < len(places):
+                yield self._hits(places[at : at + size], spans, found)
+                at, size = at + size, min(size * 2, PAGE)
             high, width = low, width * 4
+
+    def _allowed(self, asked: Asked) -> set[int] | None:
+        """Numbers of the origins that items may have; None for any."""
+        if asked.conversation_id is None and asked.role is None:
+            return None
+        return {
+            which
+            for which, (conversation_id, role) in enumerate(self.origins)
+            if asked.conversation_id in (None, conversation_id) and asked.role in (None, role)
+        }
 
     def _below(self, before: tuple[float, int]) -> int:
         created_at, number = before
-        first, last = bisect_left(self.times, created_at), bisect_right(self.times, created_at)
-        return bisect_left(self.numbers, number, first, last)
+        times = self.items.times
+        return bisect_left(self.items.numbers, number, bisect_left(times, created_at), bisect_right(times, created_at))
 
-    def _window(self, spans: list[Span], low: int, high: int) -> Iterator[list[Hit]]:
-        found: list[dict[int, int]] = []
-        for span in spans:
-            entries = self._entries(span, low, high)
-            found.append({place: entry for place, entry in entries if place in found[-1]} if found else dict(entries))
+    def _window(self, spans: list[Span], low: int, high: int, allowed: set[int] | None) -> list[dict[int, int]]:
+        """Which places have each prefix as well as those before it, and where in `places` that stands."""
+        entries = self._entries(spans[0], low, high)
+        if allowed is not None:
+            whence = self.items.whence
+            entries = [entry for entry in entries if whence[entry[0]] in allowed]
+        found = [dict(entries)]
+        for span in spans[1:]:
             if not found[-1]:
-                return
-        answers = [(found[index], *spans[index][2:]) for index in sorted(range(len(spans)), key=lambda index: spans[index][1])]
-        times, numbers, words, starts = self.times, self.numbers, self.words, self.starts
-        places = sorted(found[-1], reverse=True)
-        for at in range(0, len(places), PORTION):
-            page = places[at : at + PORTION]
-            columns = [[words[bisect_right(starts, answer[place], first, last) - 1] for place in page] for answer, first, last in answers]
-            yield list(zip([times[place] for place in page], [numbers[place] for place in page], zip(*columns)))
+                break
+            low, high = min(found[-1]), max(found[-1]) + 1
+            found.append({place: entry for place, entry in self._entries(span, low, high) if place in found[-1]})
+        return found
+
+    def _hits(self, places: list[int], spans: list[Span], found: list[dict[int, int]]) -> list[Hit]:
+        words, starts, items = self.words, self.starts, self.items
+        matched: list[list[str]] = [[]] * len(spans)
+        for (_, which, first, last), entries in zip(spans, found):
+            matched[which] = [words[bisect_right(starts, entries[place], first, last) - 1] for place in places]
+        origins = map(self.origins.__getitem__, map(items.whence.__getitem__, places))
+        times, numbers = map(items.times.__getitem__, places), map(items.numbers.__getitem__, places)
+        return list(zip(times, numbers, zip(*matched), items.ids_at(places), origins))
 
     def _entries(self, span: Span, low: int, high: int) -> Iterable[tuple[int, int]]:
         """(place, position in `places`) within the window, backwards: of several words the first one stays in a dict."""
         starts, places = self.starts, self.places
-        _, _, first, last = span
-        begin, end = starts[first], starts[last]
-        if end - begin <= SCAN * (last - first):
+        count, _, first, last = span
+        if count <= last - first + SEEK * min(last - first, count * (high - low) // len(self) + 1):
+            begin, end = starts[first], starts[last]
             backwards = zip(reversed(places[begin:end]), range(end - 1, begin - 1, -1))
             return backwards if high - low == len(self) else [entry for entry in backwards if low <= entry[0] < high]
         result: list[tuple[int, int]] = []
-        for index in range(last - 1, first - 1, -1):
-            begin, end = starts[index], starts[index + 1]
-            if places[end - 1] >= low:
-                left = bisect_left(places, low, begin, end)
-                right = bisect_left(places, high, left, end)
-                result.extend(zip(places[left:right], range(left, right)))
+        reaching = [index for index, newest in enumerate(self.lasts[first:last], first) if newest >= low]
+        for index in reversed(reaching):
+            end = starts[index + 1]
+            left = bisect_left(places, low, starts[index], end)
+            right = bisect_left(places, high, left, end)
+            result.extend(zip(places[left:right], range(left, right)))
         return result
 
 
-def build(items: Iterable[tuple[float, int, Collection[str]]]) -> Segment:
-    """Make a segment of (created_at, number, tokens)."""
-    ordered = sorted(items, key=itemgetter(0, 1))
-    holders: defaultdict[str, list[int]] = defaultdict(list)
-    for place, (_, _, tokens) in enumerate(ordered):
-        for token in tokens:
-            holders[token].append(place)
-    # Tokens become words only here, each once: item by item it would take three times as long.
-    postings: dict[str, list[int]] = {}
-    shared: set[str] = set()
-    for token, places in holders.items():
-        for word in expand(token):
-            if word in postings:
-                postings[word] = postings[word] + places
-                shared.add(word)
-            else:
-                postings[word] = places
-    for word in shared:
-        postings[word] = sorted(set(postings[word]))
-    vocabulary = sorted(postings)
-    held = [postings[word] for word in vocabulary]
-    return _assemble([item[:2] for item in ordered], vocabulary, map(len, held), chain.from_iterable(held))
+class Draft:
+    """A segment in the making: texts go in, in the order of their numbers."""
+
+    def __init__(self) -> None:
+        self.characters = 0
+        self._items = Items()
+        self._holders: defaultdict[str, list[int]] = defaultdict(list)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def add(self, items: Sequence[Item], texts: Sequence[str]) -> None:
+        """Take in more items, each with its text."""
+        first = len(self)
+        self._items.add(items)
+        self.characters += sum(map(len, texts))
+        holders = self._holders
+        for place, found in enumerate(tokens(texts), first):
+            for token in found:
+                holders[token].append(place)
+
+    def segment(self) -> Segment:
+        """The segment that they make."""
+        # Tokens become words only here, each once: item by item it would take three times as long.
+        holders = self._holders
+        shared: defaultdict[str, list[int]] = defaultdict(list)
+        for token in odd(holders):
+            places = holders.pop(token)
+            for word in expand(token):
+                shared[word] += places
+        for word, places in shared.items():
+            holders[word] = sorted({*places, *holders[word]})
+        words = sorted(holders)
+        held = list(map(holders.__getitem__, words))
+        segment = _assemble(self._items, words, map(len, held), list(chain.from_iterable(held)))
+        return segment if _rises(self._items.times) else merge([segment])
 
 
-def merge(segments: Sequence[Segment], gone: Collection[int] = ()) -> Segment:
+def merge(segments: Iterable[Segment], gone: frozenset[int] = frozenset()) -> Segment:
     """Make one segment of several, without the items that are gone."""
-    order = [
-        (created_at, number, which, place)
-        for which, segment in enumerate(segments)
-        for place, (created_at, number) in enumerate(zip(segment.times, segment.numbers))
-        if number not in gone
-    ]
-    tangled = len(order) < sum(map(len, segments)) or any(later < earlier for earlier, later in zip(order, order[1:]))
-    order.sort()
-    targets = [array("i", [-1]) * len(segment) for segment in segments]
-    for target, (_, _, which, place) in enumerate(order):
-        targets[which][place] = target
+    parts = sorted(segments, key=lambda segment: (segment.items.times[:1], segment.items.numbers[:1]))
+    items = Items()
+    for part in parts:
+        items.join(part.items)
+    keys = list(zip(items.times, items.numbers))
+    targets = array("i", range(len(items)))
+    tangled = bool(gone and not gone.isdisjoint(items.numbers)) or not _rises(keys)
+    if tangled:
+        order = sorted((place for place in targets if items.numbers[place] not in gone), key=keys.__getitem__)
+        targets = array("i", [-1]) * len(items)
+        for target, place in enumerate(order):
+            targets[place] = target
+        items = items.picked(order)
     pieces: dict[str, bytes] = {}
-    for segment, target_of in zip(segments, targets):
+    for part in parts:
         # As bytes, because slicing and joining them costs a third of what lists of int do.
-        moved = array("i", map(target_of.__getitem__, segment.places)).tobytes()
-        bounds = [WIDTH * start for start in segment.starts]
-        for word, begin, end in zip(segment.words, bounds, bounds[1:]):
+        moved = array("i", map(targets.__getitem__, part.places)).tobytes()
+        targets = targets[len(part) :]
+        bounds = [WIDTH * start for start in part.starts]
+        for word, begin, end in zip(part.words, bounds, bounds[1:]):
             pieces[word] = pieces.get(word, b"") + moved[begin:end]
     if tangled:
-        alive = ((word, sorted(place for place in _native("i", piece) if place >= 0)) for word, piece in pieces.items())
+        alive = ((word, sorted(place for place in array("i", piece) if place >= 0)) for word, piece in pieces.items())
         pieces = {word: array("i", places).tobytes() for word, places in alive if places}
-    vocabulary = sorted(pieces)
-    held = [pieces[word] for word in vocabulary]
-    return _assemble([item[:2] for item in order], vocabulary, (len(piece) // WIDTH for piece in held), _native("i", b"".join(held)))
+    words = sorted(pieces)
+    held = [pieces[word] for word in words]
+    return _assemble(items, words, (len(piece) // WIDTH for piece in held), array("i", b"".join(held)))
 
 
 def crowd(sizes: Sequence[int]) -> list[int]:
@@ -222,20 +283,20 @@ def fill(sizes: Sequence[int], indexes: Iterable[int]) -> list[int]:
 
 
 def newest_first(
-    segments: Iterable[tuple[float, Callable[[], Segment]]], prefixes: Sequence[str], before: tuple[float, int] | None = None
-) -> Iterator[Hit]:
-    """Hits of all segments, newest first; a segment is opened when its newest item could be the next hit, not before."""
+    segments: Iterable[tuple[float, Callable[[], Segment]]], asked: Asked, before: tuple[float, int] | None = None
+) -> Iterator[list[Hit]]:
+    """Hits of all segments, newest first, in pages; a segment is opened when its newest item could be the next hit, not before."""
     waiting = sorted(segments, key=itemgetter(0))
     heads: list[tuple[float, int, list[Hit], Iterator[list[Hit]]]] = []
     while waiting or heads:
         while waiting and (not heads or waiting[-1][0] >= -heads[0][0]):
-            _push(heads, iter(waiting.pop()[1]().newest(prefixes, before)))
+            _push(heads, iter(waiting.pop()[1]().newest(asked, before)))
         if not heads:
             continue
         _, _, portion, portions = heappop(heads)
         edge = max((-heads[0][0], -heads[0][1]) if heads else (-inf, 0), (waiting[-1][0], LAST_NUMBER) if waiting else (-inf, 0))
         sure = len(portion) if portion[-1][:2] > edge else next(at for at, hit in enumerate(portion) if hit[:2] < edge)
-        yield from portion[:sure]
+        yield portion[:sure]
         _push(heads, chain([portion[sure:]], portions) if sure < len(portion) else portions)
 
 
@@ -245,30 +306,14 @@ def _push(heads: list[tuple[float, int, list[Hit], Iterator[list[Hit]]]], portio
         break
 
 
-def _assemble(items: Sequence[tuple[float, int]], words: list[str], lengths: Iterable[int], places: Iterable[int]) -> Segment:
-    numbers, times = array("q", map(itemgetter(1), items)), array("d", map(itemgetter(0), items))
-    return Segment(numbers, times, words, array("I", accumulate(lengths, initial=0)), array("H", places))
+def _assemble(items: Items, words: list[str], lengths: Iterable[int], places: Iterable[int]) -> Segment:
+    return Segment(items, words, array("I", accumulate(lengths, initial=0)), array(_code(len(items)), places))
 
 
-def _rises(values: array[Any]) -> bool:
+def _code(items: int) -> str:
+    """How the places of so many items are packed."""
+    return "H" if items <= NARROW else "I"
+
+
+def _rises(values: Sequence[Any]) -> bool:
     return all(map(le, values, values[1:]))
-
-
-def _bytes(values: array[Any]) -> bytes:
-    if sys.byteorder == "big":
-        values = values[:]
-        values.byteswap()
-    return values.tobytes()
-
-
-def _array(code: str, data: bytes) -> array[Any]:
-    values = _native(code, data)
-    if sys.byteorder == "big":
-        values.byteswap()
-    return values
-
-
-def _native(code: str, data: bytes) -> array[Any]:
-    values: array[Any] = array(code)
-    values.frombytes(data)
-    return values

@@ -1,6 +1,6 @@
 """Where indexed text comes from: rooms that own it, and items added by hand.
 
-1. A source gives each text a number that only rises and is never used again.
+1. A source gives each text a number that only rises and is never used again. What else it tells of an item never changes.
 2. What a source no longer has, its room reports with `KeywordIndex.discard` in the transaction that takes it away.
 """
 

@@ -9,30 +9,32 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from functools import partial
+from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..kernel import Corrupt, values
-from .segments import BATCH, Segment, build, crowd, merge, newest_first
-from .words import tokens
+from .segments import Draft, Segment, crowd, merge, newest_first
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator
 
     from ..kernel import Connection, Room
-    from .segments import Hit
+    from .segments import Asked, Hit
     from .sources import TextSource
 
+BATCH = 4096  # items for which a new segment in the file is worth writing
+MOST = 1 << 15  # items that it has at most: a larger dict of words falls out of the cache of the processor
 PAGE = 256  # texts read at a time
-BATCH_CHARACTERS = 1 << 24  # a batch ends here too: messages may be megabytes
+DAMAGED = (IndexError, UnicodeDecodeError)  # what a segment raises whose columns do not fit together after all
+MOST_CHARACTERS = 1 << 24  # a segment ends here too: messages may be megabytes
 
 
 class Known(NamedTuple):
     """Segments and marks of a source at one revision."""
 
     revision: int
-    rows: list[tuple[int, int, float]]  # key, items and newest created_at of each segment
+    rows: list[tuple[int, int, float]]  # key, size and newest created_at of each segment
     gone: frozenset[int]  # numbers never to be found
     fading: frozenset[int]  # those whose mark goes with their words
 
@@ -72,7 +74,9 @@ class Memory:
         known = self.known.get(kind, NOTHING) if revision else NOTHING
         if known.revision == revision:
             return known
-        rows = conn.rows("SELECT pk, items, newest_at FROM keyword_segments WHERE source = ? ORDER BY pk", (kind,))
+        rows = conn.rows(
+            "SELECT pk, length(numbers) + length(places), newest_at FROM keyword_segments WHERE source = ? ORDER BY pk", (kind,)
+        )
         marks = conn.rows("SELECT number, removed FROM keyword_gone WHERE source = ?", (kind,))
         gone, fading = frozenset(number for number, _ in marks), frozenset(number for number, removed in marks if not removed)
         known = Known(revision, rows, gone, fading)
@@ -106,17 +110,21 @@ class Space:
         self._memory = memory
         self._keep = keep
 
-    def newest(self, prefixes: Sequence[str], before: tuple[float, int] | None = None) -> Iterator[Hit]:
-        """Items that have a word for every prefix, newest first, lazily."""
-        hits = newest_first(self._sorted_out(), prefixes, before)
-        with sound(self.kind):
-            yield from (hit for hit in hits if hit[1] not in self.gone) if self.gone else hits
+    def newest(self, asked: Asked, before: tuple[float, int] | None = None) -> Iterator[list[Hit]]:
+        """Items that have a word for every prefix, newest first, lazily: a page of the size asked for, then larger ones."""
+        try:
+            for page in newest_first(self._sorted_out(), asked, before):
+                yield [hit for hit in page if hit[1] not in self.gone] if self.gone else page
+        except DAMAGED as error:
+            raise damaged(self.kind, error) from None
 
     def counts(self, prefix: str) -> Iterator[tuple[str, int]]:
         """Words with the prefix and their items, a word as often as segments have it."""
-        with sound(self.kind):
+        try:
             for segment in self.segments():
                 yield from segment.counts(prefix, self.gone)
+        except DAMAGED as error:
+            raise damaged(self.kind, error) from None
 
     def segments(self) -> Iterator[Segment]:
         """All segments, those of the tail last."""
@@ -135,59 +143,56 @@ class Space:
             tail = Tail(self.upto, self.upto, ())
         if tail.last < self.last:
             segments = list(tail.segments)
-            for batch, _ in self.batches(tail.last):
-                grow(segments, build(batch))
+            for segment, _ in self.fresh(tail.last):
+                grow(segments, segment)
             tail = Tail(self.upto, self.last, tuple(segments))
             if self._keep:
                 self._memory.tails[self.kind] = tail
         return tail.segments
 
-    def batches(self, after: int, without: Collection[int] = ()) -> Iterator[tuple[list[tuple[float, int, set[str]]], int]]:
-        """(created_at, number, tokens) of everything above a number, in batches, each with the number it reaches."""
+    def fresh(self, after: int, without: Container[int] = ()) -> Iterator[tuple[Segment, int]]:
+        """New segments of everything above a number, each with the number that it reaches."""
         while after < self.last:
-            batch: list[tuple[float, int, set[str]]] = []
-            characters = 0
-            while after < self.last and len(batch) < BATCH and characters < BATCH_CHARACTERS:
+            draft = Draft()
+            while after < self.last and len(draft) < MOST and draft.characters < MOST_CHARACTERS:
                 page = self.source.texts(self.conn, after, self.last, PAGE)
                 after = values.onward(after, page[-1][0]) if len(page) == PAGE else self.last
-                times = {item[0]: item[4] for item in self.source.items(self.conn, [number for number, _ in page])}
-                batch += [(times[number], number, tokens(text)) for number, text in page if number in times and number not in without]
-                characters += sum(len(text) for _, text in page)
-            yield batch, after
+                texts = {number: text for number, text in page if number not in without}
+                items = sorted(self.source.items(self.conn, list(texts)), key=itemgetter(0))
+                draft.add(items, [texts[item[0]] for item in items])
+            yield draft.segment(), after
 
     def _sorted_out(self) -> list[tuple[float, Callable[[], Segment]]]:
         stored: list[tuple[float, Callable[[], Segment]]] = [(newest_at, partial(self.segment, pk)) for pk, _, newest_at in self.rows]
-        return stored + [(segment.times[-1], partial(_same, segment)) for segment in self.tail()]
+        return stored + [(segment.items.times[-1], partial(_same, segment)) for segment in self.tail()]
 
 
 def grow(segments: list[Segment], segment: Segment) -> None:
     """Add a segment to some in memory, and merge those that became too many."""
     if len(segment):
         segments.append(segment)
-    while chosen := crowd([len(each) for each in segments]):
+    while chosen := crowd([each.size for each in segments]):
         merged = merge([segments[index] for index in chosen])
         segments[:] = [each for index, each in enumerate(segments) if index not in chosen] + [merged]
 
 
 def read_segment(conn: Connection, pk: int) -> Segment:
     """Read a segment of the file, past anything remembered."""
-    row = conn.row("SELECT numbers, times, words, starts, places FROM keyword_segments WHERE pk = ?", (pk,))
+    row = conn.row(
+        "SELECT numbers, times, ids, bounds, origins, whence, words, starts, places FROM keyword_segments WHERE pk = ?", (pk,)
+    )
     try:
         if row is None:
             raise ValueError("it is missing")
-        return Segment.unpack(*row)
-    except (ValueError, TypeError) as error:
+        return Segment.unpack(row[:-3], *row[-3:])
+    except (ValueError, TypeError, IndexError) as error:
         raise Corrupt(f"segment {pk} of the keyword index is damaged ({error}); store.keywords.rebuild() makes a new one") from None
 
 
-@contextmanager
-def sound(kind: str) -> Iterator[None]:
-    """Segments are read here: a damaged one may name places that it does not have."""
-    try:
-        yield
-    except IndexError as error:
-        name = kind or "items added by hand"
-        raise Corrupt(f"the keyword index of {name} is damaged ({error}); store.keywords.rebuild() makes a new one") from None
+def damaged(kind: str, error: Exception) -> Corrupt:
+    """What to raise where a segment names places that it does not have."""
+    name = kind or "items added by hand"
+    return Corrupt(f"the keyword index of {name} is damaged ({error}); store.keywords.rebuild() makes a new one")
 
 
 def _same(segment: Segment) -> Segment:

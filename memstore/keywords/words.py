@@ -20,7 +20,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Sequence
 
 TAIL_PARTS = 8  # bounds what base64 with its thousands of capitals adds to the vocabulary; the whole is always a word
 
@@ -34,17 +34,26 @@ _SPACELESS = re.compile(
 )
 _BREAK = re.compile(r"[-.]{2,}")
 _PART = re.compile(r"[^-._]+?(?=[-._]|\Z|(?<=[a0])A|(?<=A)Aa)")  # over the shape of a token, see _shape
-_ASCII = str.maketrans({chr(code): " " for code in range(128) if not chr(code).isalnum() and chr(code) not in "-._"})
+_BETWEEN = "\x1e"  # a space to `split`, so it may stay where it is
+_ASCII = str.maketrans({chr(code): " " for code in range(128) if not chr(code).isalnum() and chr(code) not in "-._" + _BETWEEN})
 
 
 def words(text: str) -> set[str]:
     """Every word that a text is found by."""
-    return set(chain.from_iterable(map(expand, tokens(text))))
+    return set(chain.from_iterable(map(expand, _fold(text).split())))
 
 
-def tokens(text: str) -> set[str]:
-    """What stands between spaces and signs; `expand` makes words of it."""
-    return set(_fold(text).split())
+def tokens(texts: Sequence[str]) -> Iterator[set[str]]:
+    """What stands between spaces and signs in each text; `expand` makes words of it."""
+    joined = _BETWEEN.join(texts)  # folded in one pass, which takes half as long as text by text
+    if joined.isascii() and joined.count(_BETWEEN) == len(texts) - 1:
+        return (set(text.split()) for text in _fold(joined).split(_BETWEEN))
+    return (set(_fold(text).split()) for text in texts)
+
+
+def odd(tokens: Iterable[str]) -> list[str]:
+    """Those that are not, as they stand, their own only word."""
+    return [token for token in tokens if not (token.islower() and token.isalnum() and token.isascii())]
 
 
 def prefixes(query: str) -> list[str]:
@@ -85,9 +94,15 @@ _CLASSES = _Classes()
 
 def expand(token: str) -> Iterable[str]:
     """The words of one token, some perhaps twice."""
-    if token.isascii() and token.isalnum() and token[1:] == token[1:].lower():
-        return (token.lower(),)
+    bare = token.strip("-.")
+    if _is_simple(bare):
+        return (bare.lower(),)
     return _parts(token)
+
+
+def _is_simple(token: str) -> bool:
+    """Letters and digits that neither sign nor capital divides."""
+    return token.isascii() and token.isalnum() and token[1:] == token[1:].lower()
 
 
 def _parts(token: str) -> Iterable[str]:
@@ -115,6 +130,10 @@ def _shape(run: str) -> str:
 
 
 def _ask(token: str) -> Iterable[str]:
+    return (token.lower(),) if _is_simple(token) else _asked_parts(token)
+
+
+def _asked_parts(token: str) -> Iterable[str]:
     for position, piece in enumerate(_SPACELESS.split(token)):
         if position % 2:
             yield from (piece[at : at + 2] for at in range(max(1, len(piece) - 1)))
