@@ -396,10 +396,10 @@ def test_append_many_is_all_or_nothing(store, talk):
 
 def test_a_large_batch_is_indexed_and_in_order(file_store):
     talk = file_store.chat.create_conversation()
-    stored = file_store.chat.append_many(talk.id, ({"role": "user", "content": f"number{n}"} for n in range(5000)))
+    stored = file_store.chat.append_many(talk.id, ({"role": "user", "content": f"number{n}"} for n in range(20_000)))
     assert stored == file_store.chat.messages(talk.id, limit=None)
     assert file_store.query("SELECT sum(items) AS n FROM keyword_segments")[0]["n"] > 0
-    assert [hit.message.content for hit in file_store.chat.search("number4999")] == ["number4999"]
+    assert [hit.message.content for hit in file_store.chat.search("number19999")] == ["number19999"]
 
 
 def test_the_index_is_written_behind_single_appends_too(file_store):
@@ -682,6 +682,10 @@ def test_a_closed_store_says_so(tmp_path):
         ("UPDATE messages SET pk = pk + (99 << 32) WHERE id = 'm5'", "misplaced"),
         ("UPDATE conversations SET last_seq = 3", "misplaced"),
         ("UPDATE messages SET arrival = arrival + 1000 WHERE supplied = 0", "message_id"),
+        ("UPDATE messages SET arrival = 4 WHERE id = 'm5'", "arrival"),
+        ("UPDATE arrivals SET first = first - 1", "arrival"),
+        ("DELETE FROM arrivals", "arrival"),
+        ("UPDATE messages SET name = 'n' WHERE id = 'm5'", "plain"),
         ("UPDATE projects SET name = 'b' WHERE name = 'A'", "project_name"),
     ],
 )
@@ -694,4 +698,4 @@ def test_check_finds_damage(store, talk, damage, kind):
     assert chat.check() == []
     with chat.db.write() as conn:
         conn.run(damage)
-    assert {finding.kind for finding in chat.check()} == {kind}
+    assert kind in {finding.kind for finding in chat.check()}

@@ -16,36 +16,37 @@ set by `append(id=, created_at=)` or by appending `Message` records.
 from __future__ import annotations
 
 import math
+import operator
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import islice, repeat
 from typing import TYPE_CHECKING, Any
 
 from ..kernel import Connection, Corrupt, Exists, Finding, NotFound, Recorder, Room, estimate_tokens, values, write_lines
 from . import forms, sft
 from .places import (
+    AT_WANTED,
     CHECKS,
     SPAN,
+    begin_run,
     free_id,
-    keep_arrival,
     key_of,
     known_conversation,
     known_message,
-    last_arrival,
-    new_message_id,
+    new_message_ids,
     next_arrival,
     no_conversation,
 )
 from .positions import Positions
 from .projects import json_text
-from .rows import Row, check_said, row, rows_of, tool_calls_of
+from .rows import Columns, Row, as_columns, check_said, columns_of, row, tool_calls_of
 from .session import AgentSession
 from .tables import (
     BESIDE,
     CONVERSATIONS,
     LOCAL,
     MESSAGES,
-    NOTHING,
     PROJECTS,
     READ,
     SCHEMA,
@@ -57,8 +58,8 @@ from .tables import (
     MessageHit,
     Project,
     QuerySession,
-    message_from,
-    message_of,
+    messages_from,
+    messages_of,
 )
 from .texts import MessageTexts, excerpt
 from .window import Window
@@ -90,8 +91,8 @@ INDEX_EVERY = 2048  # messages after which the keyword index is asked to write i
 CHUNK = 200
 
 _INSERT = """
-INSERT INTO messages(pk, arrival, supplied, id, role, content, created_at)
-VALUES (?, ?, ?, ?, ?, ?, ?)
+INSERT INTO messages(pk, arrival, supplied, id, role, content, created_at, plain)
+VALUES (?, ?, ?, ?, ?, ?, ?, 1)
 """
 _INSERT_WHOLE = f"""
 INSERT INTO messages(pk, arrival, supplied, id, role, content, created_at, {", ".join(BESIDE)})
@@ -115,6 +116,7 @@ class ChatStore(Positions):
         self.texts = MessageTexts(db)
         self._keywords = keywords
         self._run = run
+        self._chance = int.from_bytes(os.urandom(4), "big")
 
     # -- conversations ----------------------------------------------------------------------------------------------
 
@@ -254,7 +256,7 @@ class ChatStore(Positions):
                     f"SELECT pk, role, content, created_at, {columns} FROM messages WHERE pk > ? AND pk <= ? ORDER BY pk LIMIT ?",
                     (first, last, CHUNK),
                 )
-                self._insert(conn, copy.id, [(None, *row[1:4], row[4:]) for row in rows])
+                self._insert(conn, copy.id, as_columns([(None, *row[1:4], row[4:]) for row in rows]))
                 first = values.onward(first, rows[-1][0] if rows else first)
             return known_conversation(conn, copy.id)
 
@@ -286,9 +288,9 @@ class ChatStore(Positions):
             form["tool_call_id"] = values.key("tool_call_id", tool_call_id)
         if name is not None:
             form["name"] = values.text("name", name)
-        said = row(form, id, created_at, callout_type, models_used, accuracy_level, confidence, metadata)
+        said = as_columns([row(form, id, created_at, callout_type, models_used, accuracy_level, confidence, metadata)])
         with self.db.write() as conn:
-            return self._insert(conn, conversation_id, [said])[0]
+            return self._insert(conn, conversation_id, said)[0]
 
     def append_message(self, conversation_id: str, message: Any) -> Message:
         """Append a message in OpenAI form: a mapping, or an object with model_dump(); blank text is kept."""
@@ -301,49 +303,48 @@ class ChatStore(Positions):
 
         `updated_at` is the conversation's from then on: now, unless the messages come from elsewhere.
         """
-        rows = rows_of(messages)
+        said = columns_of(messages)
         active_at = values.optional(values.moment, "updated_at", updated_at)
         with self.db.write() as conn:
-            return self._insert(conn, conversation_id, rows, active_at)
+            return self._insert(conn, conversation_id, said, active_at)
 
-    def _insert(self, conn: Connection, conversation_id: str, rows: Sequence[Row], active_at: float | None = None) -> list[Message]:
-        """Give rows their places, numbers and ids, and return them as records."""
+    def _insert(self, conn: Connection, conversation_id: str, said: Columns, active_at: float | None = None) -> list[Message]:
+        """Give messages their places, numbers and ids, and return them as records."""
         found = conn.row(
             """
-            SELECT pk, last_seq, (SELECT max(arrival) FROM messages), (SELECT last FROM arrivals WHERE id = 1)
-            FROM conversations
-            WHERE id = ?
+            SELECT own.pk, own.last_seq, coalesce(newest.activity, run.first - 1, 0), run.pk - run.first
+            FROM conversations AS own
+                LEFT JOIN arrivals AS run ON run.first = (SELECT max(first) FROM arrivals)
+                LEFT JOIN conversations AS newest ON newest.pk = run.pk >> 32
+            WHERE own.id = ?
             """,
             (values.key("conversation_id", conversation_id),),
         )
         if found is None:
             raise no_conversation(conn, conversation_id)
-        pk, seq, newest, mark = found
-        arrival = max(newest or 0, mark or 0)
-        now = self.db.now
-        chance = int.from_bytes(os.urandom(4), "big")
-        plain: list[Row] = []
-        whole: list[Row] = []
-        shown: list[Message] = []
-        for offset, (given, role, content, created_at, beside) in enumerate(rows, 1):
-            message_id = new_message_id(now, arrival + offset, chance) if given is None else free_id(conn, given)
-            said = (message_id, role, content, now if created_at is None else created_at)
-            stored = ((pk << 32) + seq + offset, arrival + offset, given is not None, *said)
-            if beside == NOTHING:
-                plain.append(stored)
-            else:
-                whole.append(stored + beside)
-            shown.append(message_of(conversation_id, *said, beside))
-        if rows:
-            _insert_rows(conn, _INSERT, plain)
-            _insert_rows(conn, _INSERT_WHOLE, whole)
-            conn.run(
-                "UPDATE conversations SET last_seq = ?, updated_at = ?, activity = ? WHERE pk = ?",
-                (seq + len(rows), now if active_at is None else active_at, arrival + len(rows), pk),
-            )
-        if (newest or 0) // INDEX_EVERY < (arrival + len(rows)) // INDEX_EVERY:
+        given, roles, contents, times, beside = said
+        count = len(roles)
+        if count == 0:
+            return []
+        owner, place, arrival, run = found
+        pk, number, now = (owner << 32) + place + 1, arrival + 1, self.db.now  # key and number of the first
+        if pk - number != run:
+            begin_run(conn, number, pk)
+        supplied = [0 if name is None else 1 for name in given]  # a bool would take the driver's long way
+        # Of the clock, so that what a rollback gave up is not made again, and it takes no system call.
+        ids = new_message_ids(now, number, count, self._chance ^ time.perf_counter_ns() & 0xFFFF_FFFF)
+        if 1 in supplied:
+            ids = [made if name is None else free_id(conn, name) for name, made in zip(given, ids)]
+        shown = (ids, roles, contents, [now if time is None else time for time in times])
+        _insert_rows(conn, zip(range(pk, pk + count), range(number, number + count), supplied, *shown), beside, count)
+        conn.run(
+            "UPDATE conversations SET last_seq = ?, updated_at = ?, activity = ? WHERE pk = ?",
+            (place + count, now if active_at is None else active_at, arrival + count, owner),
+        )
+        every = max(INDEX_EVERY, min(4 * count, INDEX_EVERY * 8))  # who commits many at once is served best by large segments
+        if arrival // every < (arrival + count) // every:
             self.db.after_commit(lambda: self._keywords().catch_up())
-        return shown
+        return messages_of(conversation_id, *shown, beside)
 
     # -- reading messages -------------------------------------------------------------------------------------------
 
@@ -352,7 +353,7 @@ class ChatStore(Positions):
         with self.db.read() as conn:
             key, _ = known_message(conn, id)
             owner = conn.value("SELECT id FROM conversations WHERE pk = ?", (key >> 32,))
-            return message_from(owner, *conn.rows(f"SELECT {READ} FROM messages WHERE pk = ?", (key,))[0])
+            return messages_from(repeat(owner), conn.rows(f"SELECT {READ} FROM messages WHERE pk = ?", (key,)))[0]
 
     def messages(
         self, conversation_id: str, *, limit: int | None = 50, before: str | None = None, after: str | None = None
@@ -381,7 +382,7 @@ class ChatStore(Positions):
             )
         if after is None:
             rows.reverse()
-        return [message_from(conversation_id, *row) for row in rows]
+        return messages_from(repeat(conversation_id), rows)
 
     def window(
         self, conversation_id: str, *, max_tokens: int, count: Callable[[str], int] = estimate_tokens, since: int = 0
@@ -477,7 +478,7 @@ class ChatStore(Positions):
                 (owner, owner, project, project, user_id, user_id, since, since),
             )
             rows = (sft.training_row(_all(conn, pk, name)) for pk, name in chosen)
-            return write_lines(path, (values.to_json("row", row) for row in rows if row is not None))
+            return write_lines(path, (values.to_json("row", row, stored=False) for row in rows if row is not None))
 
     # -- removing ---------------------------------------------------------------------------------------------------
 
@@ -490,10 +491,10 @@ class ChatStore(Positions):
             )
             if newest is None:
                 return None
-            key, number, *columns = newest
+            key, number, *shown = newest
             self._forget(conn, [number])
             conn.run("DELETE FROM messages WHERE pk = ?", (key,))
-            return message_from(conversation_id, *columns)
+            return messages_from(repeat(conversation_id), [shown])[0]
 
     def clear(self, conversation_id: str, *, actor: str = "", note: str = "") -> int:
         """Remove all messages of a conversation and return how many, with an audit event; the conversation stays."""
@@ -519,8 +520,7 @@ class ChatStore(Positions):
         return len(numbers)
 
     def _forget(self, conn: Connection, numbers: list[int], *, wipe: bool = False) -> None:
-        """Before messages go: no number may be given again, and the index must not lead to them, or with `wipe` hold their words."""
-        keep_arrival(conn, last_arrival(conn))
+        """Before messages go: the index must not lead to them, or with `wipe` hold their words."""
         if self.db.present("keywords"):
             self._keywords().discard(conn, MessageTexts.kind, numbers, wipe=wipe)
 
@@ -594,11 +594,14 @@ class ChatStore(Positions):
 # -- private ------------------------------------------------------------------------------------------------------------
 
 
-def _insert_rows(conn: Connection, statement: str, rows: list[Row]) -> None:
+def _insert_rows(conn: Connection, rows: Iterator[Row], beside: Sequence[Row] | None, count: int) -> None:
+    statement = _INSERT
+    if beside is not None:
+        statement, rows = _INSERT_WHOLE, map(operator.add, rows, beside)
     try:
-        if len(rows) == 1:
-            conn.run(statement, rows[0])  # executemany takes 6 us more for one row
-        elif rows:
+        if count == 1:
+            conn.run(statement, next(rows))  # executemany takes 6 us more for one row
+        else:
             conn.many(statement, rows)
     except Exists:
         raise Exists("two of these messages have the same id; nothing was appended") from None
@@ -606,27 +609,25 @@ def _insert_rows(conn: Connection, statement: str, rows: list[Row]) -> None:
 
 def _all(conn: Connection, pk: int, conversation_id: str) -> list[Message]:
     rows = conn.rows(f"SELECT {READ} FROM messages WHERE pk > ? AND pk < ? ORDER BY pk", (pk << 32, pk + 1 << 32))
-    return [message_from(conversation_id, *row) for row in rows]
+    return messages_from(repeat(conversation_id), rows)
 
 
 def _unreadable(conn: Connection) -> Iterator[Finding]:
     """Messages that cannot be read any more; they are looked at one by one only where a page of them cannot."""
-    numbers = [row[0] for row in conn.rows("SELECT arrival FROM messages ORDER BY arrival")]
-    for at in range(0, len(numbers), CHUNK):
-        page = numbers[at : at + CHUNK]
-        if _unread(conn, page) is not None:
-            broken = ((number, _unread(conn, [number])) for number in page)
+    found = conn.rows("SELECT pk, arrival FROM messages ORDER BY pk")
+    for at in range(0, len(found), CHUNK):
+        page = found[at : at + CHUNK]
+        if _unread(conn, page[0][0], page[-1][0]) is not None:
+            broken = ((number, _unread(conn, key, key)) for key, number in page)
             yield from (Finding("damaged", number, why) for number, why in broken if why is not None)
 
 
-def _unread(conn: Connection, numbers: list[int]) -> str | None:
-    """Why the messages with these numbers cannot be read, None if they can."""
-    span = (numbers[0], numbers[-1])
+def _unread(conn: Connection, first: int, last: int) -> str | None:
+    """Why the messages from one key to another cannot be read, None if they can."""
     try:
-        for columns in conn.rows(f"SELECT {READ} FROM messages WHERE arrival BETWEEN ? AND ?", span):
-            message_from("", *columns)
+        messages_from(repeat(""), conn.rows(f"SELECT {READ} FROM messages WHERE pk BETWEEN ? AND ?", (first, last)))
     except Corrupt as error:
-        name = conn.value("SELECT CAST(id AS BLOB) FROM messages WHERE arrival = ?", span[:1]) or b"?"
+        name = conn.value("SELECT CAST(id AS BLOB) FROM messages WHERE pk = ?", (first,)) or b"?"
         return f"message {name.decode('utf-8', 'replace')} cannot be read: {error}"
     return None
 
@@ -642,13 +643,13 @@ def _backwards(conn: Connection, conversation_id: str, first: int) -> Iterator[t
 
 
 def _placed(conversation_id: str, rows: list[Row]) -> list[tuple[int, Message]]:
-    return [(key, message_from(conversation_id, *row)) for key, *row in rows]
+    return list(zip((row[0] for row in rows), messages_from(repeat(conversation_id), [row[1:] for row in rows])))
 
 
 def _edge(conn: Connection, message_id: str, owner: int | None) -> tuple[float, int]:
     """Where a page of a search ended."""
-    _, number = known_message(conn, message_id, owner)
-    return conn.value("SELECT created_at FROM messages WHERE arrival = ?", (number,)), number
+    key, number = known_message(conn, message_id, owner)
+    return conn.value("SELECT created_at FROM messages WHERE pk = ?", (key,)), number
 
 
 def _matching(conn: Connection, numbers: list[int], wanted: tuple[int | None, str | None, str | None, str | None]) -> dict[int, Message]:
@@ -656,16 +657,15 @@ def _matching(conn: Connection, numbers: list[int], wanted: tuple[int | None, st
     rows = conn.rows(
         f"""
         SELECT messages.arrival, owner.id, {READ}
-        FROM messages JOIN conversations AS owner ON owner.pk = messages.pk >> 32
-        WHERE messages.arrival IN (SELECT value FROM json_each(?))
-          AND (? IS NULL OR owner.pk = ?)
+        FROM json_each(?) AS wanted {AT_WANTED} JOIN conversations AS owner ON owner.pk = messages.pk >> 32
+        WHERE (? IS NULL OR owner.pk = ?)
           AND (? IS NULL OR owner.project_id = ?)
           AND (? IS NULL OR messages.role = ?)
           AND (? IS NULL OR owner.user_id = ?)
         """,
         (values.to_json("numbers", numbers), *(value for value in wanted for _ in range(2))),
     )
-    return {number: message_from(*row) for number, *row in rows}
+    return dict(zip((row[0] for row in rows), messages_from([row[1] for row in rows], [row[2:] for row in rows])))
 
 
 def _hit(message: Message, words: Iterable[str]) -> MessageHit:

@@ -15,6 +15,7 @@ from ..kernel import Invalid, values
 
 ITEM = "item"
 ROLES = ("system", "developer", "user", "assistant", "tool", ITEM)
+SPEAKERS = frozenset(ROLES) - {ITEM}
 
 Json = dict[str, Any]
 
@@ -46,9 +47,10 @@ def mapping(what: str, value: Any) -> Json:
 def split(message: Mapping[str, Any]) -> Parts:
     """Take a message apart into columns and what no column says."""
     role = message.get("role")
+    if role is not None:
+        role = values.one_of("role", role, ROLES)
     if role is None or role == ITEM:
         return Parts(ITEM, "", None, None, None, dict(message))
-    values.one_of("role", role, ROLES)
     content = message.get("content")
     if len(message) == 2 and isinstance(content, str):
         return Parts(role, content, None, None, None, None)
@@ -93,6 +95,8 @@ def body(message: Json) -> str:
 
 def is_blank(content: Any) -> bool:
     """Whether a content says nothing: no text that is more than white space, and no part of another kind."""
+    if isinstance(content, str):
+        return not content.strip()
     said = list(_parts(content))
     return not any(map(str.strip, said)) and (not isinstance(content, list) or len(said) == len(content))
 

@@ -1,7 +1,10 @@
 """Where things are: numbers of arrival, ids of messages, keys of conversations and places in them.
 
-1. A number of arrival is taken once: the counter is the highest of the messages, or the mark kept where that was higher.
-2. `pk` of a message is its conversation's key in the upper and its place in the lower 32 bits.
+1. `pk` of a message is its conversation's key in the upper and its place in the lower 32 bits.
+2. Messages that come one after the other into one conversation have keys and numbers of arrival that rise together: such a run
+   is one row of `arrivals`, and what lengthens it writes no row.
+3. A number of arrival is taken once. The newest run is that of the conversation with the newest message, whose `activity` is
+   then the last number given; a run with the key 0 has no conversation and begins behind it.
 """
 
 from __future__ import annotations
@@ -11,28 +14,50 @@ from .tables import CONVERSATIONS, Conversation
 
 SPAN = 1 << 32  # places in a conversation
 
+#: The messages whose numbers are `wanted.value`. Behind the end of a run may lie keys with other numbers: so those are compared.
+AT_WANTED = """
+CROSS JOIN messages ON messages.pk = (
+    SELECT pk + wanted.value - first FROM arrivals WHERE first <= wanted.value ORDER BY first DESC LIMIT 1
+) AND messages.arrival = wanted.value
+"""
+
 
 def last_arrival(conn: Connection) -> int:
     """The highest number of arrival ever given."""
-    newest, mark = conn.rows("SELECT (SELECT max(arrival) FROM messages), (SELECT last FROM arrivals WHERE id = 1)")[0]
-    return max(newest or 0, mark or 0)
+    number: int | None = conn.value(
+        """
+        SELECT coalesce(newest.activity, arrivals.first - 1)
+        FROM arrivals LEFT JOIN conversations AS newest ON newest.pk = arrivals.pk >> 32
+        ORDER BY arrivals.first DESC
+        LIMIT 1
+        """
+    )
+    return 0 if number is None else number
 
 
 def next_arrival(conn: Connection) -> int:
     """Take a number of arrival for what is no message."""
     number = last_arrival(conn) + 1
-    keep_arrival(conn, number)
+    begin_run(conn, number + 1, 0)
     return number
 
 
-def keep_arrival(conn: Connection, number: int) -> None:
-    """Set the mark below which no number is free, whatever becomes of the messages."""
-    conn.run("INSERT INTO arrivals(id, last) VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET last = excluded.last", (number,))
+def begin_run(conn: Connection, first: int, pk: int) -> None:
+    """Say that messages from a number on have the keys from `pk` on."""
+    conn.run("INSERT OR REPLACE INTO arrivals(first, pk) VALUES (?, ?)", (first, pk))
 
 
-def new_message_id(now: float, arrival: int, chance: int) -> str:
-    """An id that holds its number: 42 bits of it, and 32 of chance to tell stores apart."""
-    return values.uuid7(int(now * 1000), arrival >> 30, (arrival & 0x3FFF_FFFF) << 32 | chance)
+def new_message_ids(now: float, first: int, count: int, chance: int) -> list[str]:
+    """Ids in the layout of UUID version 7 that hold their numbers: 42 bits of each, and 32 of chance to tell stores apart."""
+    ms = int(now * 1000) & 0xFFFF_FFFF_FFFF
+    end, result = first + count, list[str]()
+    while first < end:
+        head = f"{ms >> 16:08x}-{ms & 0xFFFF:04x}-7{first >> 30 & 0xFFF:03x}-{0x8000 | first >> 16 & 0x3FFF:04x}"
+        low = first & 0xFFFF
+        block = range(low, min(low + end - first, 1 << 16))  # these share the head
+        result += map(f"{head}-%04x{chance:08x}".__mod__, block)
+        first += block.stop - low
+    return result
 
 
 def arrival_in(message_id: str) -> int | None:
@@ -47,8 +72,8 @@ def arrival_in(message_id: str) -> int | None:
 def find_message(conn: Connection, message_id: str) -> tuple[int, int] | None:
     """Key and number of arrival of the message with this id: one that we made says its number, others are indexed."""
     found: tuple[int, int] | None = conn.row(
-        """
-        SELECT pk, arrival FROM messages WHERE arrival = ? AND id = ?
+        f"""
+        SELECT messages.pk, messages.arrival FROM (SELECT ? AS value) AS wanted {AT_WANTED} WHERE messages.id = ?
         UNION ALL
         SELECT pk, arrival FROM messages WHERE supplied = 1 AND id = ?
         LIMIT 1
@@ -119,6 +144,26 @@ CHECKS = (
         WHERE supplied = 0
           AND (substr(id, 15, 4) <> printf('7%03x', arrival >> 30)
                OR substr(id, 20, 4) || substr(id, 25, 4) <> printf('%08x', 2147483648 | (arrival & 1073741823)))
+        """,
+    ),
+    (
+        "arrival",
+        """
+        SELECT arrival, printf('message %s is not where its number %d is looked for', id, arrival)
+        FROM messages
+        WHERE pk IS NOT (
+            SELECT arrivals.pk + messages.arrival - first FROM arrivals WHERE first <= messages.arrival ORDER BY first DESC LIMIT 1
+        )
+        """,
+    ),
+    (
+        "plain",
+        """
+        SELECT arrival, printf('message %s is marked as plain, but it has more than a role and a text', id)
+        FROM messages
+        WHERE plain <> 0 AND coalesce(
+            callout_type, nullif(models_used, '[]'), accuracy_level, confidence, tool_calls, tool_call_id, name, extra, metadata
+        ) IS NOT NULL
         """,
     ),
     (

@@ -16,7 +16,7 @@ from .tables import LOCAL, PROJECTS, Project
 if TYPE_CHECKING:
     from datetime import datetime
 
-_OPEN_WORD = re.compile(r"[a-z][a-z0-9_.-]*")
+_OPEN_WORD = re.compile(rf"[a-z][a-z0-9_.-]{{0,{values.KEY_LENGTH - 1}}}")
 
 
 class Projects:
@@ -174,7 +174,7 @@ class Projects:
 def open_word(name: str, value: str) -> str:
     """Check a word of an open vocabulary."""
     if isinstance(value, str) and _OPEN_WORD.fullmatch(value):
-        return value
+        return str.__str__(value)
     raise Invalid(f"{name} {values.shorten(value)} must be a word of a-z, 0-9, '_', '.' and '-' that begins with a letter")
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..kernel import Invalid, values
 from . import forms
 from .projects import json_text, open_word
-from .tables import ACCURACY_LEVELS, CONFIDENCES, Message
+from .tables import ACCURACY_LEVELS, CONFIDENCES, NOTHING, Message
 
+NONE: tuple[str, ...] = ()  # there is only one empty tuple, and `==` would ask an array item by item
 Row = tuple[Any, ...]  # one message: id (None where one is to be made), role, content, created_at, and the values of BESIDE
+#: The same of several messages, a column at a time; None in place of the last where no message has anything in it.
+Columns = tuple[Sequence[str | None], Sequence[str], Sequence[str], Sequence[float | None], Sequence[Row] | None]
 
 
 def check_said(role: Any, content: Any) -> None:
@@ -27,9 +30,32 @@ def tool_calls_of(calls: Any) -> list[Any]:
     return [forms.mapping(f"tool_calls[{position}]", call) for position, call in enumerate(listed("tool_calls", calls))]
 
 
-def rows_of(messages: Any) -> list[Row]:
-    """The rows of several messages."""
-    return [_row_of(message) for message in listed("messages", messages)]
+def columns_of(messages: Any) -> Columns:
+    """The columns of several messages."""
+    given = list(listed("messages", messages))
+    return _plain(given) or as_columns([_row_of(message) for message in given])
+
+
+def as_columns(rows: list[Row]) -> Columns:
+    """Turn rows into columns."""
+    ids, roles, contents, times, beside = zip(*rows) if rows else ((), (), (), (), ())
+    return ids, roles, contents, times, None if beside.count(NOTHING) == len(beside) else beside
+
+
+def _plain(messages: list[Any]) -> Columns | None:
+    """The columns of messages that are a role and a text, as most are, checked all at once; None if one is something else."""
+    if set(map(type, messages)) != {dict} or set(map(len, messages)) != {2}:
+        return None
+    try:
+        roles = [message["role"] for message in messages]
+        contents = [message["content"] for message in messages]
+        legal = {*map(type, roles), *map(type, contents)} == {str} and forms.SPEAKERS.issuperset(roles)
+        if not legal or len("".join(contents).encode()) > values.TEXT_LIMIT:
+            return None
+    except (KeyError, UnicodeEncodeError):
+        return None
+    absent = [None] * len(messages)
+    return absent, roles, contents, absent, None
 
 
 def listed(what: str, value: Any) -> Iterable[Any]:
@@ -58,16 +84,20 @@ def row(
         None if created_at is None else values.moment("created_at", created_at),
         (
             None if callout_type is None else open_word("callout_type", callout_type),
-            "[]" if models_used is None or models_used == () else values.to_json("models_used", values.strings("models_used", models_used)),
+            "[]" if models_used is None or models_used is NONE else _models(models_used),
             None if accuracy_level is None else values.one_of("accuracy_level", accuracy_level, ACCURACY_LEVELS),
             None if confidence is None else values.one_of("confidence", confidence, CONFIDENCES),
             None if tool_calls is None else values.to_json("tool_calls", tool_calls),
             None if tool_call_id is None else values.text("tool_call_id", tool_call_id),
             None if name is None else values.text("name", name),
-            json_text("message", extra),
-            json_text("metadata", metadata),
+            None if extra is None else json_text("message", extra),
+            None if metadata is None else json_text("metadata", metadata),
         ),
     )
+
+
+def _models(names: Any) -> str:
+    return values.to_json("models_used", values.strings("models_used", names))
 
 
 def _row_of(message: Any) -> Row:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ..kernel import Invalid, NotFound, values
+from ..kernel import NotFound, values
+from .rows import listed
 
 if TYPE_CHECKING:
     from . import ChatStore
@@ -37,9 +38,7 @@ class AgentSession:
 
     async def add_items(self, items: list[Json]) -> None:
         """Append items, all or none; any JSON object is one."""
-        if isinstance(items, (str, bytes, Mapping)):
-            raise Invalid(f"items must be a list of JSON objects, not {type(items).__name__}")
-        await self._call(self._add, list(items))
+        await self._call(self._add, list(listed("items", items)))
 
     async def pop_item(self) -> Json | None:
         """Remove the newest item and return it; None if there is none."""

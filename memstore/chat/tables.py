@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import field
+from itertools import repeat
 from typing import Any, Literal
 
 from ..kernel import Corrupt, Record, Schema, Table, record, values
@@ -64,14 +66,15 @@ CREATE TABLE conversations(
 
 CREATE TABLE messages(
     pk             INTEGER PRIMARY KEY,           -- conversations.pk << 32 | seq: a page of a conversation is one clustered range
-    arrival        INTEGER NOT NULL UNIQUE,       -- order of arrival over the whole store, never reused
+    arrival        INTEGER NOT NULL,              -- order of arrival over the whole store, never reused; found through `arrivals`
     id             TEXT NOT NULL,                 -- one that we made holds `arrival` and is found by it
     supplied       INTEGER NOT NULL DEFAULT 0 CHECK (supplied IN (0, 1)),   -- 1: the caller's id, found by messages__id
+    plain          INTEGER NOT NULL DEFAULT 0 CHECK (plain IN (0, 1)),      -- 1: nothing behind created_at, and reading stops there
     role           TEXT NOT NULL DEFAULT 'user' CHECK ({values.among("role", forms.ROLES)}),
     content        TEXT NOT NULL DEFAULT '',      -- where it is plain text
     created_at     REAL NOT NULL DEFAULT 0,
     callout_type   TEXT,                          -- open: [a-z][a-z0-9_.-]*
-    models_used    TEXT NOT NULL DEFAULT '[]' CHECK (json_valid(models_used)),
+    models_used    TEXT NOT NULL DEFAULT '[]' CHECK (models_used = '[]' OR json_valid(models_used)),
     accuracy_level TEXT CHECK ({values.among("accuracy_level", ACCURACY_LEVELS)}),
     confidence     TEXT CHECK ({values.among("confidence", CONFIDENCES)}),
     tool_calls     TEXT CHECK (tool_calls IS NULL OR json_valid(tool_calls)),
@@ -84,9 +87,9 @@ CREATE TABLE messages(
 CREATE UNIQUE INDEX messages__id ON messages(id) WHERE supplied = 1;
 CREATE INDEX messages__system ON messages(role) WHERE role IN ('system', 'developer');
 
-CREATE TABLE arrivals(                            -- the highest number of arrival ever given, unless a message has a higher one
-    id   INTEGER PRIMARY KEY CHECK (id = 1),
-    last INTEGER NOT NULL DEFAULT 0
+CREATE TABLE arrivals(                            -- where the message with a number is: an index by `arrival` would cost each append a page
+    first INTEGER PRIMARY KEY,                    -- from this number on, up to the next row's,
+    pk    INTEGER NOT NULL DEFAULT 0              -- messages have the keys from this one on; 0: the number before was no message's
 ) STRICT;
 
 CREATE TABLE sessions(
@@ -214,7 +217,7 @@ MESSAGES = Table(
     Message,
     "messages",
     json=("models_used", "tool_calls", "extra", "metadata"),
-    hidden=("pk", "arrival", "supplied"),
+    hidden=("pk", "arrival", "supplied", "plain"),
     computed={"conversation_id": "(SELECT id FROM conversations WHERE pk = messages.pk >> 32)"},
 )
 BESIDE = MESSAGES.stored[4:]  # the columns beside id, role, content and time
@@ -227,39 +230,56 @@ def _json(column: str) -> str:
     return f"iif(json_valid({column}), json({column}), {column})"
 
 
-#: A message without its owner, as `message_from` takes it. Binding or fetching nine columns of nothing would cost as much as the rest.
+#: A message without its owner, as `messages_from` takes it. Fetching nine columns of nothing would cost as much as the rest.
 READ = f"""
 messages.id, messages.role, messages.content, messages.created_at,
-CASE WHEN coalesce(
-    callout_type, nullif(models_used, '[]'), accuracy_level, confidence, tool_calls, tool_call_id, name, extra, messages.metadata
-) IS NOT NULL THEN json_array(
+CASE plain WHEN 0 THEN json_array(
     callout_type, {_json("models_used")}, accuracy_level, confidence, {_json("tool_calls")}, tool_call_id, name,
     {_json("extra")}, {_json("messages.metadata")}
 ) END"""
 
 
-def message_from(conversation_id: str, id: str, role: str, content: str, created_at: float, beside: str | None) -> Message:
-    """The record of a row of READ."""
-    if type(role) is not str or type(content) is not str or type(created_at) is not float:
-        raise Corrupt(f"message {values.shorten(id)} is damaged, it holds a value of another type; check() lists what else is")
-    if beside is None:
-        return Message(id, conversation_id, role, content, created_at)
-    shown = values.from_json(beside)
+def messages_from(owners: Iterable[str], rows: Sequence[Sequence[Any]]) -> list[Message]:
+    """The records of rows of READ, each with the id of its conversation."""
+    if not rows:
+        return []
+    ids, roles, contents, times, beside = zip(*rows)
+    if {*map(type, roles), *map(type, contents), *map(type, times)} != {str, float}:
+        wrong = next(row[0] for row in rows if tuple(map(type, row[1:4])) != (str, str, float))
+        raise Corrupt(f"message {values.shorten(wrong)} is damaged, it holds a value of another type; check() lists what else is")
+    messages = list(map(Message, ids, owners, roles, contents, times))
+    if beside.count(None) == len(beside):
+        return messages
+    return [message if source is None else _with(message, _read(message.id, source)) for message, source in zip(messages, beside)]
+
+
+def _read(message_id: str, beside: str) -> list[Any]:
+    shown: list[Any] = values.from_json(beside)
     for place, name in DOCUMENTS:
-        MESSAGES.shaped(name, shown[place], id)
-    return with_text(Message(id, conversation_id, role, content, created_at, *shown))
+        MESSAGES.shaped(name, shown[place], message_id)
+    return shown
 
 
-def message_of(conversation_id: str, id: str, role: str, content: str, created_at: float, beside: tuple[Any, ...]) -> Message:
-    """The record of what was just stored."""
-    if beside == NOTHING:
-        return Message(id, conversation_id, role, content, created_at)
-    shown = (values.from_json(value) if value is not None and name in MESSAGES.json else value for name, value in zip(BESIDE, beside))
-    return with_text(Message(id, conversation_id, role, content, created_at, *shown))
+def messages_of(
+    conversation_id: str,
+    ids: Sequence[str],
+    roles: Sequence[str],
+    contents: Sequence[str],
+    times: Sequence[float],
+    beside: Sequence[tuple[Any, ...]] | None,
+) -> list[Message]:
+    """The records of what was just stored."""
+    messages = list(map(Message, ids, repeat(conversation_id), roles, contents, times))
+    return messages if beside is None else [_with(message, _decoded(columns)) for message, columns in zip(messages, beside)]
 
 
-def with_text(message: Message) -> Message:
-    """Give a message whose content lies in `extra` the text of it."""
-    if message.extra is not None and not message.content:
-        message.content = forms.body(message.to_openai())  # type: ignore[misc]
-    return message
+def _decoded(beside: tuple[Any, ...]) -> list[Any]:
+    return [values.from_json(value) if value is not None and name in MESSAGES.json else value for name, value in zip(BESIDE, beside)]
+
+
+def _with(message: Message, beside: list[Any]) -> Message:
+    """The message with what is beside its text; where its content lies in `extra`, with the text of that."""
+    whole = Message(message.id, message.conversation_id, message.role, message.content, message.created_at, *beside)
+    if whole.extra is not None and not whole.content:
+        whole.content = forms.body(whole.to_openai())  # type: ignore[misc]
+    return whole

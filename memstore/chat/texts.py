@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..kernel import Connection, Corrupt, Room
 from . import forms
-from .places import find_message, last_arrival
+from .places import AT_WANTED, find_message, last_arrival
 from .tables import MESSAGES
 
 if TYPE_CHECKING:
@@ -46,12 +46,17 @@ class MessageTexts:
         rows = conn.rows(
             """
             SELECT arrival, CAST(role AS BLOB), CAST(content AS BLOB), CAST(tool_calls AS BLOB), CAST(extra AS BLOB)
-            FROM messages
-            WHERE arrival > ? AND arrival <= ?
-            ORDER BY arrival
+            FROM arrivals AS run CROSS JOIN messages
+                ON messages.pk >= run.pk + max(? + 1 - run.first, 0)
+                AND messages.pk < run.pk - run.first + coalesce((SELECT min(first) FROM arrivals WHERE first > run.first), ? + 1)
+            WHERE run.first >= coalesce((SELECT max(first) FROM arrivals WHERE first <= ? + 1), 0)
+              AND run.first <= ?
+              AND arrival = run.first + messages.pk - run.pk
+              AND arrival <= ?
+            ORDER BY run.first, messages.pk
             LIMIT ?
             """,
-            (after, upto, limit),
+            (after, upto, after, upto, upto, limit),
         )
         return [(arrival, _searchable(*parts)) for arrival, *parts in rows]
 
@@ -59,10 +64,9 @@ class MessageTexts:
         """Number, id, conversation, role and time of those messages that still exist."""
         self.db.attach(conn)
         rows: list[Any] = conn.rows(
-            """
+            f"""
             SELECT messages.arrival, messages.id, conversations.id, messages.role, CAST(messages.created_at AS REAL)
-            FROM messages JOIN conversations ON conversations.pk = messages.pk >> 32
-            WHERE messages.arrival IN (SELECT value FROM json_each(?))
+            FROM json_each(?) AS wanted {AT_WANTED} JOIN conversations ON conversations.pk = messages.pk >> 32
             """,
             (json.dumps(list(numbers)),),
         )
