@@ -114,6 +114,7 @@ class Stats(Record):
     last_analyze_at: float | None
     total_vacuums: int
     total_analyzes: int
+    advice: list[str]
 
 
 def open_store(
@@ -137,7 +138,8 @@ def open_store(
         raise NotSupported("codec= (encryption of stored text) is not part of this version; open the store without it")
     if not callable(clock):
         raise Invalid(f"clock must be callable and return Unix seconds, not {clock!r}")
-    if audit_key is not None and not (isinstance(audit_key, (bytes, str)) and audit_key):
+    key = values.text("audit_key", audit_key).encode() if isinstance(audit_key, str) else audit_key
+    if key is not None and not (isinstance(key, bytes) and key):
         raise Invalid("audit_key must be bytes or str and not empty")
     if embedder is not None and not isinstance(embedder, Embedder):
         raise Invalid(f"embedder must be an Embedder(model, fn, dims=None), not {type(embedder).__name__}")
@@ -151,7 +153,7 @@ def open_store(
         new_store_id=lambda: os.urandom(16).hex(),
     )
     try:
-        store = Store(database, audit_key.encode() if isinstance(audit_key, str) else audit_key, embedder)
+        store = Store(database, key, embedder)
         if audit_key is not None and not read_only:
             store.audit.begin()
     except BaseException:  # nobody else would close it
@@ -328,7 +330,7 @@ class Store:
         return list(dict.fromkeys([*found, *room.check()]))  # the audit log looks at its schema by itself too
 
     def stats(self) -> Stats:
-        """Count rows and bytes by table, and say what is owed."""
+        """Count rows and bytes by table, and say in `advice` what keeps the log long and what is owed."""
         rooms = rooms_in_file(self._database)
         counted = [
             TableStats(name, *line)
@@ -336,7 +338,9 @@ class Store:
             if name in ROOMS
             for line in upkeep.table_sizes(self._database, tables(import_module(f"memstore.{name}").SCHEMA))
         ]
-        return Stats(self.path, self.store_id, *upkeep.file_sizes(self._database), rooms, counted, *upkeep.maintenance(self._database))
+        sizes = upkeep.file_sizes(self._database)
+        advice = upkeep.advice(self._database, sizes[1], sizes[3])
+        return Stats(self.path, self.store_id, *sizes, rooms, counted, *upkeep.maintenance(self._database), advice)
 
     # -- asyncio ----------------------------------------------------------------------------------------------------
 
@@ -350,7 +354,8 @@ class Store:
 
         self._database.check_usable()
         if not callable(function):
-            raise Invalid(f"run() takes a function and its arguments, as in run(store.chat.append, id, role, text), not {function!r:.80}")
+            shown = values.shorten(function)
+            raise Invalid(f"run() takes a function and its arguments, as in run(store.chat.append, id, role, text), not {shown}")
         process, pool = self._hops
         if process != os.getpid():
             from concurrent.futures import ThreadPoolExecutor

@@ -58,8 +58,8 @@ def _print_info(stats: Stats, newest: list[Conversation], head: AuditHead) -> No
             print(line, *([page.dim(f"    {one_line(chat.id)}")] if one_line(chat.title) else []), sep="\n")
     if head.seq:
         print(f"\n{page.dim('newest audit event')}\n  #{head.seq}  {head.hash}")
-    if stats.scrub_owed:
-        print("\nDeleted text may still be in the write-ahead log; it is emptied at the next chance.")
+    for line in stats.advice:
+        print(f"\n{line}")
 
 
 def _rooms(stats: Stats) -> list[tuple[str, str, str]]:

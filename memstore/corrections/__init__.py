@@ -47,7 +47,6 @@ from .correction import (
     checked_pair,
     differences,
     key_of,
-    label,
     postings_of,
 )
 from .decay import DecayClass, chosen_class, effective
@@ -291,14 +290,14 @@ class CorrectionStore:
         and why have + 0.1 for the same domain, which only raises and never hides. A `scope` finds that scope and "global".
         """
         asked = words(values.text("text", text))
-        domain = values.optional(label, "domain", domain)
+        domain = values.optional(values.label, "domain", domain)
         limit = values.limit(limit)
         threshold = _threshold(min_effective)
-        if not asked or limit == 0:
-            return []
         where, params = _filter(user_id=user_id, threshold=threshold)
         if scope is not None:
-            where, params = f"{where} AND scope IN (?, 'global')", [*params, label("scope", scope)]
+            where, params = f"{where} AND scope IN (?, 'global')", [*params, values.label("scope", scope)]
+        if not asked or limit == 0:
+            return []
         with self.db.read(snapshot=True) as connection:
             candidates = connection.rows(
                 "SELECT corrections.pk, created_at, domain, subject_words, hit.subject_hits, hit.hits,"
@@ -488,7 +487,7 @@ class CorrectionStore:
     def applied(self, id: str, *, conversation_id: str | None = None) -> Correction:
         """Count that a correction was put before a model, and return it; its version stays, for no belief has changed."""
         id = values.key("id", id)
-        conversation_id = values.optional(label, "conversation_id", conversation_id)
+        conversation_id = values.optional(values.label, "conversation_id", conversation_id)
         with self.db.write() as connection:
             self._known(connection, id)
             now = self.db.now
@@ -639,9 +638,9 @@ def _filter(
     terms: list[tuple[str, Any]] = [("confidence >= ?", threshold)]
     for name, value in (("domain", domain), ("scope", scope), ("source", source)):
         if value is not None:
-            terms.append((f"{name} = ?", label(name, value)))
+            terms.append((f"{name} = ?", values.label(name, value)))
     if user_id is not None:
-        terms.append(("(user_id IS NULL OR user_id = ?)", label("user_id", user_id)))
+        terms.append(("(user_id IS NULL OR user_id = ?)", values.label("user_id", user_id)))
     hidden = "" if values.flag("include_superseded", include_superseded) else " AND superseded_at IS NULL"
     return f"WHERE {' AND '.join(term for term, _ in terms)}{hidden}", [value for _, value in terms]
 

@@ -145,24 +145,19 @@ OPTIONAL: dict[str, Any] = {
 GIVEN = ("subject", "claim", "domain", "scope", "user_id", *OPTIONAL)
 
 
-def label(name: str, value: Any) -> str:
-    """A text to compare by that may be empty."""
-    return "" if value == "" else values.key(name, value)
-
-
 _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "subject": partial(values.text, blank=False),
     "claim": partial(values.text, blank=False),
     "rejected": values.text,
-    "domain": label,
-    "scope": label,
+    "domain": values.label,
+    "scope": values.label,
     "confidence": partial(values.real, low=0.0, high=1.0),
-    "source": label,
+    "source": values.label,
     "decay_class": partial(values.optional, partial(values.one_of, legal=DECAY_CLASSES)),
     "why": values.text,
     "prompt": partial(values.optional, values.text),
-    "user_id": partial(values.optional, label),
-    "conversation_id": partial(values.optional, label),
+    "user_id": partial(values.optional, values.label),
+    "conversation_id": partial(values.optional, values.label),
     "metadata": partial(values.optional, values.json_object),
     "id": partial(values.optional, values.key),
     "created_at": partial(values.optional, values.moment),

@@ -21,7 +21,7 @@ META = ("id", "subject", "domain", "scope", "confidence", "source", "decay_class
 def line(prompt: str, chosen: str, rejected: str, extra: dict[str, Any], *, conversational: bool) -> str:
     """Write one pair; a trainer wants these three keys and no other, so `extra` is empty unless asked for."""
     if not conversational:
-        return values.to_json("row", {"prompt": prompt, "chosen": chosen, "rejected": rejected, **extra})
+        return values.to_json("row", {"prompt": prompt, "chosen": chosen, "rejected": rejected, **extra}, stored=False)
     return values.to_json(
         "row",
         {
@@ -30,6 +30,7 @@ def line(prompt: str, chosen: str, rejected: str, extra: dict[str, Any], *, conv
             "rejected": [{"role": "assistant", "content": rejected}],
             **extra,
         },
+        stored=False,
     )
 
 
@@ -38,8 +39,8 @@ def read(
 ) -> list[dict[str, Any]]:
     """Read the pairs of a file, or of every *.jsonl of a folder by name, as checked columns of corrections."""
     source = pathlib.Path(path_of(path))
-    if not source.exists():
-        raise Invalid(f"there is no file or folder {source}")
+    if not os.path.exists(source):  # Path.exists() would raise for a name that is too long
+        raise Invalid(f"there is no file or folder {values.shorten(str(source), 200)}")
     files = sorted(source.glob("*.jsonl"), key=lambda file: file.name) if source.is_dir() else [source]
     pairs = []
     for file, number, content in _lines(files):

@@ -86,9 +86,9 @@ class Connection:
 
     def many(self, sql: str, rows: Iterable[Sequence[Any]]) -> int:
         """Run one statement for many rows and return how many it changed."""
-        if self.guarded and not self.raw.in_transaction:
-            raise aborted()
         try:
+            if self.guarded and not self.raw.in_transaction:
+                raise aborted()
             return self.raw.executemany(sql, rows).rowcount
         except FAILURES as error:
             raise translate(error) from error
@@ -121,7 +121,7 @@ class Database:
         # An RLock, because it alone can tell after an interrupt whether its acquire() had happened.
         self._lock = threading.RLock()
         self._owns: Callable[[], bool] = self._lock._is_owned  # type: ignore[attr-defined]
-        self._pool = threading.Lock()
+        self._pool = threading.RLock()  # re-entrant for a signal handler that forks
         self._owner: tuple[int, object] | None = None
         self._depth = 0  # blocks that count on the lock; it is acquired by the first and released after the last
         self._levels: list[Level] = []
@@ -129,6 +129,7 @@ class Database:
         self.writer: Connection | None = None
         self.idle: dict[Connection, None] = {}
         self.lent: dict[Connection, int] = {}
+        self.forking: dict[int, None] = {}  # threads in fork(): no reader is lent until they are through
 
     def check_usable(self) -> None:
         """Raise where this handle cannot answer: closed, forked, or the file is another one now."""
@@ -145,8 +146,10 @@ class Database:
         if owner is not None and owner[0] == threading.get_ident() and owner[1] is not _task():
             raise Invalid("another task of this thread is inside transaction(); leave it before awaiting, or use store.run(function)")
         try:
-            if not self._owns() and not self._lock.acquire(timeout=max(0.0, min(deadline - time.monotonic(), threading.TIMEOUT_MAX))):
-                raise self._busy()
+            if not self._owns() and not self._lock.acquire(blocking=False):
+                patience = max(0.0, min(deadline - time.monotonic(), threading.TIMEOUT_MAX))
+                if not self._lock.acquire(timeout=patience):
+                    raise self._busy()
             self._depth += 1
             block.locked = True
         except BaseException:
@@ -185,13 +188,14 @@ class Database:
             writer, self.writer = self.writer, None
             writer.raw.close()
 
-    def stop_lending(self, deadline: float) -> bool:
-        """Keep new readers waiting until `resume_lending`, around a fork."""
-        return self._pool.acquire(timeout=max(0.0, deadline - time.monotonic()))
+    def stop_lending(self) -> None:
+        """Keep new readers waiting until this thread has forked."""
+        with self._pool:  # whoever is in it has his reader, or has yet to ask
+            self.forking[threading.get_ident()] = None
 
     def resume_lending(self) -> None:
         """Lend readers again."""
-        self._pool.release()
+        self.forking.pop(threading.get_ident(), None)
 
     # -- who is calling ---------------------------------------------------------------------------------------------
 
@@ -211,7 +215,7 @@ class Database:
         return self._now
 
     def _tick(self) -> float:
-        return real("what the clock= of this store returned", self.clock())
+        return real("what the clock= of this store returned", self.clock(), low=-1e15, high=1e15)  # ids hold its milliseconds
 
     # -- writing ----------------------------------------------------------------------------------------------------
 
@@ -287,7 +291,7 @@ class Database:
         for action in dict.fromkeys(after):  # a bound method once, however often it was asked for
             try:
                 action()
-            except StoreError:
+            except (StoreError, MemoryError):
                 # The transaction has happened and an exception would say that it has not. What runs here is derived or
                 # remembered as owed in the file, so whoever comes next does it.
                 continue
@@ -295,23 +299,34 @@ class Database:
     def _finish_nested(self, level: Level, failed: bool) -> None:
         writer, name = self.writer, f"level{len(self._levels) - 1}"
         alive = writer is not None and writer.raw.in_transaction
-        if writer is not None and alive and not failed:
-            writer.run(f"RELEASE {name}")
+        try:
+            if writer is not None and alive and failed:
+                writer.run(f"ROLLBACK TO {name}")
+            if writer is not None and alive:
+                writer.run(f"RELEASE {name}")
+        except (StoreError, MemoryError):
+            # The savepoint went in an interrupted exit, or there is no memory: a level left open would take what is written
+            # after it along, so the whole goes.
+            self._roll_back()
+            alive = False
+        if alive and not failed:
             outer = self._levels[-2]
             outer.after += level.after
             outer.undo += level.undo
             del self._levels[-1]
             return
-        if writer is not None and alive:
-            try:
-                writer.run(f"ROLLBACK TO {name}")
-                writer.run(f"RELEASE {name}")
-            except StoreError:
-                writer.raw.execute("ROLLBACK")  # the savepoint went in an interrupted exit: then the whole goes
         _undo(level)
         del self._levels[-1]
         if not failed:
             raise aborted()
+
+    def _roll_back(self) -> None:
+        """End the transaction, and where even that fails the connection with it."""
+        try:
+            if self.writer is not None and self.writer.raw.in_transaction:
+                self.writer.raw.execute("ROLLBACK")
+        except (sqlite3.Error, MemoryError):
+            self._discard_writer()
 
     def _commit(self) -> None:
         writer, deadline = self.writer, time.monotonic() + self.timeout
@@ -325,18 +340,27 @@ class Database:
                 if primary_code(error) == sqlite3.SQLITE_BUSY and time.monotonic() < deadline:
                     time.sleep(0.001)
                     continue
-                raise self._failed_commit(writer, error) from error
+                raise self._failed_commit(error) from error
+            except MemoryError as error:
+                if self.in_memory:  # there to discard the writer would be to lose the store
+                    raise
+                raise self._unknown(error) from error  # memory is needed after the commit is written too
         writer.guarded = False
         self.wal.committed(writer)
 
-    def _failed_commit(self, writer: Connection, error: sqlite3.Error) -> StoreError:
+    def _failed_commit(self, error: sqlite3.Error) -> StoreError:
         code = getattr(error, "sqlite_errorcode", 0)
         if code & 0xFF != sqlite3.SQLITE_IOERR:
             return translate(error)
+        if code != sqlite3.SQLITE_IOERR_WRITE:
+            return self._unknown(error)
+        self._discard_writer()
+        return translate(error)  # the frame that would have made it a commit is the last one written
+
+    def _unknown(self, error: BaseException) -> OutcomeUnknown:
         self._discard_writer()  # after a failed write the handle's cache may differ from the disk
-        if code == sqlite3.SQLITE_IOERR_WRITE:
-            return translate(error)  # the frame that would have made it a commit is the last one written
-        return OutcomeUnknown(f"the disk failed while {self.name} was committing ({error}); read before retrying")
+        what = "memory ran out" if isinstance(error, MemoryError) else f"the disk failed ({error})"
+        return OutcomeUnknown(f"{what} while {self.name} was committing; read before retrying")
 
     def _discard_writer(self) -> None:
         writer, self.writer = self.writer, None
@@ -352,10 +376,7 @@ class Database:
         try:
             if self.writer is not None:
                 self.writer.guarded = False
-                if self.writer.raw.in_transaction:
-                    self.writer.raw.execute("ROLLBACK")
-        except sqlite3.Error:
-            self._discard_writer()
+            self._roll_back()
         finally:
             try:
                 for undone in reversed(levels):
@@ -387,29 +408,42 @@ class Database:
         return self.writer or self.open_writer(deadline)
 
     def borrow(self, block: Block) -> Connection:
-        """Take a reader from the pool."""
+        """Take a reader from the pool, once nobody forks."""
         self.check_usable()
         thread = threading.get_ident()
-        with self._pool:
-            if self.unusable is not None:
-                raise Closed(self.unusable)
-            if not self.idle:
-                self.idle[self.open_reader()] = None
-            reader = next(reversed(self.idle))
-            # No call between here and the end of the block: an interrupt sees the reader in the pool, or lent.
-            block.reader = reader
-            self.lent[reader] = thread
-            del self.idle[reader]
-        return reader
+        deadline = None
+        while True:
+            with self._pool:
+                if self.unusable is not None:
+                    raise Closed(self.unusable)
+                if not self.forking or thread in self.lent.values():  # a fork waits for whoever has one, so he gets another
+                    if not self.idle:
+                        self.idle[self.open_reader()] = None
+                    reader = next(reversed(self.idle))
+                    # No call between here and the end of the block: an interrupt sees the reader in the pool, or lent.
+                    block.reader = reader
+                    self.lent[reader] = thread
+                    del self.idle[reader]
+                    return reader
+            # Not inside the lock, which waiters with a shorter time would have to wait for.
+            deadline = time.monotonic() + self.timeout if deadline is None else deadline
+            if time.monotonic() >= deadline:
+                waited = f"{self.name} lends no reader while another thread forks ({self.timeout:.1f} s)"
+                raise Busy(f"{waited}; raise timeout= or fork when nobody reads")
+            time.sleep(0.0005)
 
     def give_back(self, block: Block) -> None:
         """Return the reader of a block to the pool."""
         reader = block.reader
         if reader is None or reader not in self.lent:  # in the child of a fork it is the parent's
             return
-        if reader.raw.in_transaction:
-            reader.raw.execute("ROLLBACK")
-        if self.unusable is not None or reader.shadows:
+        spent = self.unusable is not None or bool(reader.shadows)
+        try:
+            if reader.raw.in_transaction:
+                reader.raw.execute("ROLLBACK")
+        except (sqlite3.Error, MemoryError):
+            spent = True
+        if spent:
             reader.raw.close()
         else:
             self.idle[reader] = None  # again no call; and no lock, which a fork holds while it waits for just this
@@ -422,11 +456,13 @@ class Database:
         """Connect the writer; the caller holds the lock."""
         if self.in_memory and self.store_id:
             raise Closed("the :memory: store was lost with its connection; nothing of it can be read any more")
-        raw = files.connect(self.place)
+        raw: sqlite3.Connection | None = None
         try:
+            raw = files.connect(self.place)
             files.set_up_writer(raw, self.place, self.durability, deadline)
         except BaseException as error:
-            raw.close()
+            if raw is not None:
+                raw.close()
             if isinstance(error, FAILURES):
                 raise translate(error) from error
             raise
@@ -438,9 +474,9 @@ class Database:
         raw: sqlite3.Connection | None = None
         try:
             raw = files.connect(self.place, mode="ro" if self.read_only else "rw")
-            files.set_up_reader(raw, timeout=min(self.timeout, 60.0), read_only=self.read_only)
             if self.read_only:
                 raw = self._readable(raw)
+            files.set_up_reader(raw, timeout=min(self.timeout, 60.0), read_only=self.read_only)
         except BaseException as error:
             if raw is not None:
                 raw.close()
@@ -452,15 +488,16 @@ class Database:
     def _readable(self, raw: sqlite3.Connection) -> sqlite3.Connection:
         """Fall back to immutable in a folder without write permission, where SQLite cannot make its shared memory."""
         try:
-            raw.execute("PRAGMA schema_version").fetchone()
+            files.patiently(raw, "PRAGMA schema_version", time.monotonic() + self.timeout)
             return raw
         except sqlite3.OperationalError as error:
             if primary_code(error) not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
                 raise
             raw.close()
-            if files.wal_size(self.place):
-                # immutable would ignore the log and show an older state as if it were the newest
-                raise ReadOnly(f"{self.place} has a -wal file that cannot be read without write access to its folder") from error
+            side = files.unfinished(self.place)
+            if side is not None:
+                # immutable would ignore it: an older state would look like the newest, or half a change like a whole one
+                raise ReadOnly(f"{self.place} has a {side} file, which takes writing to be read: open it once without read_only") from error
         return files.connect(self.place, mode="immutable")
 
 
@@ -474,7 +511,5 @@ def _task() -> object:
     tasks = sys.modules.get("asyncio.tasks")
     if tasks is None:
         return None
-    try:
-        return tasks.current_task()
-    except RuntimeError:
-        return None
+    loop = tasks.events._get_running_loop()  # current_task() alone would raise where none runs, which takes a microsecond
+    return None if loop is None else tasks.current_task(loop)

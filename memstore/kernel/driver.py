@@ -31,6 +31,11 @@ def primary_code(error: BaseException) -> int:
     return int(getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF
 
 
+def is_busy(error: BaseException) -> bool:
+    """Whether somebody else is in the way, so that waiting may help."""
+    return isinstance(error, Busy) or primary_code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
 def translate(error: BaseException) -> StoreError:
     """Return our error for one of the driver's; raise it `from` the original."""
     code = int(getattr(error, "sqlite_errorcode", 0) or 0)
@@ -66,6 +71,7 @@ def aborted() -> TransactionAborted:
 
 
 _BY_CODE: dict[int, tuple[type[StoreError], str]] = {
+    sqlite3.SQLITE_ERROR: (Corrupt, "the tables are not those of this memstore: open the store again, a newer one may have changed them"),
     sqlite3.SQLITE_BUSY: (Busy, "another connection holds the file; raise timeout= or look for a long transaction()"),
     sqlite3.SQLITE_LOCKED: (Busy, "another connection holds the table"),
     sqlite3.SQLITE_READONLY: (ReadOnly, "the file or its folder cannot be written, or its header is damaged"),

@@ -65,7 +65,7 @@ class TransactionAborted(StoreError):
 
 
 class OutcomeUnknown(StoreError):
-    """The disk failed during COMMIT, and the transaction may or may not have happened.
+    """The disk failed or memory ran out during COMMIT, and the transaction may or may not have happened.
 
     Read before retrying.
     """

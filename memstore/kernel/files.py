@@ -15,11 +15,12 @@ import stat
 import time
 from typing import Any
 
-from .driver import FAILURES, primary_code
-from .errors import Closed, Corrupt, Exists, Invalid, NotAStore, NotFound, NotSupported, ReadOnly, StoreError
+from .driver import FAILURES, is_busy
+from .errors import Closed, Corrupt, DiskFull, Exists, Invalid, NotAStore, NotFound, NotSupported, ReadOnly, StoreError
 
 APPLICATION_ID = 0x6D656D73  # "mems"
 MEMORY = ":memory:"
+BESIDE = ("-wal", "-shm", "-journal")
 PATH_LIMIT = 500  # SQLite allows 512 bytes and appends "-journal"
 #: Files that a child of fork inherited open: SQLite's idea of the locks in this process is wrong for good.
 unusable_here: set[tuple[int, int]] = set()
@@ -27,7 +28,7 @@ unusable_here: set[tuple[int, int]] = set()
 
 def locate(path: Any, *, create: bool, read_only: bool) -> str:
     """Resolve a path to the file of a store, creating an empty one with mode 0600 where allowed."""
-    if path == MEMORY:
+    if isinstance(path, str) and path == MEMORY:
         if read_only:
             raise Invalid("a :memory: store cannot be read-only: there would be nothing to read")
         return MEMORY
@@ -67,6 +68,8 @@ def _create(place: str, *, create: bool) -> str:
     if not os.path.isdir(folder):
         hint = "; os.path.expanduser() makes a home folder of '~'" if f"{os.sep}~" in folder else "; create it first"
         raise Invalid(f"the folder {folder} does not exist{hint}")
+    if wal_size(place) > 0 and not os.path.exists(place):  # in this order: whoever begins a store makes its main file first
+        raise Corrupt(f"{place} is gone but {place}-wal is not: restore it from a snapshot, keep the -wal until then")
     if not create:
         raise NotFound(f"there is no store at {place}; open it with create=True and for writing to begin one")
     try:
@@ -95,8 +98,22 @@ def _check_file(place: str, status: os.stat_result) -> None:
 
 def wal_size(place: str) -> int:
     """Size of the write-ahead log, 0 if there is none."""
+    return _size(place + "-wal")
+
+
+def unfinished(place: str) -> str | None:
+    """What beside a file is part of its content: "-wal", or the "-journal" of a change that has to be rolled back."""
+    return next((side for side in ("-wal", "-journal") if _size(place + side)), None)
+
+
+def is_beside(place: str) -> bool:
+    """Whether a name is that of a log or journal of a file that is there, and so SQLite's to write."""
+    return any(place.endswith(side) and os.path.exists(place.removesuffix(side)) for side in BESIDE)
+
+
+def _size(name: str) -> int:
     try:
-        return os.stat(place + "-wal").st_size
+        return os.stat(name).st_size
     except OSError:
         return 0
 
@@ -132,10 +149,10 @@ def connect(place: str, *, mode: str = "rw", timeout: float = 0.0) -> sqlite3.Co
 def set_up_writer(raw: sqlite3.Connection, place: str, durability: str, deadline: float) -> None:
     """Set the pragmas of the connection that writes."""
     if place != MEMORY:
-        if _patiently(raw, "PRAGMA page_count", deadline) == 0:
+        if patiently(raw, "PRAGMA page_count", deadline) == 0:
             # Only before the first page is written does it count, and later it would wait for whoever writes.
-            _patiently(raw, "PRAGMA auto_vacuum = INCREMENTAL", deadline)
-        mode = _patiently(raw, "PRAGMA journal_mode = WAL", deadline)
+            patiently(raw, "PRAGMA auto_vacuum = INCREMENTAL", deadline)
+        mode = patiently(raw, "PRAGMA journal_mode = WAL", deadline)
         if mode != "wal":
             raise NotSupported(f"{place} cannot use a write-ahead log here (journal_mode is {mode}); use a local disk")
         raw.execute("PRAGMA wal_autocheckpoint = 0")  # unguarded checkpoints can lose commits: see wal.py
@@ -145,13 +162,13 @@ def set_up_writer(raw: sqlite3.Connection, place: str, durability: str, deadline
             raw.execute("PRAGMA fullfsync = 1")  # macOS: without it fsync stops at the drive's cache
             raw.execute("PRAGMA checkpoint_fullfsync = 1")
     raw.execute("PRAGMA foreign_keys = ON")
-    _patiently(raw, "PRAGMA secure_delete = ON", deadline)
+    patiently(raw, "PRAGMA secure_delete = ON", deadline)
     for name in ("foreign_keys", "secure_delete"):
-        if _patiently(raw, f"PRAGMA {name}", deadline) != 1:
+        if patiently(raw, f"PRAGMA {name}", deadline) != 1:
             raise NotSupported(f"this SQLite {sqlite3.sqlite_version} was built without {name}")
 
 
-def _patiently(raw: sqlite3.Connection, pragma: str, deadline: float) -> Any:
+def patiently(raw: sqlite3.Connection, pragma: str, deadline: float) -> Any:
     """Run a pragma and return its value, waiting for others: several may open a fresh file, or close the last handle, just now."""
     while True:
         try:
@@ -159,7 +176,7 @@ def _patiently(raw: sqlite3.Connection, pragma: str, deadline: float) -> Any:
             return None if row is None else row[0]
         except sqlite3.OperationalError as error:
             # The switch to the log takes an exclusive lock without asking the busy handler, so we wait ourselves.
-            if primary_code(error) not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) or time.monotonic() > deadline:
+            if not is_busy(error) or time.monotonic() > deadline:
                 raise
         time.sleep(0.002)
 
@@ -191,16 +208,19 @@ def copy(source: sqlite3.Connection, target: Any, progress: Any, *, origin: str,
     except OSError as error:
         raise ReadOnly(f"cannot write {place}: {error.strerror}") from error
     finally:
-        if os.path.exists(part):
-            os.unlink(part)
+        for left in (part, part + "-journal", part + "-wal", part + "-shm"):  # a failing disk leaves any of them
+            if os.path.exists(left):
+                os.unlink(left)
     return place
 
 
 def _check_target(place: str, store_id: str) -> None:
     """Only an earlier snapshot of the same store that nobody has open may be replaced."""
+    if is_beside(place):
+        raise Exists(f"{place} is the name of a part of another database; choose another name for the snapshot")
     if not os.path.exists(place):
         return
-    if wal_size(place) or os.path.exists(place + "-shm"):
+    if unfinished(place) or os.path.exists(place + "-shm"):  # a journal left there would be rolled back into the copy
         raise Exists(f"{place} is a database in use; choose another name for the snapshot")
     if not os.path.isfile(place) or _store_id(place) != store_id:
         raise Exists(f"{place} exists and is no snapshot of this store; choose another name or remove it")
@@ -228,7 +248,9 @@ def _copy_pages(source: sqlite3.Connection, part: str, progress: Any) -> None:
     try:
         # In steps, so that Ctrl-C is honoured between them; the caller's read transaction keeps them one state.
         source.backup(copy_to, pages=2048, progress=report, sleep=0)
-        copy_to.execute("PRAGMA journal_mode = DELETE")  # one file, no -wal beside it; the store switches back when opened
+        # One file, no -wal beside it; the store switches back when opened. SQLite says by the mode alone that it could not.
+        if copy_to.execute("PRAGMA journal_mode = DELETE").fetchone() != ("delete",):
+            raise DiskFull(f"the disk failed before {part} was complete; check its free space and health, and copy again")
     finally:
         copy_to.close()
 
@@ -247,6 +269,8 @@ def _sync(place: str) -> None:
 
 def foreign(place: str, tables: list[str]) -> StoreError:
     """The error for an SQLite file that another application made."""
+    if {"meta", "schema_version", "maintenance"} <= set(tables):
+        return NotAStore(f"{place} has the tables of a store and the mark of another application: put a snapshot in its place")
     if {"audit_log", "promotions", "corrections", "assertion_events"} <= set(tables):
         from shlex import quote  # of use in this one message
 

@@ -19,12 +19,11 @@ from typing import Any
 
 from .driver import FAILURES, primary_code, translate
 from .errors import Busy, Invalid, NotFound
-from .files import APPLICATION_ID, connect, resolve
+from .files import APPLICATION_ID, BESIDE, connect, resolve
 from .schema import quote
 
 PAGE = 500  # rows
 TIMEOUT = 10.0  # seconds
-BESIDE = ("-wal", "-shm", "-journal")
 
 
 class Changed(Busy):

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 PATIENCE = 2.0  # seconds to wait for others before a fork
 
 _open: weakref.WeakSet[Database] = weakref.WeakSet()
-_held: dict[int, list[tuple[Hold, bool]]] = {}  # thread that forks -> locks of writers, and whether their pools are ours
+_held: dict[int, list[Hold]] = {}  # thread that forks -> locks of writers
 
 
 def watch(database: Database) -> None:
@@ -41,12 +41,12 @@ def _before() -> None:
         if database.unusable is not None or database.in_memory or database.process != os.getpid():
             continue
         hold = Hold(database, deadline)
+        held.append(hold)  # first, for an interrupt of this hook is swallowed, and what it holds must be given back
         if not database.in_transaction:
             with contextlib.suppress(StoreError):
                 database.acquire(hold, deadline)
-        pooled = database.stop_lending(deadline)
-        held.append((hold, pooled))
-        if hold.locked and pooled and _readers_came_back(database, deadline):
+        database.stop_lending()
+        if hold.locked and _readers_came_back(database, deadline):
             database.drop_connections()
 
 
@@ -59,9 +59,8 @@ def _readers_came_back(database: Database, deadline: float) -> bool:
 
 
 def _after_in_parent() -> None:
-    for hold, pooled in reversed(_held.pop(threading.get_ident(), [])):
-        if pooled:
-            hold.database.resume_lending()
+    for hold in _held.pop(threading.get_ident(), []):
+        hold.database.resume_lending()
         hold.database.release(hold)
 
 

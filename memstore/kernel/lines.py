@@ -8,17 +8,20 @@ from collections.abc import Iterable
 from typing import Any
 
 from .errors import Invalid, ReadOnly
+from .files import BESIDE, is_beside
 from .values import key, new_id
 
 
 def path_of(path: Any) -> str:
     """A path that may be opened: no database in use, whose locks this process would drop by closing it again."""
     try:
-        name = os.fsdecode(os.fspath(path))
+        name = str.__str__(os.fsdecode(os.fspath(path)))  # pathlib would take an enum's member by its name
     except TypeError:
         raise Invalid(f"path must be str or os.PathLike, not {type(path).__name__}") from None
-    if any(os.path.exists(key("path", name) + side) for side in ("-wal", "-shm")):
+    if any(os.path.exists(key("path", name) + side) for side in BESIDE):
         raise Invalid(f"{name} is a database in use; name another file")
+    if is_beside(name):
+        raise Invalid(f"{name} is part of a database; name another file")
     return name
 
 
@@ -28,6 +31,8 @@ def write_lines(path: Any, lines: Iterable[str]) -> int:
     folder = os.path.dirname(target)
     if os.path.isdir(target) or not os.path.isdir(folder):
         raise Invalid(f"{target} is a folder or in a folder that does not exist; name a file in an existing folder")
+    if os.path.exists(target) and not os.path.isfile(target):
+        raise Invalid(f"{target} is not a regular file, which is all that can be replaced")
     beside = os.path.join(folder, f".{new_id()}.part")
     count = 0
     try:

@@ -215,7 +215,7 @@ def _give_up(database: Database) -> None:
 def _begin(database: Database, new_store_id: Callable[[], str]) -> None:
     """Open for writing; into an empty file whoever of several openers is first writes the kernel's tables."""
     deadline = time.monotonic() + database.timeout
-    known = not database.in_memory and _probe(database)
+    known = not database.in_memory and _probe(database, deadline)
     with Hold(database, deadline):
         database.open_writer(deadline)
     if not known:
@@ -226,13 +226,24 @@ def _begin(database: Database, new_store_id: Callable[[], str]) -> None:
                 writer.run("INSERT INTO maintenance(id) VALUES (1)")
                 writer.run(f"PRAGMA application_id = {files.APPLICATION_ID}")
                 writer.run(f"PRAGMA user_version = {FORMAT}")
+                database.after_commit(database.wal.flush)  # so that the file without its log is still known as ours
     ensure(database, KERNEL)
 
 
-def _probe(database: Database) -> bool:
+def _probe(database: Database, deadline: float) -> bool:
     """Look at a file before anything could change it, as setting the journal mode would."""
+    while True:
+        try:
+            return _look(database)
+        except Busy:  # somebody has the file for himself; Ctrl-C would not be heard in SQLite's own wait
+            if time.monotonic() >= deadline:
+                raise
+        time.sleep(0.002)
+
+
+def _look(database: Database) -> bool:
     try:
-        raw = files.connect(database.place, timeout=database.timeout)
+        raw = files.connect(database.place)
         try:
             return _refuse_foreign(database, Connection(raw))
         finally:

@@ -182,7 +182,7 @@ def objects(raw: sqlite3.Connection) -> Objects:
         rows = raw.execute(
             """
             SELECT type, lower(name), lower(tbl_name), sql FROM sqlite_schema
-            WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
+            WHERE sql IS NOT NULL AND NOT (type = 'table' AND name LIKE 'sqlite\\_%' ESCAPE '\\')
             ORDER BY rowid
             """
         ).fetchall()
@@ -273,9 +273,11 @@ def differences(raw: sqlite3.Connection, schema: Schema) -> list[Finding]:
     ]
     ours = {name for kind, name in wanted if kind in ("table", "view")}
     found += [
-        Finding("schema", None, f"trigger {name} on {table} is not ours ({schema.name})")
-        for (kind, name), (table, _) in live.items()
-        if kind == "trigger" and table in ours and (kind, name) not in wanted and Change("drop", kind, name) not in changes
+        Finding("schema", None, f"{kind} {name} on {table} is not ours ({schema.name})")
+        for (kind, name), (table, sql) in live.items()
+        if table in ours and (kind, name) not in wanted and Change("drop", kind, name) not in changes
+        # Other indexes cost time only; a second UNIQUE on the log would let INSERT OR REPLACE remove rows unseen.
+        if kind == "trigger" or (kind == "index" and normal(sql).startswith("create unique "))
     ]
     return found
 
@@ -298,7 +300,7 @@ def state(connection: Connection, schema: Schema) -> str:
     if row is None:
         return "absent"
     version, digest, lost = row
-    if version > schema.version:
+    if version is not None and version > schema.version:  # a lost one is the kernel's finding
         raise SchemaTooNew(
             f"{schema.name} in this file has schema {version}, this memstore knows {schema.version}: upgrade memstore; nothing was touched"
         )

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import starmap
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
@@ -97,7 +98,7 @@ class Table(Generic[R]):
             if not types.issuperset(map(type, columns[place])):
                 key, value = next((row[0], row[place]) for row in rows if type(row[place]) not in types)
                 raise self._damaged(field, key, value)
-        result = [make(*row) for row in rows]
+        result = list(starmap(make, rows))
         for field in self.json:
             for item, row in zip(result, rows):
                 source = getattr(item, field)

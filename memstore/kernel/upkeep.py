@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from . import files
+from . import files, wal
 from .blocks import Borrow, Hold, Read, Write
 from .connection import Connection, Database
 from .driver import FAILURES, primary_code, translate
 from .errors import Busy, Closed, Invalid, ReadOnly, Replaced, StoreError
 from .schema import quote
-from .values import Finding
+from .values import Finding, integer, shorten, text
 
 FREE_SHARE = 5  # VACUUM when more than one page in five is free: giving back single pages would fragment the file
 READS = ("select", "with", "values", "explain")
@@ -25,12 +26,13 @@ def query(database: Database, sql: str, params: Any) -> list[dict[str, Any]]:
     bare = re.sub(r"\A(\s+|--[^\n]*\n?|/\*.*?\*/)*", "", sql, flags=re.S)
     if not bare.lower().startswith(READS):
         raise Invalid(f"query() takes one SELECT, not {bare[:40]!r}; rooms have methods for writing")
+    given = _bound(params)
     with Read(database, False) as connection:
         writes = connection is database.writer
         try:
             if writes:
                 connection.rows("PRAGMA query_only = ON")
-            cursor = connection.raw.execute(sql, params)
+            cursor = connection.raw.execute(sql, given)
             rows = cursor.fetchall()  # before anything else: an interrupt would leave a half-read cursor in the traceback
             names = [column[0] for column in cursor.description or ()]
             return [dict(zip(names, row, strict=True)) for row in rows]
@@ -43,8 +45,29 @@ def query(database: Database, sql: str, params: Any) -> list[dict[str, Any]]:
                 connection.raw.execute("PRAGMA query_only = OFF")
 
 
+def _bound(params: Any) -> Any:
+    """Parameters as they can be bound: SQLite would take NaN for NULL, and the driver converts dates in its own way."""
+    if isinstance(params, Mapping):
+        return {name: _bindable(f"params[{shorten(name)}]", value) for name, value in params.items()}
+    if isinstance(params, (str, bytes)) or not isinstance(params, Sequence):
+        raise Invalid(f"params must be a list or a dict of values, not {type(params).__name__} {shorten(params)}")
+    return [_bindable(f"params[{position}]", value) for position, value in enumerate(params)]
+
+
+def _bindable(name: str, value: Any) -> Any:
+    if isinstance(value, str):
+        return text(name, value)
+    if isinstance(value, int):
+        return integer(name, int(value))
+    if value is None or isinstance(value, bytes) or (isinstance(value, float) and not math.isnan(value)):
+        return value
+    raise Invalid(f"{name} must be a str, a number, bytes or None, not {type(value).__name__} {shorten(value)}")
+
+
 def snapshot(database: Database, path: Any, progress: Any) -> str:
     """Copy the committed state into a file of its own."""
+    if progress is not None and not callable(progress):
+        raise Invalid(f"progress must be a function of two numbers, not {type(progress).__name__} {shorten(progress)}")
     if database.in_memory and database.in_transaction:
         raise Invalid("snapshot() of a :memory: store inside transaction() would copy half of it; leave the block first")
     try:
@@ -118,8 +141,25 @@ def file_sizes(database: Database) -> tuple[int, int, int, bool, str]:
         size = connection.value("PRAGMA page_count") * page
         free = connection.value("PRAGMA freelist_count") * page
         owed = connection.value("SELECT 1 FROM meta WHERE key = 'scrub_owed'") is not None
-    wal = 0 if database.in_memory else files.wal_size(database.place)
-    return size, wal, free, owed, sqlite3.sqlite_version
+    log = 0 if database.in_memory else files.wal_size(database.place)
+    return size, log, free, owed, sqlite3.sqlite_version
+
+
+def advice(database: Database, log: int, owed: bool) -> list[str]:
+    """What a person should know of a log of that many bytes: what keeps it long, and whether deleted text is still in it."""
+    said = []
+    pinned = database.wal.pinned() if log >= wal.GROWTH or owed else 0
+    if pinned is None and log >= wal.GROWTH:
+        said.append(f"the write-ahead log has {log / 1e6:.1f} MB; a store that can write copies it into the file and cuts it")
+    elif pinned or (pinned == 0 and log >= 2 * wal.GROWTH):
+        said.append(
+            f"the write-ahead log has {log / 1e6:.1f} MB, of which {pinned / 1e6:.1f} MB cannot be copied into the file yet:"
+            f" whoever reads an older state must end first ({len(database.lent)} reader(s) of this process are out, another process may"
+            " have more); it is cut by the first commit at which nobody reads"
+        )
+    if owed:
+        said.append("deleted text may still be in the write-ahead log; the next checkpoint, open or close that no reader pins empties it")
+    return said
 
 
 def maintenance(database: Database) -> tuple[int, float | None, float | None, int, int]:
@@ -161,8 +201,7 @@ def optimize(database: Database) -> None:
             """,
             (vacuumed, database.now, vacuumed, database.now),
         )
-    if not database.in_memory:
-        _checkpoint(database)
+    database.wal.flush()
 
 
 def _outside_transaction(database: Database, sql: str) -> None:
@@ -180,9 +219,3 @@ def _outside_transaction(database: Database, sql: str) -> None:
                 if time.monotonic() > deadline:
                     raise Busy(f"{database.name} is held by another writer ({database.timeout:.1f} s); optimize() again later") from error
             time.sleep(0.005)
-
-
-def _checkpoint(database: Database) -> None:
-    deadline = time.monotonic() + database.timeout
-    with Hold(database, deadline):
-        database.wal.checkpoint(database.writer or database.open_writer(deadline))

@@ -12,7 +12,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
 
@@ -22,6 +22,7 @@ T = TypeVar("T")
 
 JSON_DEPTH = 200  # far above real data, far below the recursion limit
 KEY_LENGTH = 1000
+TEXT_LIMIT = 64 * 2**20  # bytes; SQLite stops at 10**9 only, and a row has to fit into memory several times over
 INT64 = 2**63
 
 
@@ -62,13 +63,12 @@ def optional(check: Callable[..., T], name: str, value: Any, **options: Any) -> 
 
 
 def text(name: str, value: Any, *, blank: bool = True) -> str:
-    """A str that UTF-8 can hold; with `blank=False` one that says something."""
+    """A str that UTF-8 can hold, of at most 64 MiB; with `blank=False` one that says something."""
     if not isinstance(value, str):
         raise Invalid(f"{name} must be str, not {_kind(value)}")
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise Invalid(f"{name} holds a lone surrogate at character {error.start}, which UTF-8 cannot store") from None
+    size = _size(name, value)
+    if size > TEXT_LIMIT:
+        raise Invalid(f"{name} has {size} bytes; at most {TEXT_LIMIT} are allowed")
     if not blank and not value.strip():
         raise Invalid(f"{name} is blank; it needs some text")
     return str.__str__(value)  # str() would give the name of an enum's member, not its text
@@ -86,7 +86,7 @@ def key(name: str, value: Any) -> str:
 
 def label(name: str, value: Any) -> str:
     """A text to compare by that, unlike a key, may be empty."""
-    return "" if value == "" else key(name, value)
+    return "" if isinstance(value, str) and value == "" else key(name, value)  # an array would compare item by item
 
 
 def real(name: str, value: Any, *, low: float | None = None, high: float | None = None) -> float:
@@ -152,19 +152,25 @@ def limit(value: Any, name: str = "limit") -> int:
 
 def strings(name: str, value: Any) -> list[str]:
     """A list of str from any iterable but a lone str."""
-    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+    if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
         raise Invalid(f"{name} must be a list of str, not {_kind(value)}")
     return [text(f"{name}[{position}]", item) for position, item in enumerate(value)]
 
 
-def to_json(name: str, value: Any) -> str:
-    """JSON text with sorted keys and readable non-ASCII; refuses what would not come back the same."""
+def to_json(name: str, value: Any, *, stored: bool = True) -> str:
+    """JSON text with sorted keys and readable non-ASCII; refuses what would not come back the same.
+
+    With `stored=False` it may be of any length: a line of a file is no value of a row.
+    """
     _walk(name, value, 0)
     try:
         result = _ENCODER.encode(value)
     except ValueError as error:  # an int of more digits than Python prints
         raise Invalid(f"{name} cannot be written as JSON: {error}") from None
-    return text(name, result)
+    if stored:
+        return text(name, result)
+    _size(name, result)
+    return result
 
 
 def json_object(name: str, value: Any) -> dict[str, Any]:
@@ -218,6 +224,14 @@ def suggest(value: Any, options: Iterable[str]) -> str:
 
 def _kind(value: Any) -> str:
     return "None" if value is None else f"{type(value).__name__} {shorten(value)}"
+
+
+def _size(name: str, value: str) -> int:
+    """Bytes of a text in UTF-8."""
+    try:
+        return len(value.encode("utf-8"))
+    except UnicodeEncodeError as error:
+        raise Invalid(f"{name} holds a lone surrogate at character {error.start}, which UTF-8 cannot store") from None
 
 
 def _within(name: str, value: float, low: float | None, high: float | None) -> None:

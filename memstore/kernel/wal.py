@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from . import files
 from .blocks import Borrow, Hold
-from .driver import FAILURES
+from .driver import FAILURES, is_busy
 from .errors import StoreError
 
 if TYPE_CHECKING:
@@ -56,9 +56,17 @@ class WriteAheadLog:
             self._empty(writer, time.monotonic())
         elif size - self._size >= GROWTH:
             self.checkpoint(writer)
+            self.owed = self._marked(writer)  # by a process that has gone: emptied at the next look
 
     def checkpoint(self, writer: Connection) -> tuple[int, int] | None:
-        """Copy what the readers allow from the log into the file; (frames, copied), or None when somebody else writes."""
+        """Copy as `copy` does, or return None: the log still holds every commit, and whoever has committed need not hear of it."""
+        try:
+            return self.copy(writer)
+        except (StoreError, MemoryError, *FAILURES):
+            return None
+
+    def copy(self, writer: Connection) -> tuple[int, int]:
+        """Copy what the readers allow from the log into the file; (frames, copied). Raises where somebody else writes."""
         try:
             with Borrow(self._database) as sibling:
                 try:
@@ -67,11 +75,31 @@ class WriteAheadLog:
                 finally:
                     if writer.raw.in_transaction:
                         writer.raw.execute("ROLLBACK")
-        except (StoreError, *FAILURES):  # busy, or a disk that is full or failing: the log still holds every commit
-            return None
         finally:
             self._size = files.wal_size(self._database.place)
         return frames, copied
+
+    def flush(self) -> None:
+        """Checkpoint from outside of a write."""
+        database = self._database
+        if database.in_memory:
+            return
+        deadline = time.monotonic() + database.timeout
+        with Hold(database, deadline):
+            self.checkpoint(database.writer or database.open_writer(deadline))
+
+    def pinned(self) -> int | None:
+        """Bytes of the log that readers keep from being copied; None where that cannot be tried now."""
+        database, now = self._database, time.monotonic()
+        if database.read_only or database.in_transaction:
+            return None
+        try:
+            with Hold(database, now):
+                writer = database.writer or database.open_writer(now)
+                frames, copied = self.copy(writer)
+                return (frames - copied) * (FRAME_HEADER + int(writer.value("PRAGMA page_size")))
+        except (StoreError, MemoryError, *FAILURES):
+            return None
 
     # -- emptying ---------------------------------------------------------------------------------------------------
 
@@ -101,10 +129,16 @@ class WriteAheadLog:
         database = self._database
         if database.in_memory or database.read_only:
             return
-        if self.owed:
+        if self.owed or (database.writer is not None and self._marked(database.writer)):
             self._empty(database.writer or database.open_writer(time.monotonic()), time.monotonic())
         elif database.writer is not None and files.wal_size(database.place) >= GROWTH:
             self.checkpoint(database.writer)
+
+    def _marked(self, writer: Connection) -> bool:
+        try:
+            return writer.value("SELECT 1 FROM meta WHERE key = 'scrub_owed'") is not None
+        except StoreError:
+            return self.owed
 
     def _empty(self, writer: Connection, deadline: float) -> None:
         self.owed = True
@@ -113,8 +147,9 @@ class WriteAheadLog:
                 if self._restart(writer):
                     self.owed = False
                     return
-            except FAILURES:
-                pass  # busy or failing disk: the mark in the file stays
+            except (StoreError, MemoryError, *FAILURES) as error:
+                if not is_busy(error):
+                    return  # a failing disk does not get well by waiting; the mark in the file stays
             if time.monotonic() >= deadline or threading.get_ident() in self._database.lent.values():
                 return  # a reader of this very thread would pin the log for as long as we wait
             time.sleep(0.005)
@@ -122,8 +157,8 @@ class WriteAheadLog:
     def _restart(self, writer: Connection) -> bool:
         """One round: copy every frame, then commit a row that makes the log begin anew, cut to what it holds."""
         mark = writer.raw.execute("SELECT value FROM meta WHERE key = 'scrub_owed'").fetchone()
-        before = self.checkpoint(writer)
-        if before is None or before[0] != before[1]:
+        before = self.copy(writer)
+        if before[0] != before[1]:
             return False
         try:
             writer.raw.execute("BEGIN IMMEDIATE")
@@ -132,11 +167,11 @@ class WriteAheadLog:
         finally:
             if writer.raw.in_transaction:
                 writer.raw.execute("ROLLBACK")
-        after = self.checkpoint(writer)
+        after = self.copy(writer)
         page = writer.raw.execute("PRAGMA page_size").fetchone()[0]
         # Had the log not begun anew, the commit would have made it longer; and a log that did is cut to its own frames.
-        began = after is not None and after[0] <= max(before[0], 1)
-        cut = after is not None and self._size <= LOG_HEADER + after[0] * (FRAME_HEADER + page)
+        began = after[0] <= max(before[0], 1)
+        cut = self._size <= LOG_HEADER + after[0] * (FRAME_HEADER + page)
         if began and cut and mark is not None:
             # Only now, for a crash before must leave it owed, and never the mark of somebody who has deleted since.
             writer.raw.execute("DELETE FROM meta WHERE key = 'scrub_owed' AND value = ?", mark)

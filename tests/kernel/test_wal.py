@@ -284,10 +284,10 @@ def test_the_mark_of_somebody_who_deletes_meanwhile_stays(file_store, tmp_path):
     things.add("a")
     things.add("b")
     database = file_store._database
-    mark, checkpoint, calls = "SELECT value FROM meta WHERE key = 'scrub_owed'", database.wal.checkpoint, []
+    mark, copy, calls = "SELECT value FROM meta WHERE key = 'scrub_owed'", database.wal.copy, []
 
     def meanwhile(writer):
-        result = checkpoint(writer)
+        result = copy(writer)
         calls.append(result)
         if len(calls) == 2:  # after the first mark was read, before it is taken away
             with sqlite3.connect(file_store.path, isolation_level=None) as other:
@@ -295,9 +295,9 @@ def test_the_mark_of_somebody_who_deletes_meanwhile_stays(file_store, tmp_path):
             other.close()
         return result
 
-    database.wal.checkpoint = meanwhile
+    database.wal.copy = meanwhile
     things.remove("a")
-    database.wal.checkpoint = checkpoint
+    database.wal.copy = copy
     assert len(calls) == 2
     assert things.room.value(mark) == "theirs"
     assert file_store.stats().scrub_owed
