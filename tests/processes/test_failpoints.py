@@ -1,0 +1,541 @@
+"""SIGKILL at every step of every call that writes: the file is as before or as after, it is sound, and the call can be made again.
+
+A case says what is called on which file. It comes through once, which tells its steps; then it is killed at the 1st, 2nd, 3rd ...,
+each time on a fresh copy. `some` steps of each in the fast suite, `every` one at night. A failure names the step.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import itertools
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from aua_files import ONE_OF_EACH, make
+from contract.rooms import public_classes
+from kernel import harness
+from kernel.test_migrations import old_file
+
+import memstore.keywords
+from memstore import open_store
+from memstore.imports import import_aua
+from memstore.kernel import wal
+from memstore.store import ROOMS
+from memstore.testing import FakeClock
+
+from .failpoints import copied, cut_at, kill_at, steps_of
+from .soundness import assert_sound, contents, elsewhere
+
+pytestmark = [
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork()"),
+    pytest.mark.damage,  # the checks after each kill go further than the one at close
+]
+
+#: Words that a call must wipe from the file, by the room that has them.
+SECRETS = {"chat": "zyzzyva", "corrections": "quokka", "audit": "axolotl"}
+#: Tables that hold no user's word and no user's count: what they hold may change alone.
+BEHIND = {"meta", "maintenance", "schema_version", "schema_steps", "sqlite_sequence", "sqlite_stat1", "sqlite_stat4",
+          "keyword_state", "keyword_segments"}  # fmt: skip
+
+
+# -- files to begin with ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def examined():
+    """Contents that were examined and found sound."""
+    return set()
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Files to begin with, by name, made when first asked for."""
+    made = {}
+
+    def path(name):
+        if name not in made:
+            made[name] = tmp_path_factory.mktemp(name.replace(" ", "-")) / "agent.db"
+            BASES.get(name.split()[0], old)(made[name], *name.split()[1:])
+        return made[name]
+
+    return path
+
+
+def nothing(path):
+    """A folder without a file."""
+
+
+def bare(path):
+    """A store without rooms."""
+    open_store(path, clock=FakeClock()).close()
+
+
+def filled(path):
+    """A little of everything."""
+    with open_store(path, clock=FakeClock()) as store, store.transaction():
+        fill(store)
+    with open_store(path, clock=FakeClock()) as store:
+        store.keywords.compact()
+        store.keywords.add("n2", "amber note after the index was made", kind="note")
+        store.chat.append("c2", "user", "amber words that no segment has")
+
+
+def fill(store):
+    store.chat.create_project("Apollo", id="p1")
+    store.chat.create_conversation(id="c1", title="first", project="Apollo")
+    store.chat.create_conversation(id="c2", title="second")
+    for number in range(6):
+        store.chat.append("c1", "user", f"amber question {number} {SECRETS['chat']}", id=f"m{number}")
+        store.chat.append("c2", "assistant", f"basalt answer {number}")
+    store.chat.touch_session("s1", domain="rust")
+    store.corrections.add("rounding", "round half even", rejected="truncate", id="k1")
+    store.corrections.add("naming", "snake case", rejected="camel case", id="k2")
+    store.corrections.add("weather", f"about the {SECRETS['corrections']}", id="faint", confidence=0.01)
+    for _ in range(3):
+        store.backups.track("c1", "coder", "a text")
+    store.backups.save("c1", "coder", "what was said", id="b1")
+    store.chat.append("c1", "user", "cedar, which no backup covers")
+    store.evals.record_run("c1", "coder", id="r1")
+    store.evals.record_assertion("polite", "info", True, id="a1")
+    store.evals.promote("coder", None, "model-1", id="o1")
+    for number in range(5):
+        details = {"text": SECRETS["audit"]} if number == 3 else None
+        store.audit.append("query", actor="ann", conversation_id="c1", project="Apollo", details=details, id=f"e{number}")
+    store.keywords.add("n1", "amber delta note", kind="note")
+
+
+def airy(path):
+    """A file of which more than a fifth is free pages."""
+    filled(path)
+    with open_store(path, clock=FakeClock()) as store:
+        store.chat.create_conversation(id="big")
+        store.chat.append_many("big", [{"role": "user", "content": "x" * 4000} for _ in range(150)])
+        store.chat.clear("big")
+
+
+def crowded(path):
+    """A file with four small segments and texts that are in none."""
+    filled(path)
+    with open_store(path, clock=FakeClock()) as store:
+        for part in range(4):
+            store.chat.append_many("c1", [{"role": "user", "content": f"juniper {part} {number}"} for number in range(8)])
+            while store.keywords._index_batch(store.chat.texts, 1):
+                pass
+        store.chat.append_many("c1", [{"role": "user", "content": f"kelp {number}"} for number in range(8)])
+
+
+def owing(path):
+    """A file whose log must be emptied, since the process that deleted died."""
+    filled(path)
+
+    def delete_and_die():
+        with open_store(path, clock=FakeClock()) as store:
+            wal.WriteAheadLog.scrub = lambda self: os._exit(0)
+            store.chat.clear("c1")
+
+    with contextlib.suppress(EOFError):
+        elsewhere(delete_and_die)
+
+
+def foreign(path):
+    """A file, and beside it one to take in."""
+    filled(path)
+    make(path.with_name("aua.db"), ONE_OF_EACH)
+
+
+def stepped(path):
+    """A file with the old schema of a room of the tests' own."""
+    with harness.opened(path) as database, harness.room(database, harness.OLD).write() as connection:
+        connection.run("INSERT INTO parents(id) VALUES (1)")
+        connection.run("INSERT INTO children(parent) VALUES (1), (1), (1), (1), (1)")
+
+
+def old(path, name):
+    """A file with an old room."""
+    old_file(path, name, 12)
+
+
+BASES = {base.__name__: base for base in (nothing, bare, filled, airy, crowded, owing, foreign, stepped)}
+
+
+# -- what a file shows --------------------------------------------------------------------------------------------------
+
+
+def look(path):
+    """All that a file holds, without any of our code; None where there is no file yet or an empty one."""
+    if not path.exists():
+        return None
+    raw = sqlite3.connect(path, isolation_level=None)
+    try:
+        raw.execute("PRAGMA synchronous = OFF")  # a copy that is only looked at need not reach the disk
+        assert raw.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        schema, tables = contents(raw)
+    finally:
+        raw.close()
+    if not schema:
+        return None
+    tables["meta"] = [(key, "some" if key == "scrub_owed" else value) for key, value in tables["meta"] if key != "store_id"]
+    return schema, tables
+
+
+def visible(seen):
+    """What users see of it."""
+    if seen is None:
+        return {}
+    shown = {name: rows for name, rows in seen[1].items() if name not in BEHIND}
+    shown["keyword_gone"] = [row for row in shown.get("keyword_gone", ()) if row[2]]  # the others wait for a segment to be rewritten
+    return {name: rows for name, rows in shown.items() if rows}
+
+
+def whole(seen):
+    """All of it, its schema too."""
+    return seen
+
+
+# -- what is called -----------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Case:
+    """A call, the file it is made on and how often that changes what the file shows."""
+
+    call: Callable[..., Any]
+    base: str = "filled"
+    changes: int = 1
+    shows: Callable[..., Any] = visible
+    forgets: str | None = None  # the room whose secret must leave the file
+    opens: bool = False  # the steps of opening and closing count too; `call` gets the path
+    resumes: bool = False  # where it was killed half-way, the same call again does the rest
+    key: str | None = None
+
+
+CASES = {
+    "chat.create_conversation": Case(lambda store: store.chat.create_conversation(id="c9", title="new", project="Apollo")),
+    "chat.rename": Case(lambda store: store.chat.rename("c1", "another title")),
+    "chat.move": Case(lambda store: store.chat.move("c2", "Apollo")),
+    "chat.archive": Case(lambda store: store.chat.archive("c1")),
+    "chat.fork": Case(lambda store: store.chat.fork("c1", at="m4")),
+    "chat.append": Case(lambda store: store.chat.append("c1", "user", "delta words")),
+    "chat.append with an id": Case(lambda store: store.chat.append("c1", "user", "delta words", id="m9", metadata={"a": 1})),
+    "chat.append_message": Case(lambda store: store.chat.append_message("c1", {"role": "tool", "content": "42", "tool_call_id": "t"})),
+    "chat.append_many": Case(lambda store: store.chat.append_many("c1", [{"role": "user", "content": f"delta {n}"} for n in range(5)])),
+    "chat.pop": Case(lambda store: store.chat.pop("c1")),
+    "chat.clear": Case(lambda store: store.chat.clear("c1", actor="ann"), forgets="chat"),
+    "chat.touch_session": Case(lambda store: store.chat.touch_session("s1", domain="go")),
+    "chat.touch_session of a new one": Case(lambda store: store.chat.touch_session("s9")),
+    "chat.create_project": Case(lambda store: store.chat.create_project("Gemini", id="p9")),
+    "chat.update_project": Case(lambda store: store.chat.update_project("Apollo", name="Apollo 11", actor="ann")),
+    "chat.alias": Case(lambda store: store.chat.alias("Apollo", "moon", "eagle")),
+    "chat.activate": Case(lambda store: store.chat.activate("Apollo")),
+    "chat.session add_items": Case(lambda store: asyncio.run(store.chat.session("c9").add_items([{"role": "user", "content": "hi"}] * 3))),
+    "chat.session pop_item": Case(lambda store: asyncio.run(store.chat.session("c1").pop_item())),
+    "chat.session clear_session": Case(lambda store: asyncio.run(store.chat.session("c1").clear_session()), forgets="chat"),
+    "corrections.add": Case(lambda store: store.corrections.add("indent", "four spaces", rejected="tabs", id="k9")),
+    "corrections.add again": Case(lambda store: store.corrections.add("rounding", "round half even", rejected="cut", confidence=1.0)),
+    "corrections.update": Case(lambda store: store.corrections.update("k1", claim="round half up", rejected="floor", actor="ann")),
+    "corrections.supersede": Case(lambda store: store.corrections.supersede("k1", by="k2", actor="ann")),
+    "corrections.applied": Case(lambda store: store.corrections.applied("k1", conversation_id="c1")),
+    "corrections.prune": Case(lambda store: store.corrections.prune(actor="ann"), forgets="corrections"),
+    "corrections.import_dpo": Case(lambda store: store.corrections.import_dpo(pairs(store.path))),
+    "backups.track": Case(lambda store: store.backups.track("c1", "coder", "more")),
+    "backups.track of a new one": Case(lambda store: store.backups.track("c9", "tester", "more")),
+    "backups.add_counter": Case(lambda store: store.backups.add_counter("c9", "tester", token_estimate=7)),
+    "backups.save": Case(lambda store: store.backups.save("c1", "coder", "what was said since")),
+    "backups.cover": Case(lambda store: store.backups.cover(lambda gap: "what was said", min_messages=0), changes=2),
+    "evals.record_run": Case(lambda store: store.evals.record_run("c1", "coder", vcg_winner=True)),
+    "evals.record_assertion": Case(lambda store: store.evals.record_assertion("polite", "info", False)),
+    "evals.promote": Case(lambda store: store.evals.promote("coder", "model-1", "model-2", actor="ann")),
+    "evals.rollback": Case(lambda store: store.evals.rollback("coder", actor="ann")),
+    "evals.record_promotion": Case(lambda store: store.evals.record_promotion("coder", "rollback", "model-1", None, reverts="o1")),
+    "audit.append": Case(lambda store: store.audit.append("query", actor="bob", project="Apollo", details={"tokens": 812})),
+    "audit.append_many": Case(lambda store: store.audit.append_many([{"event_type": "query", "actor": "bob"}] * 4)),
+    "audit.redact": Case(lambda store: store.audit.redact(5, reason="asked for", actor="ann"), forgets="audit"),
+    "audit.prune": Case(lambda store: store.audit.prune(6, reason="age", actor="ann"), forgets="audit"),
+    "audit.begin": Case(lambda path: open_store(path, clock=FakeClock(), audit_key="a key").close(), base="bare", opens=True, key="a key"),
+    "keywords.add": Case(lambda store: store.keywords.add("n9", "delta note", kind="note")),
+    "keywords.add in place of another": Case(lambda store: store.keywords.add("n1", "delta note", kind="note")),
+    "keywords.add in place of a message": Case(lambda store: store.keywords.add("m1", "delta message")),
+    "keywords.remove": Case(lambda store: store.keywords.remove("n1", kind="note", actor="ann")),
+    "keywords.remove of a message": Case(lambda store: store.keywords.remove("m1", actor="ann")),
+    "keywords.rebuild": Case(lambda store: store.keywords.rebuild(), changes=0),
+    "keywords.compact": Case(lambda store: store.keywords.compact(), base="crowded", changes=0),
+    "keywords.catch_up and merge": Case(lambda store: store.keywords.catch_up(), base="crowded", changes=0),
+    "keywords.search that catches up": Case(lambda store: store.keywords.search("kelp"), base="crowded", changes=0),
+    "keywords.complete that catches up": Case(lambda store: store.keywords.complete("kel"), base="crowded", changes=0),
+    "store.transaction over all rooms": Case(lambda store: over_all_rooms(store), forgets="chat"),
+    "store.transaction with a block rolled back": Case(lambda store: partly_undone(store)),
+    "store.optimize": Case(lambda store: store.optimize(), changes=0),
+    "store.optimize with VACUUM": Case(lambda store: store.optimize(), base="airy", changes=0),
+    "store.snapshot": Case(lambda store: store.snapshot(beside(store.path, "snapshot.db")), changes=0),
+    "store.snapshot over an earlier one": Case(lambda store: snapshot_twice(store), changes=1),
+    "store.close": Case(lambda path: open_store(path, clock=FakeClock()).close(), changes=0, opens=True),
+    "store.close with a long log": Case(lambda path: written_and_closed(path), opens=True),
+    "import_aua": Case(lambda store: import_aua(store, beside(store.path, "aua.db")), base="foreign"),
+    "a checkpoint in the middle of work": Case(lambda store: checkpointed(store), changes=2),
+    "first open of a fresh file": Case(lambda path: open_store(path, clock=FakeClock()).close(), base="nothing", changes=0, opens=True),
+    "open with a log to be emptied": Case(
+        lambda path: open_store(path, clock=FakeClock()).close(), base="owing", changes=0, forgets="chat", opens=True
+    ),
+    "migration in batches": Case(lambda path: grow_older(path), base="stepped", changes=4, opens=True, resumes=True),
+    **{f"first use of {room}": Case(lambda store, room=room: FIRST[room](store), base="bare") for room in ROOMS},
+    **{f"migration of {room}": Case(lambda store, room=room: touch(store, room), base=f"old {room}", shows=whole) for room in ROOMS},
+}
+#: Calls that are killed in the middle of their writes too.
+CUT = ("chat.append_many", "audit.redact", "store.snapshot", "store.optimize with VACUUM", "a checkpoint in the middle of work",
+       "first open of a fresh file", "migration of chat")  # fmt: skip
+FIRST = {
+    "chat": lambda store: store.chat.create_conversation(id="c1"),
+    "corrections": lambda store: store.corrections.add("naming", "snake case", id="k1"),
+    "backups": lambda store: store.backups.track("c1", "coder"),
+    "audit": lambda store: store.audit.append("query"),
+    "evals": lambda store: store.evals.record_run("c1", "coder"),
+    "keywords": lambda store: store.keywords.add("n1", "amber", kind="note"),
+}
+
+
+def grow_older(path):
+    """Bring a file's only room to a schema with a column more, and fill it two rows at a time."""
+    with harness.opened(path) as database:
+        harness.room(database, harness.NEW, 2, [harness.ageing()[0]]).value("SELECT count(*) FROM children")
+
+
+def touch(store, room):
+    getattr(store, room).db.value("SELECT 1")
+
+
+def pairs(path):
+    source = beside(path, "pairs.jsonl")
+    with open(source, "w") as out:
+        out.write('{"prompt": "tabs?", "chosen": "four spaces", "rejected": "tabs"}\n{"prompt": "x?", "chosen": "y", "rejected": "z"}\n')
+    return source
+
+
+def beside(path, name):
+    return os.path.join(os.path.dirname(path), name)
+
+
+def snapshot_twice(store):
+    store.snapshot(beside(store.path, "snapshot.db"))
+    store.chat.append("c1", "user", "said between two snapshots")
+    store.snapshot(beside(store.path, "snapshot.db"))
+
+
+def over_all_rooms(store):
+    with store.transaction():
+        store.chat.append("c2", "user", "delta words")
+        store.corrections.update("k1", claim="round half up", actor="ann")
+        with store.transaction():
+            store.evals.promote("coder", "model-1", "model-2", actor="ann")
+            store.backups.save("c1", "coder", "what was said since")
+            store.keywords.add("n9", "delta note", kind="note")
+        store.chat.clear("c1", actor="ann")
+        store.audit.append("query", actor="bob")
+
+
+def partly_undone(store):
+    with store.transaction():
+        store.chat.append("c1", "user", "delta words")
+        with contextlib.suppress(KeyError), store.transaction():
+            store.corrections.supersede("k1", actor="ann")
+            store.keywords.remove("n1", kind="note")
+            raise KeyError
+        store.corrections.applied("k2")
+
+
+def written_and_closed(path):
+    wal.GROWTH = 1
+    with open_store(path, clock=FakeClock()) as store:
+        store.chat.append("c1", "user", "delta words")
+
+
+def checkpointed(store):
+    wal.GROWTH, wal.LOOK_EVERY = 1, 1
+    store.chat.append("c1", "user", "delta words")
+    store.chat.append("c1", "user", "ember words")
+
+
+def acting(case):
+    """What the child does: make the call, its steps counted."""
+
+    def act(path, count):
+        memstore.keywords.BATCH = 8
+        if case.opens:
+            with count():
+                case.call(path)
+            return
+        with open_store(path, clock=FakeClock()) as store:
+            for room in store.stats().rooms if not case.base.startswith("old") else ():
+                touch(store, room)
+            with count():
+                case.call(store)
+
+    return act
+
+
+# -- what must be -------------------------------------------------------------------------------------------------------
+
+
+def may_change(point):
+    """Whether a file may be another one after this step."""
+    return point.startswith("after") and ("COMMIT" in point or "(alone)" in point)
+
+
+class Verdicts:
+    """Looks at what each death has left; what was found sound once, in this case or another, is not examined again."""
+
+    def __init__(self, case, base, folder, examined):
+        self.case, self.base, self.folder, self.examined = case, base, folder, examined
+        self.shows = case.shows
+        for name in ("killed", "looked"):
+            (folder / name).mkdir()
+        self.states = [look(self.copy(base))]
+        self.final = None  # what it shows when nobody was killed, where that is known
+        self.turns = []  # the points at which it shows something else
+        self.copied = False  # whether there is a snapshot by now
+
+    def copy(self, path):
+        return copied(path, self.folder / "looked")
+
+    def fresh(self):
+        """A fresh copy for the next one to die on."""
+        return copied(self.base, self.folder / "killed")
+
+    def judge(self, point, path, changing):
+        """Assert that what a death at this point has left is sound, and that it has changed only where it may."""
+        try:
+            self._judge(point, path, changing)
+        except Exception as error:
+            raise AssertionError(f"killed {point}: {error}") from error
+
+    def _judge(self, point, path, changing):
+        seen, last = look(self.copy(path)), self.states[-1]
+        assert changing or seen == last, "the file changed where nothing was committed"
+        if self.shows(seen) != self.shows(last):
+            self.turns.append(point)
+        first = seen not in self.states[1:]
+        self.states.append(seen)
+        self._examine(path, seen)
+        if self.case.forgets is not None and self.shows(seen) != self.shows(self.states[0]):
+            assert_forgotten(path, SECRETS[self.case.forgets])
+        snapshot = path.with_name("snapshot.db")
+        assert snapshot.exists() or not self.copied, "the earlier snapshot is gone"
+        if snapshot.exists():
+            self.copied = True
+            copied_to = look(self.copy(snapshot))
+            assert self.shows(copied_to) in map(self.shows, self.states), "the snapshot holds what the store never did"
+            self._examine(snapshot, copied_to)
+        if first and self.final is not None and (self.case.resumes or self.shows(seen) == self.shows(self.states[0])):
+            steps_of(acting(self.case), path)
+            assert self.shows(look(self.copy(path))) == self.final, "the call cannot be made again"
+
+    def _examine(self, path, seen):
+        known = (self.case.key, repr(seen))
+        if known not in self.examined:
+            self.examined.add(known)
+            assert_sound(self.copy(path), audit_key=self.case.key)
+
+    def sum_up(self):
+        """Assert that it was all or nothing: the file showed a change as often as the call says."""
+        assert len(self.turns) == self.case.changes, f"it changed at {self.turns}"
+        assert (self.shows(self.states[0]) != self.shows(self.states[-1])) == bool(self.case.changes)
+
+
+def assert_forgotten(path, secret):
+    """Once anybody has opened it, no copy of what was deleted is left in the file or beside it."""
+    with contextlib.closing(sqlite3.connect(path)) as other:  # who also has it open: nobody deletes the log
+        other.execute("SELECT count(*) FROM sqlite_schema").fetchall()
+        open_store(path).close()
+        assert elsewhere(remains, path, secret.encode()) == []
+
+
+def remains(path, secret):
+    """Names of the files that hold a text; a process that has the store open must not read them, its locks would go."""
+    return [entry.name for entry in path.parent.iterdir() if entry.name.startswith(path.name) and secret in entry.read_bytes()]
+
+
+# -- the tests ----------------------------------------------------------------------------------------------------------
+
+
+def killed_at(choose, name, files, folder, examined):
+    """Kill a call at chosen steps, each time on a fresh copy, and judge what is left."""
+    case = CASES[name]
+    verdicts = Verdicts(case, files(case.base), folder, examined)
+    names = steps_of(acting(case), path := verdicts.fresh())
+    final = shutil.copytree(path.parent, folder / "final") / path.name
+    verdicts.final, last = case.shows(look(verdicts.copy(final))), 0
+    for number in choose(names):
+        point = kill_at(number, acting(case), path := verdicts.fresh())
+        assert point == names[number - 1]
+        verdicts.judge(point, path, any(map(may_change, names[last:number])))
+        last = number
+    verdicts.judge("never", final, any(map(may_change, names[last:])))
+    verdicts.sum_up()
+
+
+def every(names):
+    return range(1, len(names) + 1)
+
+
+def some(names):
+    """The steps around each COMMIT, and a few of the others from first to last."""
+    share = range(1, len(names) + 1, 1 + len(names) // 4)
+    return sorted({*share, *(number for number, name in enumerate(names, 1) if name.endswith("COMMIT"))})
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_killed_at_some_step_a_call_has_happened_or_it_has_not(name, files, tmp_path, examined):
+    killed_at(some, name, files, tmp_path, examined)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", CASES)
+def test_killed_at_any_step_a_call_has_happened_or_it_has_not(name, files, tmp_path, examined):
+    killed_at(every, name, files, tmp_path, examined)
+
+
+def cut(step, name, files, folder, examined):
+    """Kill a call in the middle of its writes: each time the kernel lets files grow some bytes longer."""
+    case = CASES[name]
+    verdicts = Verdicts(case, files(case.base), folder, examined)
+    for length in itertools.count(step, step):
+        alive = not cut_at(length, acting(case), path := verdicts.fresh())
+        verdicts.judge(f"where a file passes {length} bytes", path, True)
+        if alive:
+            break
+    verdicts.sum_up()
+
+
+@pytest.mark.parametrize("name", CUT)
+def test_killed_in_the_middle_of_a_write_a_call_has_happened_or_it_has_not(name, files, tmp_path, examined):
+    cut(24_001, name, files, tmp_path, examined)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", CUT)
+def test_killed_at_any_byte_of_a_write_a_call_has_happened_or_it_has_not(name, files, tmp_path, examined):
+    cut(1_499, name, files, tmp_path, examined)
+
+
+def test_every_public_call_that_writes_has_its_case():
+    """All but what only other rooms call, within their own writes."""
+    tried = {tuple(name.split()[0].split(".")) for name in CASES if "." in name}
+    for room in ROOMS:
+        methods = {(room, method) for store in public_classes(room) for method in writing(store)} - {("keywords", "discard")}
+        assert methods <= tried, f"no case yet for {sorted(methods - tried)}"
+
+
+def writing(store):
+    """Public methods that open a write, themselves or by a private one that they call, as their source tells."""
+    methods = {name: value for base in store.__mro__ for name, value in vars(base).items() if inspect.isfunction(value)}
+    source = {name: inspect.getsource(value) for name, value in methods.items() if not name.startswith("__")}
+    writers = {name for name, text in source.items() if "db.write()" in text}
+    while more := {name for name, text in source.items() if any(f"self.{writer}(" in text for writer in writers)} - writers:
+        writers |= more
+    return {name for name in writers if not name.startswith("_")}
