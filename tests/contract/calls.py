@@ -1,0 +1,383 @@
+"""A sound call of every public method that takes arguments, and where what it was given is read back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+from memstore import HandoffNote, Store
+
+
+class Call(NamedTuple):
+    """A sound call of a method that takes arguments, and where what it was given can be read back."""
+
+    args: dict[str, Any] = {}
+    back: Callable[[Store, Any], Any] | None = None  # from the answer to what is kept; without it the method only reads
+    elsewhere: Mapping[str, Callable[[Store, Any], Any]] = {}  # arguments that are kept under another name
+    unkept: tuple[str, ...] = ()  # arguments that choose or steer and are kept nowhere
+    inside: Mapping[str, tuple[Callable[[Any], Any], ...]] = {}  # what else to make of a value before it is passed
+    alone: bool = False  # it cannot be tried inside a transaction
+
+
+# -- what the calls find, and where what they wrote is read back --------------------------------------------------------
+
+
+def furnish(store):
+    """One thing of each kind, by ids that the calls below use."""
+    store.chat.create_project("Invoices", id="p-1")
+    store.chat.create_conversation(id="c-1", title="first", project="p-1")
+    store.chat.append("c-1", "user", "the rounding is off", id="m-1")
+    store.chat.append("c-1", "assistant", "it truncates", id="m-2")
+    store.chat.create_conversation(id="sdk")
+    store.chat.touch_session("s-1")
+    store.corrections.add("rounding", "round half up", rejected="truncate", id="k-1")
+    store.corrections.add("language", "answer in English", id="k-2")
+    store.backups.track("c-1", "coder", "some text")
+    store.backups.save("c-1", "coder", HandoffNote(goal="mend it"), id="b-1")
+    store.evals.promote("coder", None, "model-1", id="e-1")
+    store.evals.record_run("c-1", "coder", id="r-1")
+    store.keywords.add("n-1", "invoices are rounded", kind="note")
+    store.audit.append("query", id="a-1", details={"tokens": 1})
+
+
+def itself(store, found):
+    return found
+
+
+def field(name):
+    return lambda store, found: getattr(found, name)
+
+
+def last(table):
+    return lambda store, _: SimpleNamespace(**store.query(f"SELECT * FROM {table} ORDER BY pk DESC LIMIT 1")[0])
+
+
+def event(name):
+    return lambda store, _: getattr(store.audit.find(limit=1)[0], name)
+
+
+AUDITED = {"actor": event("actor"), "note": event("note")}
+MESSAGE = {"role": "user", "content": "hello"}
+
+
+def in_message(value):
+    """A message with the value in each of its places."""
+    return (
+        {**MESSAGE, "content": value},
+        {**MESSAGE, "role": value},
+        {**MESSAGE, "name": value},
+        {**MESSAGE, "more": value},
+        {**MESSAGE, "tool_calls": value},
+        {**MESSAGE, "tool_call_id": value},
+        {"type": value},
+        {"a": {"b": [value]}},
+    )
+
+
+MESSAGES_WITH = tuple(lambda value, place=place: in_message(value)[place] for place in range(8))
+EVENTS_WITH = tuple(
+    lambda value, name=name: [{"event_type": "query", "note": "before"}, {"event_type": "query", name: value}]
+    for name in ("event_type", "actor", "entity_id", "details", "before", "note", "id", "project", "u_score")
+)
+
+
+def one(value):
+    return [value]
+
+
+def keyed(value):
+    return {"a": value}
+
+
+def answering(value):
+    return lambda *_: value
+
+
+# -- how each method is called ------------------------------------------------------------------------------------------
+
+CALLS: dict[str, tuple[Call, ...]] = {
+    "store.query": (
+        Call({"sql": "SELECT ? AS a", "params": (1,)}, inside={"params": (one, keyed)}),
+        Call({"sql": "SELECT :a AS a", "params": {"a": 1}}, inside={"params": (keyed,)}),
+    ),
+    "store.check": (Call(),),
+    "store.snapshot": (Call({"path": "copy.db"}, alone=True),),
+    "store.run": (Call({"function": len, "args": "a"}, alone=True),),
+    # -- chat
+    "chat.activate": (Call({"project": "p-1"}, itself, unkept=("project", "user_id")),),
+    "chat.active_project": (Call(),),
+    "chat.alias": (
+        Call(
+            {"project": "p-1", "names": "bills"},
+            unkept=("project", "user_id"),
+            back=itself,
+            elsewhere={"names": lambda store, found: next(iter(set(store.chat.get_project("p-1").aliases)), "Invoices")},
+        ),
+    ),
+    "chat.append": (
+        Call(
+            {"conversation_id": "c-1", "role": "user", "content": "hello"},
+            lambda store, found: store.chat.get_message(found.id),
+            inside={
+                "models_used": (one,),
+                "tool_calls": (one,),
+                "metadata": (keyed, lambda value: {"a": [{"b": value}]}),
+                "content": (one, lambda value: [{"type": "text", "text": value}]),
+            },
+            elsewhere={"content": lambda store, found: store.chat.get_message(found.id).to_openai()["content"]},
+        ),
+        Call(
+            {"conversation_id": "c-1", "role": "assistant", "content": "hello"},
+            itself,
+            elsewhere={"content": lambda store, found: found.to_openai()["content"]},
+        ),
+    ),
+    "chat.append_message": (
+        Call(
+            {"conversation_id": "c-1", "message": MESSAGE},
+            lambda store, found: store.chat.get_message(found.id),
+            elsewhere={"message": lambda store, found: store.chat.get_message(found.id).to_openai()},
+            inside={"message": MESSAGES_WITH},
+        ),
+    ),
+    "chat.append_many": (
+        Call(
+            {"conversation_id": "c-1", "messages": [MESSAGE]},
+            lambda store, found: store.chat.get_conversation("c-1"),
+            elsewhere={
+                "conversation_id": lambda store, found: found[0].conversation_id,
+                "messages": lambda store, found: [store.chat.get_message(item.id).to_openai() for item in found],
+            },
+            inside={"messages": (one, lambda value: [MESSAGE, value])},
+        ),
+    ),
+    "chat.archive": (
+        Call(
+            {"conversation_id": "c-1"},
+            lambda store, found: store.chat.get_conversation(found.id),
+            elsewhere={
+                "archived": lambda store, found: store.chat.get_conversation(found.id).archived_at is not None,
+                "conversation_id": field("id"),
+            },
+        ),
+    ),
+    "chat.canonical": (Call({"project": "p-1"}),),
+    "chat.clear": (Call({"conversation_id": "c-1"}, itself, elsewhere={**AUDITED, "conversation_id": event("conversation_id")}),),
+    "chat.conversations": (Call(),),
+    "chat.create_conversation": (
+        Call(
+            {},
+            lambda store, found: store.chat.get_conversation(found.id),
+            unkept=("exist_ok",),
+            elsewhere={"project": field("project_id")},
+            inside={"metadata": (keyed,)},
+        ),
+    ),
+    "chat.create_project": (Call({"name": "another"}, lambda store, found: store.chat.get_project(found.id, user_id=found.user_id)),),
+    "chat.export_sft": (Call({"path": "rows.jsonl"}),),
+    "chat.fork": (
+        Call(
+            {"conversation_id": "c-1", "at": "m-1"},
+            lambda store, found: store.chat.get_conversation(found.id),
+            elsewhere={"conversation_id": field("forked_from"), "at": field("forked_at")},
+        ),
+    ),
+    "chat.get_conversation": (Call({"conversation_id": "c-1"}),),
+    "chat.get_message": (Call({"id": "m-1"}),),
+    "chat.get_project": (Call({"project": "p-1"}),),
+    "chat.get_session": (Call({"session_id": "s-1"}),),
+    "chat.messages": (Call({"conversation_id": "c-1"}),),
+    "chat.move": (
+        Call(
+            {"conversation_id": "c-1", "project": None},
+            lambda store, found: store.chat.get_conversation(found.id),
+            elsewhere={"project": field("project_id"), "conversation_id": field("id")},
+        ),
+    ),
+    "chat.pop": (Call({"conversation_id": "c-1"}, itself),),
+    "chat.position": (Call({"conversation_id": "c-1"}),),
+    "chat.projects": (Call(),),
+    "chat.rename": (
+        Call(
+            {"conversation_id": "c-1", "title": "a"},
+            lambda store, found: store.chat.get_conversation(found.id),
+            elsewhere={"conversation_id": field("id")},
+        ),
+    ),
+    "chat.search": (Call({"query": "rounding"}),),
+    "chat.session": (Call({"session_id": "s-1"}),),
+    "chat.sessions": (Call(),),
+    "chat.touch_session": (
+        Call({"session_id": "s-2"}, lambda store, found: store.chat.get_session(found.id), elsewhere={"session_id": field("id")}),
+        Call({"session_id": "s-1"}, itself, unkept=("session_id", "user_id", "created_at", "query_count")),
+    ),
+    "chat.update_project": (
+        Call(
+            {"project": "p-1"},
+            lambda store, found: store.chat.get_project(found.id),
+            AUDITED,
+            unkept=("project", "user_id", "expected_version"),
+        ),
+    ),
+    "chat.window": (Call({"conversation_id": "c-1", "max_tokens": 500}, inside={"count": (answering,)}),),
+    # -- the Agents SDK's session
+    "session.add_items": (
+        Call(
+            {"items": [MESSAGE]},
+            itself,
+            inside={"items": (one, lambda value: [{"a": value}])},
+            elsewhere={"items": lambda store, _: [item.to_openai() for item in store.chat.messages("sdk")]},
+        ),
+    ),
+    "session.get_items": (Call(),),
+    # -- keywords
+    "keywords.add": (Call({"item_id": "n-2", "text": "some words"}, last("keyword_items")),),
+    "keywords.complete": (Call({"prefix": "ro"}),),
+    "keywords.keywords": (Call({"item_id": "n-1", "kind": "note"}),),
+    "keywords.rebuild": (Call({}, itself, unkept=("progress",)),),
+    "keywords.remove": (
+        Call(
+            {"item_id": "n-1", "kind": "note"},
+            itself,
+            {**AUDITED, "item_id": event("entity_id"), "kind": lambda store, _: store.audit.find(limit=1)[0].before["kind"]},
+        ),
+    ),
+    "keywords.search": (Call({"query": "invoices"}),),
+    # -- corrections
+    "corrections.add": (
+        Call(
+            {"subject": "tests", "claim": "write them first"},
+            lambda store, found: store.corrections.get(found.id),
+            unkept=("override",),
+            inside={"metadata": (keyed,)},
+        ),
+        Call({"subject": "tests", "claim": "write them first", "superseded_at": 1.0}, itself, unkept=("override",)),
+        Call(
+            {"subject": "language", "claim": "answer in English"},
+            itself,
+            unkept=("override", "id", "created_at", "superseded_at", "superseded_by", "user_id", "confidence"),
+        ),
+    ),
+    "corrections.applications": (Call({"id": "k-1"}),),
+    "corrections.applied": (Call({"id": "k-1"}, lambda store, found: store.corrections.applications("k-1")[0], {"id": field("id")}),),
+    "corrections.count": (Call(),),
+    "corrections.export_dpo": (Call({"path": "rows.jsonl"}),),
+    "corrections.find": (Call(),),
+    "corrections.get": (Call({"id": "k-1"}),),
+    "corrections.import_dpo": (Call({"path": "pairs.jsonl"}, itself, AUDITED, unkept=("path", "skip_invalid")),),
+    "corrections.prompt": (Call({"text": "rounding"}),),
+    "corrections.prune": (Call({"below": 1.0}, itself, {"actor": event("actor"), "reason": event("note")}, unkept=("below", "dry_run")),),
+    "corrections.rejections": (Call({"id": "k-1"}),),
+    "corrections.relevant": (Call({"text": "rounding"}),),
+    "corrections.supersede": (
+        Call({"id": "k-1"}, itself, {"actor": event("actor"), "reason": event("note"), "by": field("superseded_by")}),
+    ),
+    "corrections.update": (
+        Call(
+            {"id": "k-1", "why": "it was said"},
+            lambda store, found: store.corrections.get(found.id),
+            AUDITED,
+            unkept=("override", "expected_version"),
+        ),
+    ),
+    # -- backups
+    "backups.add_counter": (
+        Call(
+            {"conversation_id": "c-9", "specialist": "coder"},
+            lambda store, found: store.backups.counter(found.conversation_id, found.specialist),
+        ),
+    ),
+    "backups.counter": (Call({"conversation_id": "c-1", "specialist": "coder"}),),
+    "backups.cover": (
+        Call(
+            {}, lambda store, found: found[0] if found else None, unkept=("min_messages", "write_note"), inside={"write_note": (answering,)}
+        ),
+    ),
+    "backups.coverage": (Call(),),
+    "backups.due": (Call({"conversation_id": "c-1", "specialist": "coder", "window": 100}),),
+    "backups.find": (Call(),),
+    "backups.get": (Call({"id": "b-1"}),),
+    "backups.is_valid": (Call({"conversation_id": "c-1", "specialist": "coder"}),),
+    "backups.latest": (Call({"conversation_id": "c-1"}),),
+    "backups.position": (Call({"conversation_id": "c-1"}),),
+    "backups.resume": (Call({"conversation_id": "c-1", "specialist": "coder", "max_tokens": 500}, inside={"count": (answering,)}),),
+    "backups.save": (
+        Call(
+            {"conversation_id": "c-1", "specialist": "coder", "note": "where we are"},
+            lambda store, found: store.backups.get(found.id),
+            {"note": lambda store, found: store.backups.get(found.id).backup_text},
+        ),
+    ),
+    "backups.track": (
+        Call(
+            {"conversation_id": "c-8", "specialist": "coder"},
+            lambda store, found: store.backups.counter(found.conversation_id, found.specialist),
+            {"tokens": field("token_estimate")},
+            unkept=("text",),
+        ),
+        Call({"conversation_id": "c-1", "specialist": "coder"}, itself, unkept=("tokens", "text")),
+    ),
+    # -- audit
+    "audit.append": (
+        Call(
+            {"event_type": "query"},
+            lambda store, found: store.audit.get(found.seq),
+            inside=dict.fromkeys(("before", "after", "details"), (keyed, one)),
+        ),
+    ),
+    "audit.append_many": (Call({"events": [{"event_type": "query"}]}, itself, unkept=("events",), inside={"events": (one, *EVENTS_WITH)}),),
+    "audit.find": (Call(),),
+    "audit.get": (Call({"seq": 1}),),
+    "audit.history": (Call({"entity_kind": "project", "entity_id": "p-1"}),),
+    "audit.prune": (
+        Call({"before_seq": 2, "reason": "old"}, itself, {"actor": event("actor"), "reason": event("note")}, unkept=("before_seq",)),
+    ),
+    "audit.redact": (
+        Call(
+            {"seq": 1, "reason": "asked for"},
+            lambda store, found: store.audit.get(found.seq),
+            {"reason": event("note"), "seq": lambda store, found: found.redacts[0]},
+        ),
+    ),
+    "audit.verify": (Call(inside={"anchors": (one,)}),),
+    # -- evals
+    "evals.active_model": (Call({"specialist": "coder"}),),
+    "evals.assertions": (Call(),),
+    "evals.promote": (
+        Call(
+            {"specialist": "coder", "from_model": None, "to_model": "model-2"},
+            lambda store, found: next(item for item in store.evals.promotions() if item.id == found.id),
+            AUDITED,
+        ),
+    ),
+    "evals.promotions": (Call(),),
+    "evals.record_assertion": (
+        Call(
+            {"assertion_name": "short", "level": "soft", "passed": True},
+            lambda store, found: next(item for item in store.evals.assertions() if item.id == found.id),
+        ),
+    ),
+    "evals.record_promotion": (
+        Call(
+            {"specialist": "coder", "event": "promote", "from_model": None, "to_model": "model-2"},
+            lambda store, found: store.evals.promotions(limit=1)[0],
+        ),
+        Call(
+            {"specialist": "coder", "event": "rollback", "from_model": None, "to_model": None, "reverted": True},
+            lambda store, found: store.evals.promotions(limit=1)[0],
+        ),
+    ),
+    "evals.record_run": (
+        Call(
+            {"conversation_id": "c-1", "specialist": "coder"},
+            inside={"corrections_applied": (one,)},
+            back=lambda store, found: next(item for item in store.evals.runs() if item.id == found.id),
+        ),
+    ),
+    "evals.reliability": (Call(),),
+    "evals.rollback": (Call({"specialist": "coder"}, lambda store, found: store.evals.promotions(limit=1)[0], {"actor": event("actor")}),),
+    "evals.runs": (Call(),),
+}
+PASSED_ON = {"store.run.args", "store.run.kwargs"}  # to the function, as they are
+ROOMS_ONLY = {"keywords.numbers", "keywords.discard"}  # they take a connection, which only a room can have
