@@ -267,7 +267,8 @@ class Store:
     def close(self) -> None:
         """Close the store; calling it again does nothing.
 
-        The last process to close a file empties its write-ahead log into it; `snapshot` makes a copy at any time.
+        The last process to close a file empties its write-ahead log into it (two that close at the same instant may both leave it
+        to the next one); `snapshot` makes a copy at any time.
         """
         self._database.close()
         self._finalizer.detach()
@@ -434,7 +435,9 @@ def _rooms_or_none(database: Database) -> list[str]:
 
 def _dropped(database: Database) -> None:
     """A store was forgotten without close(), or the interpreter ends."""
-    if database.unusable is None and database.process == os.getpid():
-        if not database.in_memory and threading.main_thread().is_alive():  # it is not when the interpreter ends
+    if database.process == os.getpid():
+        at_work = threading.main_thread().is_alive()  # it is not when the interpreter ends
+        forgotten = database.unusable is None and not database.in_memory and at_work
+        database.close()  # first, for a warning may be an error
+        if forgotten:
             warnings.warn(f"unclosed store {database.place}; use it in a with block or call close()", ResourceWarning, stacklevel=2)
-        database.close()

@@ -174,18 +174,18 @@ class BackupStore:
         spoken = values.text("text", text)
         amount = estimate_tokens(spoken) if tokens is None else values.integer("tokens", tokens, low=0)
         with self.db.write() as conn:
-            rows = conn.rows(
-                f"""INSERT INTO token_counters(id, conversation_id, specialist, token_estimate, message_count, total_messages, updated_at)
+            conn.run(
+                """INSERT INTO token_counters(id, conversation_id, specialist, token_estimate, message_count, total_messages, updated_at)
                 VALUES (?, ?, ?, ?, 1, 1, ?)
                 ON CONFLICT (conversation_id, specialist) DO UPDATE SET
                     token_estimate = token_estimate + excluded.token_estimate,
                     message_count = message_count + 1,
                     total_messages = total_messages + 1,
-                    updated_at = excluded.updated_at
-                RETURNING {COUNTERS.columns}""",
+                    updated_at = excluded.updated_at""",
                 (values.new_id(), *pair, amount, self.db.now),
             )
-        return COUNTERS.records(rows)[0]
+            # RETURNING would give times of whole seconds as int.
+            return COUNTERS.find(conn, "WHERE conversation_id = ? AND specialist = ?", pair)[0]
 
     def add_counter(
         self,
@@ -370,7 +370,8 @@ class BackupStore:
         `before` is a time: up to the first message that is not older.
         """
         conversation_id = values.key("conversation_id", conversation_id)
-        return self._chat().position(conversation_id, before=before) if self.db.present("chat") else None
+        end = values.optional(values.moment, "before", before)
+        return self._chat().position(conversation_id, before=end) if self.db.present("chat") else None
 
     def is_valid(self, conversation_id: str, specialist: str) -> bool:
         """Tell whether the newest backup covers the newest message.

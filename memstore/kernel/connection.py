@@ -30,6 +30,8 @@ from .wal import WriteAheadLog
 
 Row = tuple[Any, ...]
 
+FAR = 1e15  # seconds: no clock goes beyond, for ids hold its milliseconds
+
 
 class Connection:
     """A connection inside its block: statements go in, whole results come out."""
@@ -146,6 +148,8 @@ class Database:
         if owner is not None and owner[0] == threading.get_ident() and owner[1] is not _task():
             raise Invalid("another task of this thread is inside transaction(); leave it before awaiting, or use store.run(function)")
         try:
+            if self.forking and not self._owns():
+                self._let_fork(deadline)
             if not self._owns() and not self._lock.acquire(blocking=False):
                 patience = max(0.0, min(deadline - time.monotonic(), threading.TIMEOUT_MAX))
                 if not self._lock.acquire(timeout=patience):
@@ -155,6 +159,13 @@ class Database:
         except BaseException:
             self.release(block)
             raise
+
+    def _let_fork(self, deadline: float) -> None:
+        """Step back for a thread that forks: writers who take the lock again at once would keep it waiting for ever."""
+        while self.forking and threading.get_ident() not in self.forking:
+            if time.monotonic() >= deadline:
+                raise self._busy()
+            time.sleep(0.0005)
 
     def release(self, block: Block) -> None:
         """Let writers in again, if the block has kept them out."""
@@ -168,13 +179,13 @@ class Database:
         return Busy(f"{self.name} is held by another writer ({self.timeout:.1f} s); raise timeout= or look for a long transaction()")
 
     def close(self) -> None:
-        """Close every connection; the last one to leave a file empties its write-ahead log."""
-        if self.unusable is not None or self.process != os.getpid():
+        """Close every connection; the last one to leave a file empties its write-ahead log. After an interrupt it may be called again."""
+        if self.process != os.getpid() or (self.unusable is not None and self.writer is None and not self.idle):
             return
         if self.in_transaction:
             raise Invalid("close() inside transaction(); leave the block first")
         with Hold(self, time.monotonic() + self.timeout):
-            if self.writer is not None:
+            if self.writer is not None and self.unusable is None:
                 self.wal.settle()
             with self._pool:
                 self.unusable = f"{self.name} is closed; open it again with open_store()"
@@ -188,13 +199,13 @@ class Database:
             writer, self.writer = self.writer, None
             writer.raw.close()
 
-    def stop_lending(self) -> None:
-        """Keep new readers waiting until this thread has forked."""
+    def step_back(self) -> None:
+        """Keep new readers and writers waiting until this thread has forked."""
         with self._pool:  # whoever is in it has his reader, or has yet to ask
             self.forking[threading.get_ident()] = None
 
-    def resume_lending(self) -> None:
-        """Lend readers again."""
+    def go_on(self) -> None:
+        """Let them in again."""
         self.forking.pop(threading.get_ident(), None)
 
     # -- who is calling ---------------------------------------------------------------------------------------------
@@ -215,7 +226,10 @@ class Database:
         return self._now
 
     def _tick(self) -> float:
-        return real("what the clock= of this store returned", self.clock(), low=-1e15, high=1e15)  # ids hold its milliseconds
+        now = self.clock()
+        if type(now) is float and 0.0 < now < FAR:  # as clocks do
+            return now
+        return real("what the clock= of this store returned", now, low=-FAR, high=FAR)
 
     # -- writing ----------------------------------------------------------------------------------------------------
 
@@ -329,7 +343,7 @@ class Database:
             self._discard_writer()
 
     def _commit(self) -> None:
-        writer, deadline = self.writer, time.monotonic() + self.timeout
+        writer, deadline = self.writer, None
         while True:
             if writer is None or not writer.raw.in_transaction:
                 raise aborted()
@@ -337,6 +351,7 @@ class Database:
                 writer.raw.execute("COMMIT")
                 break
             except sqlite3.Error as error:
+                deadline = time.monotonic() + self.timeout if deadline is None else deadline
                 if primary_code(error) == sqlite3.SQLITE_BUSY and time.monotonic() < deadline:
                     time.sleep(0.001)
                     continue
@@ -416,10 +431,11 @@ class Database:
             with self._pool:
                 if self.unusable is not None:
                     raise Closed(self.unusable)
-                if not self.forking or thread in self.lent.values():  # a fork waits for whoever has one, so he gets another
+                # A fork waits for whoever writes or has a reader, so he gets another.
+                if not self.forking or self._owns() or thread in list(self.lent.values()):
                     if not self.idle:
                         self.idle[self.open_reader()] = None
-                    reader = next(reversed(self.idle))
+                    reader = list(self.idle)[-1]  # in one go, for readers come back without the lock
                     # No call between here and the end of the block: an interrupt sees the reader in the pool, or lent.
                     block.reader = reader
                     self.lent[reader] = thread
@@ -446,7 +462,7 @@ class Database:
         if spent:
             reader.raw.close()
         else:
-            self.idle[reader] = None  # again no call; and no lock, which a fork holds while it waits for just this
+            self.idle[reader] = None  # again no call, and so no lock
         del self.lent[reader]
         block.reader = None
 

@@ -42,17 +42,17 @@ def _before() -> None:
             continue
         hold = Hold(database, deadline)
         held.append(hold)  # first, for an interrupt of this hook is swallowed, and what it holds must be given back
+        database.step_back()
         if not database.in_transaction:
             with contextlib.suppress(StoreError):
                 database.acquire(hold, deadline)
-        database.stop_lending()
         if hold.locked and _readers_came_back(database, deadline):
             database.drop_connections()
 
 
 def _readers_came_back(database: Database, deadline: float) -> bool:
     while database.lent:
-        if threading.get_ident() in database.lent.values() or time.monotonic() >= deadline:
+        if threading.get_ident() in list(database.lent.values()) or time.monotonic() >= deadline:
             return False  # our own reader cannot come back while we fork
         time.sleep(0.001)
     return True
@@ -60,7 +60,7 @@ def _readers_came_back(database: Database, deadline: float) -> bool:
 
 def _after_in_parent() -> None:
     for hold in _held.pop(threading.get_ident(), []):
-        hold.database.resume_lending()
+        hold.database.go_on()
         hold.database.release(hold)
 
 

@@ -24,7 +24,8 @@ KILLED = """
 import os, signal, sys
 from memstore import open_store
 from kernel.things import Things
-Things(open_store(sys.argv[1])).add("newest")
+store = open_store(sys.argv[1])
+Things(store).add("newest")
 os.kill(os.getpid(), signal.SIGKILL)
 """
 

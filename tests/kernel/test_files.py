@@ -376,7 +376,8 @@ KILLED = """
 import os, signal, sys
 from memstore import open_store
 from kernel.things import Things
-Things(open_store(sys.argv[1])).add("in the log only")
+store = open_store(sys.argv[1])
+Things(store).add("in the log only")
 os.kill(os.getpid(), signal.SIGKILL)
 """
 

@@ -157,3 +157,20 @@ del store, things, first, second
 gc.collect()
 """
     assert ended(tmp_path, code) == ("", "", ["a"])
+
+
+def test_a_close_that_was_interrupted_is_finished_by_the_next_one(tmp_path, monkeypatch):
+    store = open_store(tmp_path / "agent.db")
+    Things(store).add("kept")
+    drop = type(store._database).drop_connections
+
+    def interrupted(database):
+        monkeypatch.setattr(type(database), "drop_connections", drop)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(type(store._database), "drop_connections", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        store.close()
+    assert (tmp_path / "agent.db-shm").exists()
+    store.close()
+    assert [file.name for file in tmp_path.iterdir()] == ["agent.db"]

@@ -260,12 +260,14 @@ def from_child(turn):
 threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
 for thread in threads:
     thread.start()
-for turn in range(40):
-    ending = ("exit", "_exit", "kill")[turn % 3]
-    told = fork(lambda: from_child(turn))
-    assert told == (1, True), told
-    acknowledged.append(f"child {turn}")
-stop.set()
+try:
+    for turn in range(40):
+        ending = ("exit", "_exit", "kill")[turn % 3]
+        told = fork(lambda: from_child(turn))
+        assert told == (1, True), told
+        acknowledged.append(f"child {turn}")
+finally:
+    stop.set()
 for thread in threads:
     thread.join(60)
 assert not problems, problems
