@@ -88,3 +88,9 @@ def test_the_folder_alone_is_enough(tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "agent.db").exists()
+
+
+def test_the_tests_that_hold_a_promise_are_there():
+    named = set(re.findall(r"`(tests/[\w/.]+)`", README))
+    assert len(named) > 15
+    assert [path for path in sorted(named) if not (ROOT / path).exists()] == []
