@@ -8,6 +8,7 @@ import pytest
 
 from memstore import Invalid, NotFound, open_store
 from memstore.chat.texts import excerpt
+from memstore.keywords.spaces import BATCH
 
 
 @pytest.fixture
@@ -45,6 +46,40 @@ def test_search_is_filtered_by_what_the_rows_say_now(talks):
     assert found(talks.search("time", project="P", role="tool", user_id="local", conversation_id="a")) == ["m4"]
     talks.move("a", None)
     assert talks.search("time", project="P") == []
+
+
+def test_a_page_of_a_search_costs_what_it_shows(chat, monkeypatch):
+    talk = chat.create_conversation().id
+    chat.append_many(talk, [{"role": "user", "content": f"word {number}"} for number in range(300)])
+    shown = []
+    monkeypatch.setattr("memstore.chat.excerpt", lambda text, words: shown.append(text) or text)
+    assert [hit.snippet for hit in chat.search("word", limit=3)] == ["word 299", "word 298", "word 297"]
+    assert len(shown) == 3
+
+
+def test_a_page_of_a_search_is_filled_from_far_back(chat):
+    chat.create_project("P")
+    ours, other = chat.create_conversation(project="P").id, chat.create_conversation(project=None).id
+    wanted = [chat.append(ours, "user", f"word {number}").id for number in range(3)]
+    chat.append_many(other, [{"role": "user", "content": "word"}] * 1000)
+    for filters in ({"project": "P"}, {"conversation_id": ours}):
+        assert found(chat.search("word", limit=2, **filters)) == wanted[:0:-1]
+        assert found(chat.search("word", limit=20, **filters)) == wanted[::-1]
+
+
+def test_what_was_added_by_hand_is_found_in_the_conversation_of_its_message(store, chat):
+    ours, other = chat.create_conversation().id, chat.create_conversation().id
+    said = chat.append(ours, "user", "as it was").id
+    store.keywords.add(said, "beetroot", conversation_id=other, role="assistant")
+    assert found(chat.search("beetroot", conversation_id=ours, role="user")) == [said]
+    assert chat.search("beetroot", conversation_id=other) == []
+
+
+def test_a_backlog_is_indexed_by_the_search_that_meets_it(file_store):
+    talk = file_store.chat.create_conversation().id
+    file_store.chat.append_many(talk, [{"role": "user", "content": "word"}] * BATCH)
+    assert len(file_store.chat.search("word", limit=5)) == 5
+    assert file_store.query("SELECT items FROM keyword_segments") == [{"items": BATCH}]
 
 
 def test_pages_of_a_search_go_on_after_a_message(talks):

@@ -671,6 +671,34 @@ def test_segments_of_like_size_become_one(file_store):
     assert len(notes.index.search("word", limit=None)) == 4 * BATCH
 
 
+def left_unmerged(notes, monkeypatch):
+    """Four segments that should be one, as appends leave them."""
+    monkeypatch.setattr("memstore.keywords.BRIEF", 0)
+    for _ in range(4):
+        notes.append(*["word"] * BATCH)
+        notes.index.keep_up()
+    notes.index.keep_up()
+    return notes.db.rows("SELECT items FROM keyword_segments")
+
+
+def test_who_keeps_up_leaves_large_merges_to_whoever_searches(file_store, monkeypatch):
+    notes = Notes(file_store)
+    assert left_unmerged(notes, monkeypatch) == [(BATCH,)] * 4
+    assert len(notes.index.search("word", limit=None)) == 4 * BATCH
+    assert notes.db.rows("SELECT items FROM keyword_segments") == [(4 * BATCH,)]
+
+
+def test_who_keeps_up_does_one_step(file_store, monkeypatch):
+    notes = Notes(file_store)
+    left_unmerged(notes, monkeypatch)
+    monkeypatch.undo()
+    notes.append(*["word"] * BATCH)
+    notes.index.keep_up()
+    assert notes.db.rows("SELECT items FROM keyword_segments ORDER BY pk") == [(4 * BATCH,)]
+    notes.index.keep_up()
+    assert notes.db.rows("SELECT items FROM keyword_segments ORDER BY pk") == [(4 * BATCH,), (BATCH,)]
+
+
 def test_catch_up_inside_a_transaction_waits(store, notes):
     notes.index.search("makes the tables")
     with store.transaction():

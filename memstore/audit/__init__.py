@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..kernel import ADVICE, Canonical, Corrupt, Exists, Finding, Invalid, NotAStore, NotFound, Room, Schema, values
 from ..kernel.room import check_schema
 from .chain import AuditHead, Chain, Verification, Verifier, digest, members
-from .events import REFERENCES, AuditEvent, Draft, draft, drafts, quoted, read_event, type_member, writers
+from .events import REFERENCES, AuditEvent, Draft, arguments, draft, drafts, quoted, read_event, type_member, writers
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -231,7 +231,7 @@ class AuditLog:
 
     def _draft(self, position: int, event: Mapping[str, Any]) -> Draft:
         try:
-            return draft(event, self._write)
+            return draft(arguments(event), self._write)
         except Invalid as error:
             raise Invalid(f"event {position}: {error}") from None
 
@@ -244,7 +244,7 @@ class AuditLog:
         seq, last = self._end(connection)
         self._refuse_taken(connection, [id for _, _, id, _, _ in drafts if id is not None])
         before, at, link = last, repr(self.db.now), self._chain.link
-        salts, salt = os.urandom(16 * len(drafts)).hex(), 0
+        salts, salt = "", 0
         counts: dict[str, int] = {}
         places: set[tuple[str, int]] = set()
         rows: list[tuple[Any, ...]] = []
@@ -257,6 +257,7 @@ class AuditLog:
             if id is not None:
                 places.add((self._write["id"](id), seq >> 6))
             if named or payload is not None:
+                salts = salts or os.urandom(16 * len(drafts)).hex()
                 refs = f'{{"salt":"{salts[salt : salt + 32]}"{named}}}'
                 digested = f',"digest":"{digest(refs, payload)}"'
                 places.add((named, seq >> 6))
@@ -272,7 +273,10 @@ class AuditLog:
         together = len(rows) - len(rows) % SEVERAL
         for start in range(0, together, SEVERAL):
             connection.run(INSERT + f", {ROW}" * (SEVERAL - 1), [*flattened(rows[start : start + SEVERAL])])
-        connection.many(INSERT, rows[together:])
+        if len(rows) == 1:
+            connection.run(INSERT, rows[0])
+        else:
+            connection.many(INSERT, rows[together:])
         if places:
             connection.many(
                 "INSERT INTO audit_places(reference, page) VALUES (?, ?) ON CONFLICT DO NOTHING",

@@ -61,21 +61,26 @@ class AuditEvent(Record):
 
 def draft(given: Mapping[str, Any], write: Mapping[str, Write], opening: str = "") -> Draft:
     """Check an event's arguments and write it down; `opening` is the beginning of a body that only the log itself may write."""
-    if not isinstance(given, Mapping):
-        raise Invalid(f"an event must be a dict of append()'s arguments, not {values.shorten(given)}")
     texts = [""] * len(PLACES)
     texts[0] = opening
     for name, value in given.items():
-        place = PLACES.get(name)
-        if place is None:
-            raise Invalid(f"{values.shorten(name)} is no argument of append(){values.suggest(name, PLACES)}")
         if value is not None:
-            texts[place] = write[name](value)
+            texts[PLACES[name]] = write[name](value)
     if texts[0] == "":
         raise Invalid("event_type is missing: what happened? for example 'query' or 'correction.update'")
     payload = "".join(texts[REFERENCED:-1])
     named = "".join(texts[DESCRIBED:REFERENCED])
     return "".join(texts[:DESCRIBED]), texts[-1], given.get("id"), named, f"{{{payload[1:]}}}" if payload else None
+
+
+def arguments(event: Any) -> Mapping[str, Any]:
+    """Refuse what is no dict of `append`'s arguments."""
+    if not isinstance(event, Mapping):
+        raise Invalid(f"an event must be a dict of append()'s arguments, not {values.shorten(event)}")
+    for name in event:
+        if name not in PLACES:
+            raise Invalid(f"{values.shorten(name)} is no argument of append(){values.suggest(name, PLACES)}")
+    return event
 
 
 def drafts(events: list[Mapping[str, Any]], write: Mapping[str, Write]) -> list[Draft]:
@@ -132,9 +137,9 @@ def read_event(row: tuple[Any, ...], before: str, store_id: str) -> AuditEvent:
     """Make the record of a row of `audit_log`; `before` is the hash of the event before."""
     seq, source, curr, refs, payload = row
     try:
-        body = json.loads(source)
-        content = {} if payload is None else json.loads(payload)
-        get, named = body.get, ({} if refs is None or refs == "" else json.loads(refs)).get
+        body = _DECODER.decode(source)
+        content = {} if payload is None else _DECODER.decode(payload)
+        get, named = body.get, ({} if refs is None or refs == "" else _DECODER.decode(refs)).get
         return AuditEvent(
             seq,
             get("id", f"{store_id}-{seq}"),
@@ -188,10 +193,9 @@ def writers(canonical: Canonical) -> dict[str, Write]:
         **dict.fromkeys(NUMBERS, _number),
         **dict.fromkeys(DOCUMENTS, values.to_json),
         "id": _id,
-        "actor": _actor,
-        "note": _note,
     }
-    return {**{name: partial(_member, name, check) for name, check in checks.items()}, "event_type": own, "project": project}
+    members = {name: partial(_member, name, check) for name, check in checks.items()}
+    return {**members, "event_type": own, "actor": _actor, "note": _note, "project": project}
 
 
 def type_member(value: Any) -> str:
@@ -202,8 +206,7 @@ def type_member(value: Any) -> str:
 
 
 def _member(name: str, check: Callable[[str, Any], str], value: Any) -> str:
-    text = check(name, value)
-    return f',"{name}":{text}' if text else ""
+    return f',"{name}":{check(name, value)}'
 
 
 def _label(name: str, value: Any) -> str:
@@ -214,14 +217,14 @@ def _id(name: str, value: Any) -> str:
     return quoted(values.key(name, value))
 
 
-def _actor(name: str, value: Any) -> str:
-    actor = values.label(name, value)
-    return quoted(actor) if actor else ""
+def _actor(value: Any) -> str:
+    actor = values.label("actor", value)
+    return f',"actor":{quoted(actor)}' if actor else ""
 
 
-def _note(name: str, value: Any) -> str:
-    note = values.text(name, value)
-    return quoted(note) if note else ""
+def _note(value: Any) -> str:
+    note = values.text("note", value)
+    return f',"note":{quoted(note)}' if note else ""
 
 
 def _number(name: str, value: Any) -> str:
@@ -230,6 +233,7 @@ def _number(name: str, value: Any) -> str:
 
 quoted: Callable[[str], str] = encode_basestring  # json.dumps(x, ensure_ascii=False) without the detour
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
+_DECODER = json.JSONDecoder()
 _EVENT_TYPE = re.compile(rf"[a-z][a-z0-9_.-]{{0,{values.KEY_LENGTH - 1}}}")
 NUMBERS = ("u_score", "confidence", "latency_ms")
 DOCUMENTS = ("after", "before", "details")

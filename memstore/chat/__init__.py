@@ -19,8 +19,8 @@ import math
 import operator
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice, repeat
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice, repeat, starmap
 from typing import TYPE_CHECKING, Any
 
 from ..kernel import Connection, Corrupt, Exists, Finding, NotFound, Recorder, Room, estimate_tokens, values, write_lines
@@ -34,19 +34,21 @@ from .places import (
     key_of,
     known_conversation,
     known_message,
+    new_message_id,
     new_message_ids,
     next_arrival,
     no_conversation,
 )
 from .positions import Positions
 from .projects import json_text
-from .rows import Columns, Row, as_columns, check_said, columns_of, row, tool_calls_of
+from .rows import Columns, Row, as_columns, check_said, columns_of, row, row_of, tool_calls_of
 from .session import AgentSession
 from .tables import (
     BESIDE,
     CONVERSATIONS,
     LOCAL,
     MESSAGES,
+    NOTHING,
     PROJECTS,
     READ,
     SCHEMA,
@@ -60,6 +62,7 @@ from .tables import (
     QuerySession,
     messages_from,
     messages_of,
+    whole,
 )
 from .texts import MessageTexts, excerpt
 from .window import Window
@@ -98,6 +101,14 @@ _INSERT_WHOLE = f"""
 INSERT INTO messages(pk, arrival, supplied, id, role, content, created_at, {", ".join(BESIDE)})
 VALUES (?, ?, ?, ?, ?, ?, ?, {", ".join("?" * len(BESIDE))})
 """
+_NEXT = """
+SELECT own.pk, own.last_seq, coalesce(newest.activity, run.first - 1, 0), run.pk - run.first
+FROM conversations AS own
+    LEFT JOIN arrivals AS run ON run.first = (SELECT max(first) FROM arrivals)
+    LEFT JOIN conversations AS newest ON newest.pk = run.pk >> 32
+WHERE own.id = ?
+"""
+_ADVANCE = "UPDATE conversations SET last_seq = ?, updated_at = ?, activity = ? WHERE pk = ?"
 
 
 class ChatStore(Positions):
@@ -256,7 +267,7 @@ class ChatStore(Positions):
                     f"SELECT pk, role, content, created_at, {columns} FROM messages WHERE pk > ? AND pk <= ? ORDER BY pk LIMIT ?",
                     (first, last, CHUNK),
                 )
-                self._insert(conn, copy.id, as_columns([(None, *row[1:4], row[4:]) for row in rows]))
+                self._insert_many(conn, copy.id, as_columns([(None, *row[1:4], row[4:]) for row in rows]))
                 first = values.onward(first, rows[-1][0] if rows else first)
             return known_conversation(conn, copy.id)
 
@@ -288,13 +299,15 @@ class ChatStore(Positions):
             form["tool_call_id"] = values.key("tool_call_id", tool_call_id)
         if name is not None:
             form["name"] = values.text("name", name)
-        said = as_columns([row(form, id, created_at, callout_type, models_used, accuracy_level, confidence, metadata)])
+        said = row(form, id, created_at, callout_type, models_used, accuracy_level, confidence, metadata)
         with self.db.write() as conn:
-            return self._insert(conn, conversation_id, said)[0]
+            return self._insert(conn, conversation_id, said)
 
     def append_message(self, conversation_id: str, message: Any) -> Message:
         """Append a message in OpenAI form: a mapping, or an object with model_dump(); blank text is kept."""
-        return self.append_many(conversation_id, [message])[0]
+        said = row_of(message)
+        with self.db.write() as conn:
+            return self._insert(conn, conversation_id, said)
 
     def append_many(
         self, conversation_id: str, messages: Iterable[Any], *, updated_at: float | datetime | None = None
@@ -306,45 +319,61 @@ class ChatStore(Positions):
         said = columns_of(messages)
         active_at = values.optional(values.moment, "updated_at", updated_at)
         with self.db.write() as conn:
-            return self._insert(conn, conversation_id, said, active_at)
+            return self._insert_many(conn, conversation_id, said, active_at)
 
-    def _insert(self, conn: Connection, conversation_id: str, said: Columns, active_at: float | None = None) -> list[Message]:
-        """Give messages their places, numbers and ids, and return them as records."""
-        found = conn.row(
-            """
-            SELECT own.pk, own.last_seq, coalesce(newest.activity, run.first - 1, 0), run.pk - run.first
-            FROM conversations AS own
-                LEFT JOIN arrivals AS run ON run.first = (SELECT max(first) FROM arrivals)
-                LEFT JOIN conversations AS newest ON newest.pk = run.pk >> 32
-            WHERE own.id = ?
-            """,
-            (values.key("conversation_id", conversation_id),),
-        )
-        if found is None:
-            raise no_conversation(conn, conversation_id)
+    def _insert(self, conn: Connection, conversation_id: str, said: Row) -> Message:
+        """Store one message and return its record; as a list of one it would take 4 us more."""
+        given, role, content, moment, beside = said
+        now = self.db.now
+        pk, number = self._claim(conn, conversation_id, 1, now)
+        chosen = new_message_id(now, number, self._chance_now()) if given is None else free_id(conn, given)
+        created_at = now if moment is None else moment
+        stored = (pk, number, 0 if given is None else 1, chosen, role, content, created_at)
+        message = Message(chosen, conversation_id, role, content, created_at)
+        if beside == NOTHING:
+            conn.run(_INSERT, stored)
+            return message
+        conn.run(_INSERT_WHOLE, stored + beside)
+        return whole(message, beside)
+
+    def _insert_many(self, conn: Connection, conversation_id: str, said: Columns, active_at: float | None = None) -> list[Message]:
+        """Store messages, a column at a time, and return their records."""
         given, roles, contents, times, beside = said
-        count = len(roles)
-        if count == 0:
-            return []
-        owner, place, arrival, run = found
-        pk, number, now = (owner << 32) + place + 1, arrival + 1, self.db.now  # key and number of the first
-        if pk - number != run:
-            begin_run(conn, number, pk)
+        count, now = len(roles), self.db.now
+        pk, number = self._claim(conn, conversation_id, count, now if active_at is None else active_at)
         supplied = [0 if name is None else 1 for name in given]  # a bool would take the driver's long way
-        # Of the clock, so that what a rollback gave up is not made again, and it takes no system call.
-        ids = new_message_ids(now, number, count, self._chance ^ time.perf_counter_ns() & 0xFFFF_FFFF)
+        ids = new_message_ids(now, number, count, self._chance_now())
         if 1 in supplied:
             ids = [made if name is None else free_id(conn, name) for name, made in zip(given, ids)]
         shown = (ids, roles, contents, [now if time is None else time for time in times])
-        _insert_rows(conn, zip(range(pk, pk + count), range(number, number + count), supplied, *shown), beside, count)
-        conn.run(
-            "UPDATE conversations SET last_seq = ?, updated_at = ?, activity = ? WHERE pk = ?",
-            (place + count, now if active_at is None else active_at, arrival + count, owner),
-        )
-        every = max(INDEX_EVERY, min(4 * count, INDEX_EVERY * 8))  # who commits many at once is served best by large segments
-        if arrival // every < (arrival + count) // every:
-            self.db.after_commit(lambda: self._keywords().catch_up())
+        rows: Iterable[Row] = zip(range(pk, pk + count), range(number, number + count), supplied, *shown)
+        try:
+            conn.many(*((_INSERT, rows) if beside is None else (_INSERT_WHOLE, map(operator.add, rows, beside))))
+        except Exists:
+            raise Exists("two of these messages have the same id; nothing was appended") from None
         return messages_of(conversation_id, *shown, beside)
+
+    def _claim(self, conn: Connection, conversation_id: str, count: int, active_at: float) -> tuple[int, int]:
+        """Take keys and numbers for the messages that come next into a conversation, and return the first of both."""
+        found = conn.row(_NEXT, (values.key("conversation_id", conversation_id),))
+        if found is None:
+            raise no_conversation(conn, conversation_id)
+        owner, place, arrival, run = found
+        pk, number = (owner << 32) + place + 1, arrival + 1
+        if count == 0:
+            return pk, number
+        if pk - number != run:
+            begin_run(conn, number, pk)
+        conn.run(_ADVANCE, (place + count, active_at, arrival + count, owner))
+        every = INDEX_EVERY if 4 * count <= INDEX_EVERY else min(4 * count, INDEX_EVERY * 8)  # many at once: large segments serve best
+        if arrival // every < (arrival + count) // every:
+            index = self._keywords()  # a new function each time, for one transaction may ask for many steps
+            self.db.after_commit(lambda: index.keep_up() if count == 1 else index.catch_up())
+        return pk, number
+
+    def _chance_now(self) -> int:
+        """32 bits for an id: of the clock, so that what a rollback gave up is not made again, and it takes no system call."""
+        return self._chance ^ time.perf_counter_ns() & 0xFFFF_FFFF
 
     # -- reading messages -------------------------------------------------------------------------------------------
 
@@ -430,16 +459,19 @@ class ChatStore(Positions):
         values.optional(values.key, "user_id", user_id)
         project = self.canonical(project, user_id)
         hits: list[MessageHit] = []
+        index, size = self._keywords(), min(wanted, CHUNK) if wanted > 0 else CHUNK
+        index.prepare()
         with self.db.read(snapshot=True) as conn:
             owner = None if conversation_id is None else key_of(conn, conversation_id)
             edge = None if before is None else _edge(conn, before, owner)
             if not self.texts.present():
                 return []
-            numbers = iter(self._keywords().numbers(conn, query, kind=MessageTexts.kind, before=edge))
-            while len(hits) != wanted and (chunk := list(islice(numbers, CHUNK))):
+            numbers = index.numbers(conn, query, kind=MessageTexts.kind, conversation_id=conversation_id, role=role, before=edge)
+            while len(hits) != wanted and (chunk := list(islice(numbers, size))):
                 found = _matching(conn, [number for _, number, _ in chunk], (owner, project, role, user_id))
-                hits += [_hit(found[number], words) for _, number, words in chunk if number in found]
-                del hits[wanted if wanted >= 0 else len(hits) :]
+                matches = [(found[number], words) for _, number, words in chunk if number in found]
+                hits += starmap(_hit, islice(matches, wanted - len(hits) if wanted >= 0 else None))
+                size = min(2 * size, CHUNK)  # most may be of other projects
         return hits
 
     def session(self, session_id: str) -> AgentSession:
@@ -592,19 +624,6 @@ class ChatStore(Positions):
 
 
 # -- private ------------------------------------------------------------------------------------------------------------
-
-
-def _insert_rows(conn: Connection, rows: Iterator[Row], beside: Sequence[Row] | None, count: int) -> None:
-    statement = _INSERT
-    if beside is not None:
-        statement, rows = _INSERT_WHOLE, map(operator.add, rows, beside)
-    try:
-        if count == 1:
-            conn.run(statement, next(rows))  # executemany takes 6 us more for one row
-        else:
-            conn.many(statement, rows)
-    except Exists:
-        raise Exists("two of these messages have the same id; nothing was appended") from None
 
 
 def _all(conn: Connection, pk: int, conversation_id: str) -> list[Message]:

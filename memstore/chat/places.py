@@ -13,6 +13,7 @@ from ..kernel import Connection, Exists, Invalid, NotFound, values
 from .tables import CONVERSATIONS, Conversation
 
 SPAN = 1 << 32  # places in a conversation
+_ID = "%08x-%04x-7%03x-%04x-%04x%08x"  # an f-string of as many parts takes twice as long
 
 #: The messages whose numbers are `wanted.value`. Behind the end of a run may lie keys with other numbers: so those are compared.
 AT_WANTED = """
@@ -47,15 +48,20 @@ def begin_run(conn: Connection, first: int, pk: int) -> None:
     conn.run("INSERT OR REPLACE INTO arrivals(first, pk) VALUES (?, ?)", (first, pk))
 
 
-def new_message_ids(now: float, first: int, count: int, chance: int) -> list[str]:
-    """Ids in the layout of UUID version 7 that hold their numbers: 42 bits of each, and 32 of chance to tell stores apart."""
+def new_message_id(now: float, number: int, chance: int) -> str:
+    """An id in the layout of UUID version 7 that holds 42 bits of its number, and 32 of chance to tell stores apart."""
     ms = int(now * 1000) & 0xFFFF_FFFF_FFFF
+    group, low = 0x8000 | number >> 16 & 0x3FFF, number & 0xFFFF
+    return _ID % (ms >> 16, ms & 0xFFFF, number >> 30 & 0xFFF, group, low, chance)
+
+
+def new_message_ids(now: float, first: int, count: int, chance: int) -> list[str]:
+    """The ids of messages with consecutive numbers."""
     end, result = first + count, list[str]()
     while first < end:
-        head = f"{ms >> 16:08x}-{ms & 0xFFFF:04x}-7{first >> 30 & 0xFFF:03x}-{0x8000 | first >> 16 & 0x3FFF:04x}"
-        low = first & 0xFFFF
+        head, low = new_message_id(now, first, chance)[:24], first & 0xFFFF
         block = range(low, min(low + end - first, 1 << 16))  # these share the head
-        result += map(f"{head}-%04x{chance:08x}".__mod__, block)
+        result += map(f"{head}%04x{chance:08x}".__mod__, block)
         first += block.stop - low
     return result
 

@@ -33,7 +33,7 @@ def tool_calls_of(calls: Any) -> list[Any]:
 def columns_of(messages: Any) -> Columns:
     """The columns of several messages."""
     given = list(listed("messages", messages))
-    return _plain(given) or as_columns([_row_of(message) for message in given])
+    return _plain(given) or as_columns([row_of(message) for message in given])
 
 
 def as_columns(rows: list[Row]) -> Columns:
@@ -100,7 +100,7 @@ def _models(names: Any) -> str:
     return values.to_json("models_used", values.strings("models_used", names))
 
 
-def _row_of(message: Any) -> Row:
+def row_of(message: Any) -> Row:
     """The row of a record, which keeps its columns, or of a message in OpenAI form, which has a form only."""
     if not isinstance(message, Message):
         return row(forms.mapping("message", message))

@@ -270,11 +270,13 @@ def messages_of(
 ) -> list[Message]:
     """The records of what was just stored."""
     messages = list(map(Message, ids, repeat(conversation_id), roles, contents, times))
-    return messages if beside is None else [_with(message, _decoded(columns)) for message, columns in zip(messages, beside)]
+    return messages if beside is None else list(map(whole, messages, beside))
 
 
-def _decoded(beside: tuple[Any, ...]) -> list[Any]:
-    return [values.from_json(value) if value is not None and name in MESSAGES.json else value for name, value in zip(BESIDE, beside)]
+def whole(message: Message, beside: tuple[Any, ...]) -> Message:
+    """The record of what was just stored, with the values of BESIDE."""
+    decoded = [values.from_json(value) if value is not None and name in MESSAGES.json else value for name, value in zip(BESIDE, beside)]
+    return _with(message, decoded)
 
 
 def _with(message: Message, beside: list[Any]) -> Message:

@@ -22,7 +22,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from ..kernel import Corrupt, Finding, Invalid, NotFound, Record, Room, Schema, StoreError, record, values
-from .segments import LAST_NUMBER, PAGE, Asked, crowd, fill, merge
+from .segments import CAPACITY, LAST_NUMBER, PAGE, Asked, crowd, fill, merge
 from .sources import ByHand, TextSource
 from .spaces import BATCH, DAMAGED, Memory, Space, damaged, grow, read_segment
 from .words import prefixes, words
@@ -111,6 +111,7 @@ class KeywordHit(Record):
 
 
 BY_HAND = ByHand()
+BRIEF = CAPACITY // 32  # bytes of a segment that is merged while somebody waits who has written one item: some 50 ms
 FIRST = 20  # hits looked for at first where nobody says how many
 
 
@@ -238,12 +239,21 @@ class KeywordIndex:
             room, number = self._locate(conn, kind, item_id)
             return sorted(word for _, text in room.texts(conn, number - 1, number, 1) for word in words(text))
 
-    def numbers(self, conn: Connection, query: str, *, kind: str, before: tuple[float, int] | None = None) -> Iterator[Found]:
+    def numbers(
+        self,
+        conn: Connection,
+        query: str,
+        *,
+        kind: str,
+        conversation_id: str | None = None,
+        role: str | None = None,
+        before: tuple[float, int] | None = None,
+    ) -> Iterator[Found]:
         """Yield (created_at, number, matched words) of one source, newest first, lazily, inside the caller's snapshot.
 
-        For the room that owns the texts.
+        For the room that owns the texts, which looks again where an item was added by hand: that may be of another conversation or role.
         """
-        asked = Asked(prefixes(values.text("query", query)), FIRST)
+        asked = Asked(prefixes(values.text("query", query)), FIRST, conversation_id, role)
         sources = [room for room in self._sources() if room.kind == kind]
         if not asked.prefixes or not sources:
             return iter(())
@@ -254,19 +264,33 @@ class KeywordIndex:
         stream = _numbers(own, asked, before)
         if not by_hand.last:
             return stream
-        overriding = sorted(self._overriding(own, by_hand, asked, before), reverse=True)
+        whoever = asked._replace(conversation_id=None, role=None)  # what was added by hand may say otherwise than the message
+        overriding = sorted(self._overriding(own, by_hand, whoever, before), reverse=True)
         return heapq.merge(stream, overriding, reverse=True) if overriding else stream
+
+    def prepare(self) -> None:
+        """Catch up where a search would first, for the room that then asks for `numbers` in a snapshot of its own."""
+        with self._spaces():
+            pass
 
     # -- change -----------------------------------------------------------------------------------------------------
 
     def catch_up(self) -> None:
         """Index what is behind, a batch a transaction; nothing where there is less than a batch, or where writing is impossible."""
+        self._catch_up(CAPACITY, once=False)
+
+    def keep_up(self) -> None:
+        """One step of `catch_up`, for who has written one item: the larger merges are left to whoever searches or writes much."""
+        self._catch_up(BRIEF, once=True)
+
+    def _catch_up(self, room: int, *, once: bool) -> None:
         if self.db.read_only or self.db.in_transaction:
             return
         try:
             for source in (*self._sources(), BY_HAND):
-                while self._merge_crowd(source) or self._index_batch(source, BATCH) or self._sweep(source, BATCH):
-                    pass
+                while self._merge_crowd(source, room) or self._index_batch(source, BATCH) or self._sweep(source, BATCH):
+                    if once:
+                        return
         except StoreError:
             # Derived data: a busy or full file must not fail the append or the search that happened to come by. Search is
             # complete without it, and a damaged segment is reported by whoever needs it.
@@ -342,10 +366,10 @@ class KeywordIndex:
         with self.db.read(snapshot=True) as conn:
             spaces = self._memory.spaces(conn, (*self._sources(), BY_HAND))
             behind = any(space.last - space.upto >= BATCH for space in spaces)
-            if not behind or self.db.read_only or self.db.in_transaction:
+            if not (behind or any(space.crowded for space in spaces)) or self.db.read_only or self.db.in_transaction:
                 yield conn, spaces
                 return
-        self.catch_up()
+        self._catch_up(CAPACITY, once=not behind)  # merges that appends have left may be many: one a search
         with self.db.read(snapshot=True) as conn:
             yield conn, self._memory.spaces(conn, (*self._sources(), BY_HAND))
 
@@ -454,8 +478,8 @@ class KeywordIndex:
         self._publish(space, [segment], upto=reached, settled=settled)
         return True
 
-    def _merge_crowd(self, source: TextSource) -> bool:
-        return self._merge(source, crowd)
+    def _merge_crowd(self, source: TextSource, room: int) -> bool:
+        return self._merge(source, lambda sizes: crowd(sizes, room))
 
     def _merge_all(self, source: TextSource) -> bool:
         return self._merge(source, lambda sizes: fill(sizes, range(len(sizes))))

@@ -257,23 +257,22 @@ def merge(segments: Iterable[Segment], gone: frozenset[int] = frozenset()) -> Se
     return _assemble(items, words, (len(piece) // WIDTH for piece in held), array("i", b"".join(held)))
 
 
-def crowd(sizes: Sequence[int]) -> list[int]:
-    """Which of the segments with these sizes should become one now; [] for none."""
+def crowd(sizes: Sequence[int], room: int = CAPACITY) -> list[int]:
+    """Which of the segments with these sizes should become one now, of no more bytes than there is room; [] for none."""
     levels: defaultdict[int, list[int]] = defaultdict(list)
     for index, size in enumerate(sizes):
         levels[size.bit_length() // 2].append(index)
     for indexes in levels.values():
         if len(indexes) >= FAN:
-            fitting = fill(sizes, indexes)
+            fitting = fill(sizes, indexes, room)
             if len(fitting) > 1:
                 return fitting
     return []
 
 
-def fill(sizes: Sequence[int], indexes: Iterable[int]) -> list[int]:
+def fill(sizes: Sequence[int], indexes: Iterable[int], room: int = CAPACITY) -> list[int]:
     """The smallest segments that together fit into one."""
     chosen: list[int] = []
-    room = CAPACITY
     for index in sorted(indexes, key=sizes.__getitem__):
         if sizes[index] > room:
             break

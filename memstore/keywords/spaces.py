@@ -37,6 +37,7 @@ class Known(NamedTuple):
     rows: list[tuple[int, int, float]]  # key, size and newest created_at of each segment
     gone: frozenset[int]  # numbers never to be found
     fading: frozenset[int]  # those whose mark goes with their words
+    crowded: bool  # some of the segments should become one
 
 
 class Tail(NamedTuple):
@@ -47,7 +48,7 @@ class Tail(NamedTuple):
     segments: tuple[Segment, ...]
 
 
-NOTHING = Known(0, [], frozenset(), frozenset())  # revision 0: before anything was indexed or marked
+NOTHING = Known(0, [], frozenset(), frozenset(), False)  # revision 0: before anything was indexed or marked
 
 
 class Memory:
@@ -79,7 +80,7 @@ class Memory:
         )
         marks = conn.rows("SELECT number, removed FROM keyword_gone WHERE source = ?", (kind,))
         gone, fading = frozenset(number for number, _ in marks), frozenset(number for number, removed in marks if not removed)
-        known = Known(revision, rows, gone, fading)
+        known = Known(revision, rows, gone, fading, bool(crowd([size for _, size, _ in rows])))
         if keep:
             self.known = {**self.known, kind: known}
             live = {row[0] for each in self.known.values() for row in each.rows}
@@ -106,7 +107,7 @@ class Space:
         self.upto = upto
         self.revision = revision
         self.last = max(upto, source.last(conn))
-        _, self.rows, self.gone, self.fading = memory.marks(conn, self.kind, revision, keep)
+        _, self.rows, self.gone, self.fading, self.crowded = memory.marks(conn, self.kind, revision, keep)
         self._memory = memory
         self._keep = keep
 

@@ -35,10 +35,10 @@ PAGE = """
 def unindexed(store: Store) -> Store:
     """Leave the keyword index for later.
 
-    What is behind is indexed by the append that makes a batch full, and a store has no setting against it. Its public method
-    does nothing on this one object; search stays complete, and `del store.keywords.catch_up` brings it back.
+    What is behind is indexed by the append that makes a batch full, and a store has no setting against it. Its public methods
+    do nothing on this one object; search stays complete, and `del store.keywords.catch_up` brings it back.
     """
-    store.keywords.catch_up = lambda: None
+    store.keywords.catch_up = store.keywords.keep_up = lambda: None
     return store
 
 

@@ -90,6 +90,12 @@ class Keywords(Model):
     def catch_up(self):
         pass
 
+    def keep_up(self):
+        pass
+
+    def prepare(self):
+        pass
+
     def compact(self):
         pass
 
