@@ -20,7 +20,7 @@ from memstore.testing import FakeClock
 
 ROOT = pathlib.Path(memstore.__file__).resolve().parents[1]
 PLAIN = {name: value for name, value in os.environ.items() if name not in ("MEMSTORE_DB", "MEMSTORE_AUDIT_KEY", "NO_COLOR")}
-COMMANDS = ("demo", "info", "check", "search", "log", "snapshot", "import", "shell")
+COMMANDS = ("demo", "info", "check", "search", "log", "snapshot", "import", "dpo", "sft", "shell")
 pty = pytest.importorskip("pty") if os.name == "posix" else None
 on_a_terminal = pytest.mark.skipif(pty is None, reason="needs a pseudo terminal")
 

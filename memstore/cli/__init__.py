@@ -1,9 +1,9 @@
 """The command line: `python -m memstore`, or `memstore` where it is installed.
 
 1. A reading command opens the store read-only and never creates a file.
-2. Status: 0 fine, 1 findings (of `check` and `log --verify`, and rows that `import` could not take), 2 a usage error or an error
-   of the store, in one line on standard error, 130 after Ctrl-C. A search without a hit, or without a word to search for, is
-   fine: the question was answered.
+2. Status: 0 fine, 1 findings (of `check` and `log --verify`, and what `import` and `dpo --import` could not take), 2 a usage
+   error or an error of the store, in one line on standard error, 130 after Ctrl-C. A search without a hit, or without a word
+   to search for, is fine: the question was answered.
 3. What is printed for a pipe is never cut or coloured, and a reader that stops reading ends the command quietly.
 4. Importing this module imports no room.
 """
@@ -80,7 +80,8 @@ The first tells a short story and leaves a file to look at; --help lists every c
 def _sentence(error: StoreError | OSError) -> str:
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
-    return " ".join(str(error).split()).replace("store.chat.conversations() lists them", "info lists the newest")
+    said = " ".join(str(error).split()).replace("store.chat.conversations() lists them", "info lists the newest")
+    return said.replace("pass skip_invalid=True", "give --skip-invalid")
 
 
 def _let_go_of_output() -> None:
@@ -183,6 +184,8 @@ def _parser() -> _Parser:
     _add_log(commands)
     _add_snapshot(commands)
     _add_import(commands)
+    _add_dpo(commands)
+    _add_sft(commands)
     _add_path(_command(commands, "shell", "open a Python console that has `store`, for writing too; or run what is piped in"))
     return parser
 
@@ -284,10 +287,62 @@ def _add_snapshot(commands: Any) -> None:
 
 def _add_import(commands: Any) -> None:
     parser = _command(commands, "import", "take in what another application has kept; status 1 if a row could not be taken")
-    parser.add_argument("--from", dest="origin", required=True, choices=["aua"], help="whose file it is")
+    parser.add_argument(
+        "--from", dest="origin", required=True, choices=["aua", "openai-sessions", "llm", "chat"],
+        help="whose file it is: AUA's (aua.db, its older flat files or their folder), the OpenAI Agents SDK's, llm's (logs.db), "
+        "or lines of OpenAI messages",
+    )  # fmt: skip
     parser.add_argument("path", metavar="PATH", help="the file; it is only read (without --db: into NAME.memstore.db beside it)")
+    parser.add_argument("--conversation", metavar="ID", help="of chat: the one that loose messages go to (default: the file's name)")
+    parser.add_argument("--dry-run", action="store_true", help="do everything and undo it: show what would come in")
     parser.set_defaults(run=("intake", "take_in"))
     _add_json(parser)
+
+
+def _add_dpo(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "dpo",
+        "write corrections as preference pairs for a trainer, or take such pairs in",
+        module="training",
+        more="A row has the keys prompt, chosen and rejected, as TRL reads them; those of --meta come beside. "
+        "An import knows what the store has, so that a second one adds nothing; it begins a store where there is none.",
+    )
+    _add_out(parser)
+    parser.add_argument("--min-effective", type=float, metavar="X", help="leave out what is less sure today (default: 0.7)")
+    parser.add_argument("--domain", metavar="NAME")
+    parser.add_argument("--source", metavar="NAME", help="who said so: manual, arbiter, ...")
+    _add_since(parser, "of the correction")
+    parser.add_argument("--conversational", action="store_true", help="write lists of messages in place of texts")
+    parser.add_argument("--meta", action="store_true", help="add columns of the correction; an import takes them back")
+    parser.add_argument("--import", dest="taken", metavar="FILE", help="take in the pairs of a file, or of every .jsonl of a folder")
+    parser.add_argument("--skip-invalid", action="store_true", help="take in the rest where lines are no pairs; name those, status 1")
+    _add_json(parser)
+
+
+def _add_sft(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "sft",
+        "write conversations as training rows, oldest first",
+        module="training",
+        more="A row has the key messages, and tools where a message names them, as TRL reads them; "
+        "conversations in which no assistant speaks are left out.",
+    )
+    _add_out(parser)
+    parser.add_argument("--conversation", metavar="ID")
+    parser.add_argument("--project", metavar="NAME", help="its id, name or alias")
+    parser.add_argument("--user", metavar="ID", help="whose conversations")
+    _add_since(parser, "of the last activity")
+    _add_json(parser)
+
+
+def _add_out(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("out", nargs="?", metavar="OUT", help="the file, replaced whole (default: -, standard output)")
+
+
+def _add_since(parser: argparse.ArgumentParser, whose: str) -> None:
+    parser.add_argument("--since", metavar="TIME", help=f"the earliest time {whose}: 2026-07-31, '2026-07-31 18:00', Unix seconds")
 
 
 def _add_path(parser: argparse.ArgumentParser, metavar: str = "PATH") -> None:

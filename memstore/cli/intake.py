@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..imports import import_aua, open_aua
+from ..imports import import_from, open_source
 from ..store import open_store
 from . import audit_key
 from .terminal import Page, count, one_line, print_json
@@ -20,23 +20,26 @@ if TYPE_CHECKING:
 
 def take_in(options: argparse.Namespace) -> int:
     """Take in another application's file, into a store that is begun if need be."""
-    with open_aua(options.path) as source:  # a file that cannot be taken in must not leave an empty store
+    with open_source(options.origin, options.path) as source:  # a file that cannot be taken in must not leave an empty store
         beside = str(Path(source.place).with_suffix(".memstore.db"))
     target = options.db or os.environ.get("MEMSTORE_DB") or beside
-    with open_store(target, audit_key=audit_key()) as store, shown_progress() as progress:
-        report = import_aua(store, options.path, progress=progress)
-        place = store.path
+    place = ":memory:" if options.dry_run and not os.path.exists(target) else target  # a trial begins no store
+    with open_store(place, audit_key=audit_key()) as store, shown_progress() as progress:
+        report = import_from(
+            store, options.origin, options.path, conversation=options.conversation, dry_run=options.dry_run, progress=progress
+        )
+        place = target if store.path == ":memory:" else store.path
     if options.json:
-        print_json({**report.to_dict(), "store": place})
+        print_json({**report.to_dict(), "store": place, "dry_run": options.dry_run})
     else:
-        _print(report, place)
+        _print(report, f"{place} (a trial: nothing was written)" if options.dry_run else place)
     return 0 if report.ok else 1
 
 
-def _print(report: ImportReport, place: str) -> None:
+def _print(report: ImportReport, target: str) -> None:
     page = Page()
     page.width = None  # what was not taken is said whole
-    print(page.bold(f"{report.path} -> {place}"))
+    print(page.bold(f"{report.path} -> {target}"))
     print(f"{report.new:,} new, {sum(table.known for table in report.tables):,} known, {count(len(report.refused), 'row')} not taken")
     figures = [(table.table, f"{table.new:,} new", f"{table.known:,} known", f"{table.refused:,} not taken") for table in report.tables]
     print(*page.table(figures, indent="  "), sep="\n")

@@ -551,8 +551,8 @@ class CorrectionStore:
         """Write preference pairs as TRL reads them, one JSON line each, in order of (created_at, id); return how many.
 
         Left out: superseded corrections, blank rejections, rejections equal to the claim. A correction that rejected several
-        texts gives a pair for each. `meta` adds columns of the correction. The file is replaced whole, its bytes depend on the
-        corrections alone.
+        texts gives a pair for each. `meta` adds columns of the correction. The file is replaced whole; the same corrections give
+        the same bytes, until the confidence of one fades below `min_effective`.
         """
         threshold = _threshold(min_effective)
         since = values.optional(values.moment, "since", since)
@@ -590,7 +590,7 @@ class CorrectionStore:
         A pair that the store has is left as it is, so that a second time stores nothing. A line that is bad or blank raises
         Invalid with its file and number and nothing is stored; with `skip_invalid` it is passed over.
         """
-        pairs = dpo.read(path, checked_pair, skip_invalid=values.flag("skip_invalid", skip_invalid))
+        pairs = dpo.read(path, checked_pair, refused=[] if values.flag("skip_invalid", skip_invalid) else None)
         with self.db.write() as connection:
             new = sum(self._import(connection, pair) for pair in pairs)
             if new:

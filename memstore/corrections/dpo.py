@@ -35,9 +35,12 @@ def line(prompt: str, chosen: str, rejected: str, extra: dict[str, Any], *, conv
 
 
 def read(
-    path: str | os.PathLike[str], check: Callable[[dict[str, Any]], dict[str, Any]], *, skip_invalid: bool
+    path: str | os.PathLike[str], check: Callable[[dict[str, Any]], dict[str, Any]], *, refused: list[str] | None
 ) -> list[dict[str, Any]]:
-    """Read the pairs of a file, or of every *.jsonl of a folder by name, as checked columns of corrections."""
+    """Read the pairs of a file, or of every *.jsonl of a folder by name, as checked columns of corrections.
+
+    A line that is no pair raises Invalid; where there is a list `refused` it is named there instead.
+    """
     source = pathlib.Path(path_of(path))
     if not os.path.exists(source):  # Path.exists() would raise for a name that is too long
         raise Invalid(f"there is no file or folder {values.shorten(str(source), 200)}")
@@ -47,8 +50,10 @@ def read(
         try:
             pairs.append(check(_pair(content)))
         except (ValueError, RecursionError) as error:
-            if not skip_invalid:
-                raise Invalid(f"{file} line {number}: {error}; correct it or pass skip_invalid=True; nothing was imported") from error
+            what = f"{file} line {number}: {error}"
+            if refused is None:
+                raise Invalid(f"{what}; correct it or pass skip_invalid=True; nothing was imported") from error
+            refused.append(what)
     return pairs
 
 

@@ -15,15 +15,19 @@ from typing import TYPE_CHECKING, Any
 
 from ..chat import Message
 from ..kernel import Invalid, values
-from .intake import Part, parsed
+from ..kernel.foreign import ForeignFile
+from . import aua_flat
+from .intake import Digests, Part, database, parsed
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..corrections import Correction
-    from .intake import Intake, Row
+    from .intake import Intake, Row, Source
 
 ORIGIN = "aua"
 NOTE = "imported from AUA; its own hash chain cannot be re-verified"
-DERIVED = "message_keywords"
+BESIDE = {"message_keywords": "derived and not taken, the index is made of the messages"}
 SUPERSEDED = "superseded"  # AUA deletes a correction by writing this over its scope
 
 #: Tables, each with columns that together nobody else has; any of them makes a file AUA's.
@@ -46,11 +50,22 @@ _ILLEGAL = re.compile(r"[^a-z0-9_.-]+")
 _LEGAL = re.compile(r"(?!audit\.)[a-z][a-z0-9_.-]{0,199}")  # audit.* is the log's own
 
 
+def open_source(path: Any, *, shared: bool = False) -> Source:
+    """Open a state file, or the flat files that came before it."""
+    if (files := aua_flat.found(path)) is not None:
+        return files
+    return database(path, "an AUA state file", _is_ours, ForeignFile, shared)
+
+
+def _is_ours(tables: dict[str, list[str]]) -> bool:
+    return any(columns <= set(tables.get(table, ())) for table, columns in MARKS.items())
+
+
 class _SaysTheSame(Exception):
     """A correction strengthened another one in place of being stored; undone, because it shall be kept."""
 
 
-class AuaTables:
+class Tables:
     """Takes the rows of each table to the room that keeps them."""
 
     def __init__(self, intake: Intake) -> None:
@@ -58,10 +73,26 @@ class AuaTables:
         self._store = intake.store
         self._updated: dict[str, Any] = {}  # updated_at of the conversations that came in now: their messages must not move it
 
-    def parts(self) -> tuple[Part, ...]:
-        """The tables, in the order in which they need one another."""
+    def notes(self) -> Sequence[str]:
+        """Nothing more to be said."""
+        return ()
+
+    def parts(self) -> list[Part]:
+        """The tables, in the order in which they need one another; flat files have rows of two of them."""
+        if isinstance(self._intake.source, ForeignFile):
+            return self._tables()
+        take = {"promotions": ("evals", self._old_promotion), "corrections": ("corrections", self._pair)}
+        parts = []
+        for name in self._intake.source.tables():
+            table = aua_flat.table_of(name)
+            room, taking = take[table]
+            key = partial(aua_flat.id_of, Digests(ORIGIN, table))  # what another file says again is known, not numbered on
+            parts.append(Part(name, room, key, self._intake.each(taking), born="timestamp", into=table))
+        return parts
+
+    def _tables(self) -> list[Part]:
         each = self._intake.each
-        return (
+        return [
             Part("projects", "chat", "project_id", each(self._project)),
             Part("conversations", "chat", "conversation_id", each(self._conversation)),
             Part("messages", "chat", "message_id", self._messages, term=" AND supplied = 1"),
@@ -73,7 +104,7 @@ class AuaTables:
             Part("token_counters", "backups", "counter_id", each(self._counter), born="updated_at"),
             Part("context_backups", "backups", "backup_id", each(self._backup)),
             Part("audit_log", "audit", "id", self._events, born=None),
-        )
+        ]
 
     # -- chat -------------------------------------------------------------------------------------------------------
 
@@ -121,6 +152,20 @@ class AuaTables:
         given = {"query_count": 0, **row.given("query_count", "domain", "user_id", "created_at", "updated_at")}
         self._store.chat.touch_session(row.id, **given, metadata=row.metadata(ORIGIN))
 
+    # -- what v0.7 wrote --------------------------------------------------------------------------------------------
+
+    def _old_promotion(self, row: Row) -> None:
+        row.left.pop("id", None)
+        row.rename(timestamp="created_at")
+        row.left |= row.moments("created_at", "reverted_at")
+        self._promotion(row)
+
+    def _pair(self, row: Row) -> None:
+        row.left.pop("id", None)
+        row.rename(timestamp="created_at", prompt="subject", chosen="claim")
+        row.left = {"confidence": 0.7, "source": "arbiter", **row.left, **row.moments("created_at")}
+        self._correction(row)
+
     # -- corrections ------------------------------------------------------------------------------------------------
 
     def _correction(self, row: Row) -> None:
@@ -160,17 +205,23 @@ class AuaTables:
             specialist,
             event,
             **models,
-            reverts=self._undone(specialist) if event == "rollback" else None,
+            reverts=self._undone(specialist, **models) if event == "rollback" else None,
             **row.given("reverted", "reverted_at", "reason", "created_at"),
             id=row.id,
             metadata=row.metadata(ORIGIN),
         )
 
-    def _undone(self, specialist: str) -> str | None:
-        """The promotion that a rollback of AUA's undid: the newest that is marked and has no rollback yet."""
-        history = self._store.evals.promotions(specialist=specialist)
+    def _undone(self, specialist: str, from_model: Any, to_model: Any) -> str | None:
+        """The promotion that a rollback of AUA's undid: the newest that is marked and has no rollback yet.
+
+        One that came in before it was rolled back is not marked; then it is the newest between the same models.
+        """
+        history = self._store.evals.promotions(specialist=specialist, event="rollback")
         done = {item.reverts for item in history}
-        return next((item.id for item in history if item.event == "promote" and item.reverted and item.id not in done), None)
+        open_ones = [item for item in self._store.evals.promotions(specialist=specialist, event="promote") if item.id not in done]
+        marked = (item.id for item in open_ones if item.reverted)
+        swapped = (item.id for item in open_ones if (item.from_model, item.to_model) == (to_model, from_model))
+        return next(marked, None) or next(swapped, None)
 
     def _assertion(self, row: Row) -> None:
         self._store.evals.record_assertion(

@@ -8,17 +8,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from ..chat import Message, forms
 from ..kernel import Exists, Invalid, NotFound, Record, record, values
+from ..kernel.foreign import ForeignFile
+from .lines import Line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from ..kernel.foreign import ForeignFile
     from ..store import Store
 
 REFUSALS = (Invalid, Exists, NotFound)
@@ -26,7 +30,7 @@ REFUSALS = (Invalid, Exists, NotFound)
 
 @record
 class RefusedRow(Record):
-    """A row that was not taken, and why; one without an id is named by its place in the table."""
+    """A row that was not taken, and why; a line, and a row without an id, is named by its place."""
 
     table: str
     id: str
@@ -61,11 +65,36 @@ class ImportReport(Record):
         return sum(table.new for table in self.tables)
 
 
+class Source(Protocol):
+    """Where rows come from: another application's database, or files of lines."""
+
+    place: str
+
+    def tables(self) -> dict[str, list[str]]: ...
+    def count(self, table: str) -> int: ...
+    def pages(self, table: str) -> Iterator[Sequence[dict[str, Any]]]: ...
+    def confirm(self) -> None: ...
+    def close(self) -> None: ...
+
+
+def database(path: Any, what: str, known: Callable[[dict[str, list[str]]], bool], opened: type[ForeignFile], shared: bool) -> ForeignFile:
+    """Open an SQLite file whose tables are known to be somebody's, or say what the file is instead."""
+    source = opened(path, shared=shared)
+    tables = source.tables()
+    if known(tables):
+        return source
+    source.close()
+    shown = ", ".join(list(tables)[:5]) + (", …" if len(tables) > 5 else "")
+    raise Invalid(f"{source.place} is not {what} (tables: {shown or 'none'})")
+
+
 class Row:
     """One row, its NULLs left out, and what is to be said about it once it is in."""
 
-    def __init__(self, id: str, columns: dict[str, Any], key: str) -> None:
+    def __init__(self, id: str, columns: dict[str, Any], key: str | None = None) -> None:
         self.id = id
+        self.place = columns.place if isinstance(columns, Line) else id
+        self.columns = columns
         self.left = {name: value for name, value in columns.items() if value is not None and name != key}
         self.remarks: list[str] = []
 
@@ -79,6 +108,16 @@ class Row:
         """Take out what there is of some columns."""
         return {name: self.left.pop(name) for name in names if name in self.left}
 
+    def rename(self, **names: str) -> None:
+        """Call columns what their records call them, unless that name is taken."""
+        for old, new in names.items():
+            if old in self.left and new not in self.left:
+                self.left[new] = self.left.pop(old)
+
+    def moments(self, *names: str) -> dict[str, Any]:
+        """Take out what there is of some columns of times; a date without a zone is one in UTC."""
+        return {name: moment(name, self.left.pop(name)) for name in names if name in self.left}
+
     def listed(self, name: str) -> list[Any]:
         """Take out a list that was stored as JSON; [] where there is none."""
         found = parsed(name, self.left.pop(name, "[]"))
@@ -88,7 +127,9 @@ class Row:
 
     def metadata(self, origin: str) -> dict[str, Any] | None:
         """Take out all that is left: the row's own metadata and, under the name of its origin, the columns that have no home."""
-        own = parsed("metadata", self.left.pop("metadata", "null"))
+        own = self.left.pop("metadata", None)
+        if isinstance(own, (str, bytes)):
+            own = parsed("metadata", own)
         rest, self.left = self.left, {}
         if own is not None and (not isinstance(own, dict) or origin in own):
             return {origin: {**rest, "metadata": own}}
@@ -105,23 +146,60 @@ def parsed(name: str, source: Any) -> Any:
         raise Invalid(f"{name} {values.shorten(source)} is not JSON that can be read") from None
 
 
+def moment(name: str, said: Any) -> Any:
+    """What a date says, in Unix seconds; a number stays one, and the room refuses what is neither."""
+    if not isinstance(said, str):
+        return said
+    try:
+        at = datetime.fromisoformat(said.strip())
+    except ValueError:
+        raise Invalid(f"{name} {values.shorten(said)} is not a date in ISO 8601") from None
+    return (at if at.tzinfo is not None else at.replace(tzinfo=UTC)).timestamp()
+
+
+def message(form: dict[str, Any], id: str, conversation_id: str, created_at: float | None = None, **beside: Any) -> Message:
+    """A message in OpenAI form as a record, which can say when it was and what it is known by."""
+    role, content, calls, call_id, name, extra = forms.split(form)
+    at: Any = created_at  # None is the time of the import
+    return Message(id, conversation_id, role, content, at, tool_calls=calls, tool_call_id=call_id, name=name, extra=extra, **beside)
+
+
+def digest(*said: Any) -> str:
+    """An id made of what is said."""
+    return hashlib.sha256(values.to_json("row", said, stored=False).encode()).hexdigest()[:32]
+
+
+class Digests:
+    """Ids for what has none: of what it says and how often that was said before, so that a file read again gives the same."""
+
+    def __init__(self, *scope: str) -> None:
+        self._scope = scope
+        self._seen: Counter[str] = Counter()
+
+    def __call__(self, said: dict[str, Any]) -> str:
+        first = digest(*self._scope, said)
+        self._seen[first] += 1
+        return first if self._seen[first] == 1 else digest(first, self._seen[first])
+
+
 class Part(NamedTuple):
-    """How one table comes in: the room that takes it, the column of its ids, and what takes a page of its new rows."""
+    """How one table comes in: the room that takes it, the column of its ids or what makes them, and what takes a page of new rows."""
 
     table: str
     room: str
-    key: str
+    key: str | Callable[[dict[str, Any]], str]
     take: Callable[[list[Row]], None]
     born: str | None = "created_at"  # the column of the time that a record cannot be without
+    into: str | None = None  # the table of the room, where it has another name
     term: str = ""  # what the room's index on ids asks for
 
 
 class Intake:
     """Takes in table after table, and remembers what became of every row."""
 
-    def __init__(self, store: Store, source: ForeignFile, progress: Callable[[int, int], object] | None = None) -> None:
+    def __init__(self, store: Store, source: Source, progress: Callable[[int, int], object] | None = None) -> None:
         self.store = store
-        self._source = source
+        self.source = source
         self._progress = progress
         self._counts: dict[str, int] = {}
         self._reports: list[TableImport] = []
@@ -131,8 +209,8 @@ class Intake:
 
     def expect(self, parts: Sequence[Part]) -> list[Part]:
         """Return the parts that the file has rows of; rooms are brought up to date first, which no transaction could do."""
-        tables = self._source.tables()
-        self._counts = {part.table: self._source.count(part.table) for part in parts if part.table in tables}
+        tables = self.source.tables()
+        self._counts = {part.table: self.source.count(part.table) for part in parts if part.table in tables}
         filled = [part for part in parts if self._counts.get(part.table)]
         for room in dict.fromkeys(("audit", *(part.room for part in filled))):
             db = getattr(self.store, room).db
@@ -144,7 +222,7 @@ class Intake:
         """Take in one table."""
         self._table = TableImport(part.table, 0, 0, 0, 0, {})
         self._reports.append(self._table)
-        for page in self._source.pages(part.table):
+        for page in self.source.pages(part.table):
             rows = self._identified(part, page)
             known = self._known(part, [row.id for row in rows])
             fresh = [row for row in rows if row.id not in known]
@@ -156,22 +234,22 @@ class Intake:
             if self._progress is not None:
                 self._progress(sum(table.rows for table in self._reports), sum(self._counts.values()))
 
-    def _identified(self, part: Part, page: list[dict[str, Any]]) -> list[Row]:
+    def _identified(self, part: Part, page: Sequence[dict[str, Any]]) -> list[Row]:
         """The rows that have an id to be known by; the others are refused."""
         rows = []
         for columns in page:
             self._count("rows", 1)
             try:
-                rows.append(Row(values.key(part.key, columns.get(part.key)), columns, part.key))
+                rows.append(_row(part.key, columns))
             except Invalid as error:
-                self._refuse(f"row {self._table.rows}", error)
+                self._refuse(columns.place if isinstance(columns, Line) else f"row {self._table.rows}", error)
         return rows
 
     def _known(self, part: Part, ids: list[str]) -> set[str]:
         """Which of the ids the store has."""
         if part.room == "audit":
             return {id for id in ids if self._has_event(id)}
-        table, term = part.table, part.term
+        table, term = part.into or part.table, part.term
         found = getattr(self.store, part.room).db.rows(
             f"SELECT id FROM {table} WHERE id IN (SELECT value FROM json_each(?)){term}", (values.to_json("ids", ids),)
         )
@@ -219,11 +297,11 @@ class Intake:
         try:
             yield
         except REFUSALS as error:
-            self._refuse(row.id, error)
+            self._refuse(row.place, error)
 
-    def _refuse(self, id: str, error: Exception) -> None:
+    def _refuse(self, place: str, error: Exception) -> None:
         self._count("refused", 1)
-        self._refused.append(RefusedRow(self._table.table, id, str(error)))
+        self._refused.append(RefusedRow(self._table.table, place, str(error)))
 
     def _done(self, row: Row) -> None:
         self._count("new", 1)
@@ -237,4 +315,12 @@ class Intake:
     def report(self, notes: Sequence[str] = ()) -> ImportReport:
         """What became of everything."""
         remarks = [f"{remark} (rows: {count:,})" for remark, count in self._remarks.items()]
-        return ImportReport(not self._refused, self._source.place, self._reports, self._refused, [*remarks, *notes])
+        return ImportReport(not self._refused, self.source.place, self._reports, self._refused, [*remarks, *notes])
+
+
+def _row(key: str | Callable[[dict[str, Any]], str], columns: dict[str, Any]) -> Row:
+    if isinstance(columns, Line) and columns.error is not None:
+        raise columns.error
+    if callable(key):
+        return Row(values.key("id", key(columns)), columns)
+    return Row(values.key(key, columns.get(key)), columns, key)

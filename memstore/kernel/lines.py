@@ -33,6 +33,8 @@ def write_lines(path: Any, lines: Iterable[str]) -> int:
         raise Invalid(f"{target} is a folder or in a folder that does not exist; name a file in an existing folder")
     if os.path.exists(target) and not os.path.isfile(target):
         raise Invalid(f"{target} is not a regular file, which is all that can be replaced")
+    if _is_database(target):
+        raise Invalid(f"{target} is a database, which lines would replace; name another file")
     beside = os.path.join(folder, f".{new_id()}.part")
     count = 0
     try:
@@ -49,3 +51,10 @@ def write_lines(path: Any, lines: Iterable[str]) -> int:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(beside)
     return count
+
+
+def _is_database(place: str) -> bool:
+    """Whether it is an SQLite file; only for one that is not in use, since closing it drops this process's locks."""
+    with contextlib.suppress(OSError), open(place, "rb") as file:
+        return file.read(16) == b"SQLite format 3\0"
+    return False

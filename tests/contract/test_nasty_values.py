@@ -221,7 +221,8 @@ def furnished(tmp_path_factory):
 @pytest.mark.filterwarnings("ignore:Binding 1:DeprecationWarning")  # of Python's, for a list where the SQL has names
 @pytest.mark.parametrize("name", CALLS)
 def test_what_cannot_be_kept_exactly_is_refused_with_nothing_written(furnished, name, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").mkdir()  # a folder more, so that "../up" is not a file of all these tests
+    monkeypatch.chdir(tmp_path / "here")
     pathlib.Path("pairs.jsonl").write_text('{"prompt": "a", "chosen": "b", "rejected": "c"}\n')
     monkeypatch.setattr(values, "TEXT_LIMIT", TEXT_LIMIT)
     wrong = []

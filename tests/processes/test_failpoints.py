@@ -20,12 +20,13 @@ from typing import Any
 import pytest
 from aua_files import ONE_OF_EACH, make
 from contract.rooms import public_classes
+from foreign_files import made
 from kernel import harness
 from kernel.test_migrations import old_file
 
 import memstore.keywords
 from memstore import open_store
-from memstore.imports import import_aua
+from memstore.imports import import_aua, import_from
 from memstore.kernel import wal
 from memstore.store import ROOMS
 from memstore.testing import FakeClock
@@ -145,9 +146,13 @@ def owing(path):
 
 
 def foreign(path):
-    """A file, and beside it one to take in."""
+    """A file, and beside it some to take in."""
     filled(path)
     make(path.with_name("aua.db"), ONE_OF_EACH)
+    # Only texts that stand in their column: the check that looks through all of them knows no other place.
+    made("agents", path.with_name("sessions.db"), "DELETE FROM agent_messages WHERE message_data NOT LIKE '%\"content\": \"%'")
+    made("llm-both", path.with_name("logs.db"), "DELETE FROM tool_calls", "DELETE FROM prompt_attachments")
+    path.with_name("talk.jsonl").write_text('{"role": "user", "content": "amber"}\n' * 3)
 
 
 def stepped(path):
@@ -267,6 +272,8 @@ CASES = {
     "keywords.rebuild": Case(lambda store: store.keywords.rebuild(), changes=0),
     "keywords.compact": Case(lambda store: store.keywords.compact(), base="crowded", changes=0),
     "keywords.catch_up and merge": Case(lambda store: store.keywords.catch_up(), base="crowded", changes=0),
+    "keywords.keep_up and merge": Case(lambda store: store.keywords.keep_up(), base="crowded", changes=0),
+    "keywords.prepare a search of chat": Case(lambda store: store.keywords.prepare(), base="crowded", changes=0),
     "keywords.search that catches up": Case(lambda store: store.keywords.search("kelp"), base="crowded", changes=0),
     "keywords.complete that catches up": Case(lambda store: store.keywords.complete("kel"), base="crowded", changes=0),
     "store.transaction over all rooms": Case(lambda store: over_all_rooms(store), forgets="chat"),
@@ -278,6 +285,12 @@ CASES = {
     "store.close": Case(lambda path: open_store(path, clock=FakeClock()).close(), changes=0, opens=True),
     "store.close with a long log": Case(lambda path: written_and_closed(path), opens=True),
     "import_aua": Case(lambda store: import_aua(store, beside(store.path, "aua.db")), base="foreign"),
+    "import_aua as a trial": Case(lambda store: import_aua(store, beside(store.path, "aua.db"), dry_run=True), base="foreign", changes=0),
+    "import_from openai-sessions": Case(
+        lambda store: import_from(store, "openai-sessions", beside(store.path, "sessions.db")), base="foreign"
+    ),
+    "import_from llm": Case(lambda store: import_from(store, "llm", beside(store.path, "logs.db")), base="foreign"),
+    "import_from chat": Case(lambda store: import_from(store, "chat", beside(store.path, "talk.jsonl")), base="foreign"),
     "a checkpoint in the middle of work": Case(lambda store: checkpointed(store), changes=2),
     "first open of a fresh file": Case(lambda path: open_store(path, clock=FakeClock()).close(), base="nothing", changes=0, opens=True),
     "open with a log to be emptied": Case(
