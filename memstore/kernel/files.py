@@ -21,6 +21,7 @@ from .errors import Closed, Corrupt, DiskFull, Exists, Invalid, NotAStore, NotFo
 APPLICATION_ID = 0x6D656D73  # "mems"
 MEMORY = ":memory:"
 BESIDE = ("-wal", "-shm", "-journal")
+LOG_KEPT = 16 << 20  # bytes of log that are copied at once and kept to be written over; at 4 MB a checkpoint's syncs weigh a seventh
 PATH_LIMIT = 500  # SQLite allows 512 bytes and appends "-journal"
 #: Files that a child of fork inherited open: SQLite's idea of the locks in this process is wrong for good.
 unusable_here: set[tuple[int, int]] = set()
@@ -156,7 +157,7 @@ def set_up_writer(raw: sqlite3.Connection, place: str, durability: str, deadline
         if mode != "wal":
             raise NotSupported(f"{place} cannot use a write-ahead log here (journal_mode is {mode}); use a local disk")
         raw.execute("PRAGMA wal_autocheckpoint = 0")  # unguarded checkpoints can lose commits: see wal.py
-        raw.execute("PRAGMA journal_size_limit = 0")  # a log that begins anew is cut, which wal.py relies on
+        raw.execute(f"PRAGMA journal_size_limit = {LOG_KEPT}")  # a log that begins anew is cut to this, which wal.py relies on
         raw.execute(f"PRAGMA synchronous = {'FULL' if durability == 'full' else 'NORMAL'}")
         if durability == "full":
             raw.execute("PRAGMA fullfsync = 1")  # macOS: without it fsync stops at the drive's cache

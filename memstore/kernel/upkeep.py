@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from . import files, wal
+from . import files
 from .blocks import Borrow, Hold, Read, Write
 from .connection import Connection, Database
 from .driver import FAILURES, primary_code, translate
@@ -148,10 +148,10 @@ def file_sizes(database: Database) -> tuple[int, int, int, bool, str]:
 def advice(database: Database, log: int, owed: bool) -> list[str]:
     """What a person should know of a log of that many bytes: what keeps it long, and whether deleted text is still in it."""
     said = []
-    pinned = database.wal.pinned() if log >= wal.GROWTH or owed else 0
-    if pinned is None and log >= wal.GROWTH:
+    pinned = database.wal.pinned() if log > files.LOG_KEPT or owed else 0
+    if pinned is None and log > files.LOG_KEPT:
         said.append(f"the write-ahead log has {log / 1e6:.1f} MB; a store that can write copies it into the file and cuts it")
-    elif pinned or (pinned == 0 and log >= 2 * wal.GROWTH):
+    elif pinned or (pinned == 0 and log > 2 * files.LOG_KEPT):
         said.append(
             f"the write-ahead log has {log / 1e6:.1f} MB, of which {pinned / 1e6:.1f} MB cannot be copied into the file yet:"
             f" whoever reads an older state must end first ({len(database.lent)} reader(s) of this process are out, another process may"

@@ -3,9 +3,10 @@
 1. SQLite 3.7.0 to 3.51.2 can lose acknowledged commits when one connection checkpoints while another resets the log. So
    nothing checkpoints by itself (`wal_autocheckpoint = 0`), and ours is guarded: the writer holds BEGIN IMMEDIATE, which a
    reset would need, while a sibling connection runs a PASSIVE checkpoint.
-2. `journal_size_limit = 0` makes the first commit after a whole checkpoint start the log anew and cut the file to it, so that
-   its size tells how much there is to copy. TRUNCATE is not used: under the guard it is busy, without the guard it is the
-   race of 1. Emptying is: guarded checkpoint until every frame is copied, then commit one small row.
+2. The first commit after a whole checkpoint starts the log anew and cuts the file to `LOG_KEPT`, which later commits write over:
+   growing a file costs an eighth of an append. A longer file is one that has more to copy. TRUNCATE is not used: under the
+   guard it is busy, without the guard it is the race of 1. Emptying is: guarded checkpoint until every frame is copied, then
+   commit one small row with `journal_size_limit = 0`.
 3. What must be emptied is marked in the file in the transaction that deletes, so that a crash or a reader that pins the log
    only delays it: a later commit, open or close tries again, and `check()` and `stats()` say what is owed.
 """
@@ -24,7 +25,6 @@ from .errors import StoreError
 if TYPE_CHECKING:
     from .connection import Connection, Database
 
-GROWTH = 16 << 20  # bytes of log that are copied at once; at 4 MB the two syncs of a checkpoint cost a seventh of each small commit
 LOOK_EVERY = 16  # commits between two looks at the file's size
 LOOK_ROWS = 1000  # or rows changed
 FRAME_HEADER = 24
@@ -38,7 +38,7 @@ class WriteAheadLog:
         self._database = database
         self._commits = 0
         self._changes = 0
-        self._size = 0  # of the file after the last checkpoint; 0 at first, so that a log found long is soon copied
+        self._size = 0  # of a file that the last checkpoint has left too long; 0 at first, so that one found long is soon copied
         self.owed = False  # learnt from the file at open
 
     def committed(self, writer: Connection) -> None:
@@ -54,7 +54,7 @@ class WriteAheadLog:
             self._size = 0  # it has begun anew since
         if self.owed:
             self._empty(writer, time.monotonic())
-        elif size - self._size >= GROWTH:
+        elif size - self._size > files.LOG_KEPT:
             self.checkpoint(writer)
             self.owed = self._marked(writer)  # by a process that has gone: emptied at the next look
 
@@ -76,7 +76,8 @@ class WriteAheadLog:
                     if writer.raw.in_transaction:
                         writer.raw.execute("ROLLBACK")
         finally:
-            self._size = files.wal_size(self._database.place)
+            size = files.wal_size(self._database.place)
+            self._size = size if size > files.LOG_KEPT else 0
         return frames, copied
 
     def flush(self) -> None:
@@ -131,7 +132,7 @@ class WriteAheadLog:
             return
         if self.owed or (database.writer is not None and self._marked(database.writer)):
             self._empty(database.writer or database.open_writer(time.monotonic()), time.monotonic())
-        elif database.writer is not None and files.wal_size(database.place) >= GROWTH:
+        elif database.writer is not None and files.wal_size(database.place) > files.LOG_KEPT:
             self.checkpoint(database.writer)
 
     def _marked(self, writer: Connection) -> bool:
@@ -161,17 +162,20 @@ class WriteAheadLog:
         if before[0] != before[1]:
             return False
         try:
+            writer.raw.execute("PRAGMA journal_size_limit = 0").fetchall()
             writer.raw.execute("BEGIN IMMEDIATE")
             writer.raw.execute("INSERT INTO meta(key, value) VALUES ('scrubs', '1') ON CONFLICT(key) DO UPDATE SET value = value + 1")
             writer.raw.execute("COMMIT")
         finally:
             if writer.raw.in_transaction:
                 writer.raw.execute("ROLLBACK")
+            writer.raw.execute(f"PRAGMA journal_size_limit = {files.LOG_KEPT}").fetchall()
         after = self.copy(writer)
         page = writer.raw.execute("PRAGMA page_size").fetchone()[0]
-        # Had the log not begun anew, the commit would have made it longer; and a log that did is cut to its own frames.
+        # Had the log not begun anew, the commit would have made it longer; and where we began it, it is cut to its own frames.
+        # Where another process was first, it is not: then the next round empties what that one has written.
         began = after[0] <= max(before[0], 1)
-        cut = self._size <= LOG_HEADER + after[0] * (FRAME_HEADER + page)
+        cut = files.wal_size(self._database.place) <= LOG_HEADER + after[0] * (FRAME_HEADER + page)
         if began and cut and mark is not None:
             # Only now, for a crash before must leave it owed, and never the mark of somebody who has deleted since.
             writer.raw.execute("DELETE FROM meta WHERE key = 'scrub_owed' AND value = ?", mark)

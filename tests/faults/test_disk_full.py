@@ -168,7 +168,7 @@ def test_an_index_that_finds_no_room_after_the_commit_denies_no_message(tmp_path
 
 @needs_layer
 def test_a_checkpoint_that_finds_no_room_costs_nothing_and_is_done_later(tmp_path, monkeypatch):
-    monkeypatch.setattr(wal, "GROWTH", 100_000)
+    monkeypatch.setattr(files, "LOG_KEPT", 100_000)
     monkeypatch.setattr(wal, "LOOK_EVERY", 4)
     path = tmp_path / "agent.db"
     with Layer(tmp_path) as layer, open_store(path, timeout=60) as store:
@@ -371,7 +371,7 @@ def test_memory_that_runs_out_after_the_commit_denies_nothing(file_store, monkey
         things.room.after_commit(exhausted)
         things.add("with work to do behind it")
     monkeypatch.setattr(wal.WriteAheadLog, "copy", exhausted)
-    monkeypatch.setattr(wal, "GROWTH", 1)
+    monkeypatch.setattr(files, "LOG_KEPT", 1)
     monkeypatch.setattr(wal, "LOOK_EVERY", 1)
     things.add("with a log to copy")
     things.add("to be removed")

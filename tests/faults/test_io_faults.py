@@ -14,7 +14,7 @@ import pytest
 from kernel import harness
 
 from memstore import OutcomeUnknown, StoreError, Tampered, open_store
-from memstore.kernel import wal
+from memstore.kernel import files, wal
 from memstore.kernel.files import wal_size
 from memstore.testing import FakeClock
 
@@ -34,7 +34,7 @@ some_or_all = pytest.mark.parametrize("every", [False, pytest.param(True, marks=
 @pytest.fixture(autouse=True)
 def sooner(monkeypatch):
     """Copy the log after every few commits, so that a short run has checkpoints in it."""
-    monkeypatch.setattr(wal, "GROWTH", 100_000)
+    monkeypatch.setattr(files, "LOG_KEPT", 100_000)
     monkeypatch.setattr(wal, "LOOK_EVERY", 4)
 
 

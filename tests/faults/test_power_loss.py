@@ -15,7 +15,7 @@ from collections import Counter
 import pytest
 
 from memstore import open_store
-from memstore.kernel import wal
+from memstore.kernel import files, wal
 from memstore.testing import FakeClock
 
 from . import work
@@ -121,7 +121,7 @@ def lost_calls(recording, crashes, folder, rng):
 @pytest.fixture(autouse=True)
 def sooner(monkeypatch):
     """Copy the log often, so that the recording is rich in checkpoints and logs begun anew."""
-    monkeypatch.setattr(wal, "GROWTH", 100_000)
+    monkeypatch.setattr(files, "LOG_KEPT", 100_000)
     monkeypatch.setattr(wal, "LOOK_EVERY", 4)
 
 

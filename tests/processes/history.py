@@ -17,7 +17,7 @@ import threading
 from collections import defaultdict
 
 from memstore import VersionConflict, open_store
-from memstore.kernel import wal
+from memstore.kernel import files, wal
 
 CONVERSATIONS = ("c0", "c1", "c2")
 
@@ -131,7 +131,7 @@ def prepare(store):
 
 def main(path, notes, process, threads, turns, seed):
     """Open the path when told to, work with all threads, and say "half" once half of the work is done."""
-    wal.GROWTH = 1 << 17  # guarded checkpoints all the time, by every process
+    files.LOG_KEPT = 1 << 17  # guarded checkpoints all the time, by every process
     checkpoints, checkpoint = [], wal.WriteAheadLog.checkpoint
 
     def counted(self, writer):

@@ -18,7 +18,7 @@ from functools import wraps
 import memstore.chat
 import memstore.keywords
 from memstore import open_store
-from memstore.kernel import wal
+from memstore.kernel import files, wal
 from memstore.testing import FakeClock
 
 WORDS = ("amber", "basalt", "cedar", "delta", "ember", "fjord", "garnet", "harbour", "indigo", "juniper", "kelp", "larch")
@@ -495,5 +495,5 @@ def hurry():
     """Let the work that is done behind (checkpoints, segments, merges) come after a few calls, not after thousands."""
     memstore.keywords.BATCH = 32
     memstore.chat.INDEX_EVERY = 16
-    wal.GROWTH = 64 << 10
+    files.LOG_KEPT = 64 << 10
     wal.LOOK_EVERY = 2

@@ -27,6 +27,7 @@ from kernel.test_migrations import old_file
 import memstore.keywords
 from memstore import open_store
 from memstore.imports import import_aua, import_from
+from memstore.kernel import files as paths
 from memstore.kernel import wal
 from memstore.store import ROOMS
 from memstore.testing import FakeClock
@@ -363,13 +364,13 @@ def partly_undone(store):
 
 
 def written_and_closed(path):
-    wal.GROWTH = 1
+    paths.LOG_KEPT = 1
     with open_store(path, clock=FakeClock()) as store:
         store.chat.append("c1", "user", "delta words")
 
 
 def checkpointed(store):
-    wal.GROWTH, wal.LOOK_EVERY = 1, 1
+    paths.LOG_KEPT, wal.LOOK_EVERY = 1, 1
     store.chat.append("c1", "user", "delta words")
     store.chat.append("c1", "user", "ember words")
 

@@ -13,7 +13,7 @@ PREAMBLE = """
 import contextlib, os, pickle, signal, sys, threading, warnings
 warnings.simplefilter("ignore", DeprecationWarning)  # of forking with threads, which is what is tried here
 from memstore import *
-from memstore.kernel import forks, wal
+from memstore.kernel import files, forks, wal
 from kernel.things import INSERT, Things, at_rest, run
 
 path, ending = sys.argv[1], sys.argv[2]
@@ -145,7 +145,7 @@ def slowly(log, writer):
 
 def work(there):
     wal.WriteAheadLog.checkpoint = slowly
-    wal.GROWTH = 1
+    files.LOG_KEPT = 1
     thread = threading.Thread(target=lambda: [things.add(str(number)) for number in range(wal.LOOK_EVERY)])
     thread.start()
     assert inside.wait(60)

@@ -18,7 +18,7 @@ SECRET = "correct horse battery staple 7f3a"
 @pytest.fixture(autouse=True)
 def sooner(monkeypatch):
     """Copy the log sooner, so that the tests need less of it."""
-    monkeypatch.setattr(wal, "GROWTH", 1 << 20)
+    monkeypatch.setattr(files, "LOG_KEPT", 1 << 20)
 
 
 class Inside:
@@ -94,7 +94,7 @@ def test_readers_that_relieve_each_other_keep_the_log_from_being_cut_and_that_is
     assert "of which 0.0 MB cannot be copied" in stats.advice[0]
     reader.__exit__()
     grow(file_store, 1)
-    assert files.wal_size(file_store.path) < 4 * wal.GROWTH
+    assert files.wal_size(file_store.path) < 4 * files.LOG_KEPT
     assert file_store.stats().advice == []
 
 
