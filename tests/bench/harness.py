@@ -136,6 +136,12 @@ class Bench:
             connection.execute(statement)
         return connection
 
+    def raw_on_ours(self, name: str, begin: Callable[[Store], object]) -> sqlite3.Connection:
+        """A plain connection to a file that a store has begun and left."""
+        with open_store(self.path(name)) as store:
+            begin(store)
+        return self.raw(name)
+
     def race(self, *sides: Side, rounds: int = 7, fresh: bool = False, per: int = 1) -> list[float]:
         """The median seconds of each side, which take turns; with `fresh` a side is called untimed and returns what is timed."""
         times: list[list[float]] = [[] for _ in sides]
