@@ -110,8 +110,14 @@ def store_path(options: argparse.Namespace) -> str:
     path: str = named[0] if named else os.environ.get("MEMSTORE_DB", "")
     if not path:
         raise Invalid(f"no store is named; give --db PATH or set MEMSTORE_DB ({command('demo')} makes one to look at)")
-    if not os.path.exists(path):
-        raise NotFound(f"there is no store at {path}; check the path, or make one to look at: {command('demo', '--db', path)}")
+    try:
+        os.stat(path)
+    except FileNotFoundError:
+        if not os.path.exists(path + "-wal"):  # else the store is gone and its log is not, which opening it says
+            there = command("demo", "--db", path)
+            raise NotFound(f"there is no store at {path}; check the path, or make one to look at: {there}") from None
+    except (OSError, ValueError):
+        pass  # opening it says why
     return path
 
 
@@ -229,7 +235,8 @@ def _add_info(commands: Any) -> None:
         commands,
         "info",
         "show what a store holds",
-        more="Reading a closed store, with this or any command, may leave an empty -wal and a -shm beside it: SQLite's own, and harmless.",
+        more="Reading a closed store, with this or any command, may leave an empty -wal and a -shm beside it: SQLite's own, and harmless "
+        "where they belong to the store's owner. Look at another user's store in a snapshot of it.",
     )
     _add_path(parser)
     _add_json(parser)

@@ -39,9 +39,11 @@ def take_in(options: argparse.Namespace) -> int:
 def _print(report: ImportReport, target: str) -> None:
     page = Page()
     page.width = None  # what was not taken is said whole
-    print(page.bold(f"{report.path} -> {target}"))
+    print(page.bold(one_line(f"{report.path} -> {target}")))
     print(f"{report.new:,} new, {sum(table.known for table in report.tables):,} known, {count(len(report.refused), 'row')} not taken")
-    figures = [(table.table, f"{table.new:,} new", f"{table.known:,} known", f"{table.refused:,} not taken") for table in report.tables]
+    figures = [
+        (one_line(table.table), f"{table.new:,} new", f"{table.known:,} known", f"{table.refused:,} not taken") for table in report.tables
+    ]
     print(*page.table(figures, indent="  "), sep="\n")
     left_out = [
         f"{table.table}.{name}: has no home here and was left out (rows: {rows:,})"

@@ -95,7 +95,7 @@ def check(options: argparse.Namespace) -> int:
     if options.json:
         print_json({"path": path, "ok": report.ok, "findings": _plain(report.findings)})
     else:
-        _print_report(path, report.ok, report.findings)
+        _print_report(path, report.ok, report.findings, path)
     return 0 if report.ok else 1
 
 
@@ -109,11 +109,11 @@ def _plain(findings: Sequence[Finding]) -> list[dict[str, Any]]:
     return [{**finding._asdict(), "advice": finding.kind in ADVICE} for finding in findings]
 
 
-def _print_report(what: str, ok: bool, findings: Sequence[Finding]) -> None:
+def _print_report(what: str, ok: bool, findings: Sequence[Finding], path: str) -> None:
     page = Page()
     wrong = sum(finding.kind not in ADVICE for finding in findings)
     print(f"{page.good('ok')}  {what}" if ok else f"{page.bad(count(wrong, 'finding'))}  {what}")
-    rows = [(finding.kind, "" if finding.seq is None else f"#{finding.seq}", _detail(finding)) for finding in findings]
+    rows = [(finding.kind, "" if finding.seq is None else f"#{finding.seq}", _detail(finding, path)) for finding in findings]
     indent = 2 + sum(2 + max(map(len, column)) for column in list(zip(*rows))[:2])
     width, page.width = page.width, None  # what is wrong is never cut
     for finding, line in zip(findings, page.table(rows, indent="  ")):
@@ -121,9 +121,9 @@ def _print_report(what: str, ok: bool, findings: Sequence[Finding]) -> None:
         print(*(page.dim(part) if finding.kind in ADVICE else part for part in shown), sep="\n")
 
 
-def _detail(finding: Finding) -> str:
+def _detail(finding: Finding, path: str) -> str:
     """What a finding says, with a command where the library names a method."""
-    here = f"{command('log', '--head')} > anchor.txt makes one to keep elsewhere"
+    here = f"{command('log', '--head', path)} > anchor.txt makes one to keep elsewhere"
     detail = one_line(finding.detail).replace("keep str(head()) elsewhere", here)
     return f"{detail}  (advice)" if finding.kind in ADVICE else detail
 
@@ -248,7 +248,7 @@ def _verify(options: argparse.Namespace) -> int:
         print_json({**verified.to_dict(), "findings": _plain(verified.findings)})
     else:
         held = "" if verified.anchored_to is None else f", complete up to the anchor at #{verified.anchored_to.seq}"
-        _print_report(f"{count(verified.checked, 'event')} verified{held}", verified.ok, verified.findings)
+        _print_report(f"{count(verified.checked, 'event')} verified{held}", verified.ok, verified.findings, store_path(options))
     return 0 if verified.ok else 1
 
 

@@ -99,7 +99,7 @@ def _import(
             report = intake.report([*_left_alone(source, {part.table for part in parts}, _module(origin).BESIDE), *tables.notes()])
             if report.new:
                 counts = {table.table: {"new": table.new, "known": table.known, "refused": table.refused} for table in report.tables}
-                store.audit.append("store.import", entity_kind="store", details={"from": origin, "path": source.place, "tables": counts})
+                store.audit.append("store.import", entity_kind="store", details={"from": origin, "path": intake.place, "tables": counts})
             source.confirm()
             if dry_run:
                 raise _Undone

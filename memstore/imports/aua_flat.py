@@ -30,6 +30,7 @@ def found(path: Any) -> LineFiles | None:
     if os.path.isdir(place):
         places = ("*.jsonl",) if os.path.basename(place) == "dpo_pairs" else PLACES
         names = [name for pattern in places for name in sorted(glob.glob(pattern, root_dir=place))]
+        names = [name for name in names if os.path.isfile(os.path.join(place, name))]  # a pipe would be waited for without end
         if not names:
             raise Invalid(f"{place} is a folder without AUA's flat files (looked for: {', '.join(places)}); name the file itself")
         return LineFiles(place, {name: os.path.join(place, name) for name in names})

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections import Counter
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -200,6 +201,7 @@ class Intake:
     def __init__(self, store: Store, source: Source, progress: Callable[[int, int], object] | None = None) -> None:
         self.store = store
         self.source = source
+        self.place = os.fsencode(source.place).decode("utf-8", "replace")  # as it can be stored, whatever bytes the name has
         self._progress = progress
         self._counts: dict[str, int] = {}
         self._reports: list[TableImport] = []

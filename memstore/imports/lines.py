@@ -95,6 +95,8 @@ def existing(path: Any) -> str:
     place = resolve(path)
     if not os.path.exists(place):
         raise NotFound(f"there is no file {place}; check the path")
+    if not os.path.isfile(place):  # a pipe would be waited for without end
+        raise Invalid(f"{place} is not a regular file; name the file or the folder that holds it")
     return place
 
 

@@ -79,7 +79,7 @@ class Tables:
 
     def _begin(self) -> None:
         """Make the conversation, or go on with it where it came from this file."""
-        place = self._intake.source.place
+        place = self._intake.place
         try:
             found = self._chat.get_conversation(self._conversation)
         except NotFound:
@@ -96,7 +96,7 @@ class Tables:
         return message(form, row.id, self._conversation)
 
     def _write(self, messages: list[Message]) -> None:
-        metadata = {ORIGIN: {"path": self._intake.source.place}}
+        metadata = {ORIGIN: {"path": self._intake.place}}
         with self._intake.store.transaction():
             self._chat.create_conversation(id=self._conversation, exist_ok=True, title=self._name, metadata=metadata)
             self._chat.append_many(self._conversation, messages)

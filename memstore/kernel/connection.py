@@ -30,7 +30,7 @@ from .wal import WriteAheadLog
 
 Row = tuple[Any, ...]
 
-FAR = 1e15  # seconds: no clock goes beyond, for ids hold its milliseconds
+FAR = 2**48 / 1000  # seconds: no clock goes beyond, for ids hold its milliseconds in 48 bits
 
 
 class Connection:
@@ -40,7 +40,7 @@ class Connection:
 
     def __init__(self, raw: sqlite3.Connection) -> None:
         self.raw = raw
-        self.guarded = False  # True while a write is open: then a statement outside a transaction is a bug of the disk
+        self.guarded = False  # True while a write is open: then no transaction means that SQLite rolled it back
         self.shadows: set[str] = set()  # rooms that this read-only connection answers for with empty tables
 
     def _execute(self, sql: str, params: Sequence[Any]) -> sqlite3.Cursor:
@@ -112,6 +112,7 @@ class Database:
         self.store_id = ""
         self.identity = None if self.in_memory else files.identity(place)
         self.wal = WriteAheadLog(self)
+        self.pristine = False  # the file is a snapshot that nobody has written to: another one may replace it
         self.unusable: str | None = None  # why no call can be answered any more
         self.process = os.getpid()
         self.renew_locks()
@@ -210,6 +211,10 @@ class Database:
 
     # -- who is calling ---------------------------------------------------------------------------------------------
 
+    def at_work(self) -> bool:
+        """Whether this thread has the writer's lock or is taking a reader: below a signal handler it may be in the middle of either."""
+        return self._owns() or self._pool._is_owned()  # type: ignore[attr-defined]
+
     @property
     def in_transaction(self) -> bool:
         """Whether this thread and task is inside a write."""
@@ -262,7 +267,7 @@ class Database:
         return writer
 
     def begin_immediate(self, writer: Connection, deadline: float) -> None:
-        """Wait for other processes; the only place that does."""
+        """Begin a write, waiting for other processes."""
         while True:
             try:
                 writer.raw.execute("BEGIN IMMEDIATE")
@@ -348,6 +353,8 @@ class Database:
             if writer is None or not writer.raw.in_transaction:
                 raise aborted()
             try:
+                if self.pristine:
+                    writer.raw.execute("DELETE FROM meta WHERE key = 'snapshot'")
                 writer.raw.execute("COMMIT")
                 break
             except sqlite3.Error as error:
@@ -360,7 +367,7 @@ class Database:
                 if self.in_memory:  # there to discard the writer would be to lose the store
                     raise
                 raise self._unknown(error) from error  # memory is needed after the commit is written too
-        writer.guarded = False
+        writer.guarded = self.pristine = False
         self.wal.committed(writer)
 
     def _failed_commit(self, error: sqlite3.Error) -> StoreError:
@@ -431,7 +438,7 @@ class Database:
             with self._pool:
                 if self.unusable is not None:
                     raise Closed(self.unusable)
-                # A fork waits for whoever writes or has a reader, so he gets another.
+                # A fork waits for a thread that writes or has a reader, so that thread gets another.
                 if not self.forking or self._owns() or thread in list(self.lent.values()):
                     if not self.idle:
                         self.idle[self.open_reader()] = None
@@ -482,6 +489,7 @@ class Database:
             if isinstance(error, FAILURES):
                 raise translate(error) from error
             raise
+        self.wal.look_soon()
         self.writer = Connection(raw)
         return self.writer
 

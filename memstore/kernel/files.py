@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import stat
@@ -207,7 +208,7 @@ def copy(source: sqlite3.Connection, target: Any, progress: Any, *, origin: str,
         os.replace(part, place)
         _sync(folder)
     except OSError as error:
-        raise ReadOnly(f"cannot write {place}: {error.strerror}") from error
+        raise unwritable(place, error) from error
     finally:
         for left in (part, part + "-journal", part + "-wal", part + "-shm"):  # a failing disk leaves any of them
             if os.path.exists(left):
@@ -223,21 +224,30 @@ def _check_target(place: str, store_id: str) -> None:
         return
     if unfinished(place) or os.path.exists(place + "-shm"):  # a journal left there would be rolled back into the copy
         raise Exists(f"{place} is a database in use; choose another name for the snapshot")
-    if not os.path.isfile(place) or _store_id(place) != store_id:
+    meta = _meta(place) if os.path.isfile(place) else {}
+    if meta.get("store_id") != store_id:
         raise Exists(f"{place} exists and is no snapshot of this store; choose another name or remove it")
+    if "snapshot" not in meta:
+        raise Exists(f"{place} is this store itself, or a snapshot that was written to since; choose another name or remove it")
 
 
-def _store_id(place: str) -> str | None:
-    """Whose snapshot the file is, None if it is no store."""
+def _meta(place: str) -> dict[str, str]:
+    """What a file says of itself, nothing if it is no store."""
     try:
         probe = connect(place, mode="immutable")
         try:
-            (owner,) = probe.execute("SELECT value FROM meta WHERE key = 'store_id'").fetchone() or (None,)
-            return None if probe.execute("PRAGMA application_id").fetchone() != (APPLICATION_ID,) else owner
+            known = probe.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
+            return dict(probe.execute("SELECT key, value FROM meta")) if known else {}
         finally:
             probe.close()
     except FAILURES:
-        return None
+        return {}
+
+
+def unwritable(place: str, error: OSError) -> StoreError:
+    """The error for a file beside the store that the system does not let us write."""
+    full = error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None))
+    return (DiskFull if full else ReadOnly)(f"{place} cannot be written: {error.strerror or error}")
 
 
 def _copy_pages(source: sqlite3.Connection, part: str, progress: Any) -> None:
@@ -251,7 +261,11 @@ def _copy_pages(source: sqlite3.Connection, part: str, progress: Any) -> None:
         source.backup(copy_to, pages=2048, progress=report, sleep=0)
         # One file, no -wal beside it; the store switches back when opened. SQLite says by the mode alone that it could not.
         if copy_to.execute("PRAGMA journal_mode = DELETE").fetchone() != ("delete",):
-            raise DiskFull(f"the disk failed before {part} was complete; check its free space and health, and copy again")
+            raise DiskFull("the disk failed before the copy was complete; check its free space and health, and copy again")
+        (line,) = copy_to.execute("PRAGMA quick_check(1)").fetchone()
+        if line != "ok":  # an earlier snapshot may be the last whole copy there is
+            raise Corrupt(f"this store is damaged ({line}); nothing was copied and what was there is as it was: check() says more")
+        copy_to.execute("INSERT INTO meta(key, value) VALUES ('snapshot', '1') ON CONFLICT DO NOTHING")  # until it is written to
     finally:
         copy_to.close()
 

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from .driver import FAILURES, primary_code, translate
 from .errors import Busy, Invalid, NotFound
-from .files import APPLICATION_ID, BESIDE, connect, resolve
+from .files import APPLICATION_ID, BESIDE, connect, patiently, resolve
 from .schema import quote
 
 PAGE = 500  # rows
@@ -38,7 +39,7 @@ class ForeignFile:
         self._state = _state(self.place)
         self._still = not shared and not any(os.path.exists(self.place + side) for side in BESIDE)
         try:
-            self._raw = connect(self.place, mode="immutable" if self._still else "ro", timeout=TIMEOUT)
+            self._raw = connect(self.place, mode="immutable" if self._still else "ro")
         except sqlite3.Error as error:
             raise translate(error) from error
         try:
@@ -63,6 +64,7 @@ class ForeignFile:
         self._raw.text_factory = lambda source: source.decode("utf-8", "surrogateescape")
         self._raw.execute("PRAGMA query_only = ON")
         self._raw.execute("BEGIN")
+        patiently(self._raw, "PRAGMA schema_version", time.monotonic() + TIMEOUT)  # SQLite's own wait would not hear Ctrl-C
         names = self._raw.execute(
             "SELECT name, wr FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND name NOT LIKE 'sqlite!_%' ESCAPE '!'"
         ).fetchall()

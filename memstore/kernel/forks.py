@@ -27,6 +27,7 @@ PATIENCE = 2.0  # seconds to wait for others before a fork
 
 _open: weakref.WeakSet[Database] = weakref.WeakSet()
 _held: dict[int, list[Hold]] = {}  # thread that forks -> locks of writers
+_torn: dict[int, set[Database]] = {}  # thread that forks -> databases whose connections could not be closed
 
 
 def watch(database: Database) -> None:
@@ -36,18 +37,22 @@ def watch(database: Database) -> None:
 
 def _before() -> None:
     held = _held[threading.get_ident()] = []
+    torn = _torn[threading.get_ident()] = set()
     deadline = time.monotonic() + PATIENCE
     for database in list(_open):
         if database.unusable is not None or database.in_memory or database.process != os.getpid():
             continue
+        torn.add(database)
+        if database.at_work():
+            continue  # a signal handler forks, or a transaction: what this thread has or is opening must stay
         hold = Hold(database, deadline)
         held.append(hold)  # first, for an interrupt of this hook is swallowed, and what it holds must be given back
         database.step_back()
-        if not database.in_transaction:
-            with contextlib.suppress(StoreError):
-                database.acquire(hold, deadline)
+        with contextlib.suppress(StoreError):
+            database.acquire(hold, deadline)
         if hold.locked and _readers_came_back(database, deadline):
             database.drop_connections()
+            torn.discard(database)
 
 
 def _readers_came_back(database: Database, deadline: float) -> bool:
@@ -59,6 +64,7 @@ def _readers_came_back(database: Database, deadline: float) -> bool:
 
 
 def _after_in_parent() -> None:
+    _torn.pop(threading.get_ident(), None)
     for hold in _held.pop(threading.get_ident(), []):
         hold.database.go_on()
         hold.database.release(hold)
@@ -66,13 +72,15 @@ def _after_in_parent() -> None:
 
 def _after_in_child() -> None:
     _held.clear()
+    torn = _torn.pop(threading.get_ident(), set())
+    _torn.clear()
     for database in list(_open):
         inherited = [*database.idle, *database.lent, *([database.writer] if database.writer is not None else [])]
         database.renew_locks()
         database.process = os.getpid()
         if database.in_memory:
             database.unusable = "a :memory: store stays with the process that opened it; open a file to share one"
-        elif inherited:
+        elif inherited or database in torn:
             database.unusable = (
                 f"{database.name} was in use when this process was forked, so the child cannot use it; "
                 "fork outside of transaction(), or start the process with the spawn method"

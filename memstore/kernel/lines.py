@@ -7,8 +7,8 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
-from .errors import Invalid, ReadOnly
-from .files import BESIDE, is_beside
+from .errors import Invalid
+from .files import BESIDE, is_beside, unwritable
 from .values import key, new_id
 
 
@@ -46,7 +46,7 @@ def write_lines(path: Any, lines: Iterable[str]) -> int:
             os.fsync(file.fileno())
         os.replace(beside, target)
     except OSError as error:
-        raise ReadOnly(f"{target} cannot be written: {error.strerror or error}") from error
+        raise unwritable(target, error) from error
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(beside)

@@ -117,10 +117,6 @@ class Room:
         if self.database.writer is not None:
             self.database.wal.owe(self.database.writer)
 
-    def data_version(self, connection: Connection) -> int:
-        """A number that changes when another connection has committed."""
-        return int(connection.value("PRAGMA data_version"))
-
     @property
     def now(self) -> float:
         """Time of the transaction; the clock outside one."""
@@ -188,6 +184,7 @@ def open_database(
             meta: dict[str, str] = dict(connection.rows("SELECT key, value FROM meta"))
         database.store_id = meta.get("store_id", "")
         database.wal.owed = "scrub_owed" in meta
+        database.pristine = "snapshot" in meta
         if not read_only:
             _settle(database)
         forks.watch(database)

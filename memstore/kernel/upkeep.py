@@ -151,7 +151,9 @@ def advice(database: Database, log: int, owed: bool) -> list[str]:
     pinned = database.wal.pinned() if log > files.LOG_KEPT or owed else 0
     if pinned is None and log > files.LOG_KEPT:
         said.append(f"the write-ahead log has {log / 1e6:.1f} MB; a store that can write copies it into the file and cuts it")
-    elif pinned or (pinned == 0 and log > 2 * files.LOG_KEPT):
+    elif pinned == 0 and log > 2 * files.LOG_KEPT:
+        said.append(f"the write-ahead log has {log / 1e6:.1f} MB, all copied into the file; the next commit at which nobody reads cuts it")
+    elif pinned:
         said.append(
             f"the write-ahead log has {log / 1e6:.1f} MB, of which {pinned / 1e6:.1f} MB cannot be copied into the file yet:"
             f" whoever reads an older state must end first ({len(database.lent)} reader(s) of this process are out, another process may"

@@ -58,6 +58,11 @@ class WriteAheadLog:
             self.checkpoint(writer)
             self.owed = self._marked(writer)  # by a process that has gone: emptied at the next look
 
+    def look_soon(self) -> None:
+        """Look at the first commit of a new writer: a forked child may end without closing, before it has made `LOOK_EVERY`."""
+        self._commits = -1
+        self._changes = 0  # of the new connection
+
     def checkpoint(self, writer: Connection) -> tuple[int, int] | None:
         """Copy as `copy` does, or return None: the log still holds every commit, and whoever has committed need not hear of it."""
         try:

@@ -155,10 +155,7 @@ class KeywordIndex:
         with self.db.write() as conn:
             self._drop_by_hand(conn, kind, item_id)
             rooms = self._sources()
-            for room in rooms:
-                number = room.number(conn, item_id) if room.kind == kind else None
-                if number is not None:
-                    self._mark(conn, kind, [number], removed=True)
+            self._override(conn, kind, item_id)
             number = conn.insert(
                 "INSERT INTO keyword_items(kind, item_id, text, conversation_id, role, created_at, arrival) VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (
@@ -324,10 +321,19 @@ class KeywordIndex:
         """Take an item out of the index only, with an audit event; a message stays away until `rebuild`."""
         kind, item_id = values.key("kind", kind), values.key("item_id", item_id)
         with self.db.write() as conn:
-            if not self._drop_by_hand(conn, kind, item_id):
+            if self._drop_by_hand(conn, kind, item_id):
+                self._override(conn, kind, item_id)  # a message that came after it
+            else:
                 _, number = self._locate(conn, kind, item_id)
                 self._mark(conn, kind, [number], removed=True)
             self._audit("keyword.remove", entity_kind="keyword", entity_id=item_id, before={"kind": kind}, actor=actor, note=note)
+
+    def _override(self, conn: Connection, kind: str, item_id: str) -> None:
+        """Let the item of a room, if there is one, no longer be found by its own text."""
+        for room in self._sources():
+            number = room.number(conn, item_id) if room.kind == kind else None
+            if number is not None:
+                self._mark(conn, kind, [number], removed=True)
 
     def discard(self, conn: Connection, kind: str, numbers: Iterable[int], *, wipe: bool = False) -> None:
         """Forget items that their room takes away in this transaction; with `wipe` no word that only they had stays in the file."""

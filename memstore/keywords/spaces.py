@@ -68,7 +68,8 @@ class Memory:
 
     def space(self, conn: Connection, source: TextSource, upto: int = 0, revision: int = 0) -> Space:
         """What a snapshot holds of a source; without more than that, of one that nothing is indexed of."""
-        return Space(self, conn, source, upto, revision, keep=not self.db.in_transaction)
+        keep = not self.db.in_transaction and "keywords" not in conn.shadows  # without our tables nobody marks what he takes away
+        return Space(self, conn, source, upto, revision, keep)
 
     def marks(self, conn: Connection, kind: str, revision: int, keep: bool) -> Known:
         """Segments and marks at a revision."""

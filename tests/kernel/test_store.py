@@ -12,7 +12,7 @@ import warnings
 import pytest
 
 import memstore
-from memstore import Closed, Embedder, Exists, Invalid, NotSupported, ReadOnly, StoreError, open_store
+from memstore import Closed, Corrupt, Embedder, Exists, Invalid, NotSupported, ReadOnly, StoreError, open_store
 from memstore.kernel import upkeep
 from memstore.testing import FakeClock, temporary_store
 
@@ -318,6 +318,46 @@ def test_a_store_is_not_copied_onto_itself(tmp_path, monkeypatch):
         store.snapshot("agent.db")
     with open_store("agent.db") as store:
         assert Things(store).words() == ["a"]
+
+
+def test_a_store_that_was_written_to_is_no_snapshot_that_may_be_replaced(tmp_path):
+    with open_store(tmp_path / "live.db") as store:
+        Things(store).add("old")
+        store.snapshot(tmp_path / "copy.db")
+        store.snapshot(tmp_path / "copy.db")  # nobody has written to it
+        Things(store).add("new")
+    with open_store(tmp_path / "copy.db") as copy:
+        with pytest.raises(Exists, match="this store itself, or a snapshot that was written to since"):
+            copy.snapshot(tmp_path / "live.db")
+        with pytest.raises(KeyError), copy.transaction():
+            Things(copy).add("undone")
+            raise KeyError
+    with open_store(tmp_path / "live.db") as store:
+        assert Things(store).words() == ["old", "new"]
+        store.snapshot(tmp_path / "copy.db")
+    with open_store(tmp_path / "copy.db") as copy:
+        Things(copy).add("mine")
+    with open_store(tmp_path / "live.db") as store:
+        with pytest.raises(Exists, match="written to since"):
+            store.snapshot(tmp_path / "copy.db")
+
+
+@pytest.mark.damage
+def test_a_damaged_store_does_not_replace_its_last_good_snapshot(tmp_path):
+    path, copy = tmp_path / "agent.db", tmp_path / "copy.db"
+    with open_store(path) as store:
+        for number in range(200):
+            Things(store).add(f"{number} " + "x" * 500)
+        store.snapshot(copy)
+    good = copy.read_bytes()
+    with open(path, "r+b") as file:
+        file.seek(path.stat().st_size - 3 * 4096)
+        file.write(bytes(4096))
+    with open_store(path) as store:
+        with pytest.raises(Corrupt, match="this store is damaged .* what was there is as it was"):
+            store.snapshot(copy)
+    assert copy.read_bytes() == good
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["agent.db", "copy.db"]
 
 
 @pytest.mark.parametrize("wrong", [None, 5, "", "a\0b", "missing/copy.db", "."])
