@@ -264,7 +264,8 @@ def _copy_pages(source: sqlite3.Connection, part: str, progress: Any) -> None:
             raise DiskFull("the disk failed before the copy was complete; check its free space and health, and copy again")
         (line,) = copy_to.execute("PRAGMA quick_check(1)").fetchone()
         if line != "ok":  # an earlier snapshot may be the last whole copy there is
-            raise Corrupt(f"this store is damaged ({' '.join(line.split())}); nothing was copied and what was there is as it was: check() says more")
+            found = " ".join(line.split())
+            raise Corrupt(f"this store is damaged ({found}); nothing was copied and what was there is as it was: check() says more")
         copy_to.execute("INSERT INTO meta(key, value) VALUES ('snapshot', '1') ON CONFLICT DO NOTHING")  # until it is written to
     finally:
         copy_to.close()
