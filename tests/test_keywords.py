@@ -759,3 +759,28 @@ def test_check_names_what_is_missing_and_what_is_too_much(file_store):
         ("keyword_extra", 2),
         ("keyword_missing", 4),
     ]
+
+
+def test_a_read_only_store_without_an_index_forgets_what_others_take_away(tmp_path):
+    with open_store(tmp_path / "agent.db") as writing:
+        chat = writing.chat.create_conversation(id="c").id
+        writing.chat.append(chat, "user", "hello first")
+        writing.chat.append(chat, "user", "hello second")
+        with open_store(tmp_path / "agent.db", read_only=True) as reading:
+            assert len(reading.keywords.search("hello")) == 2
+            writing.chat.clear(chat)
+            assert reading.keywords.search("hello") == []
+            assert reading.keywords.complete("sec") == []
+
+
+@pytest.mark.parametrize("first", ["message", "by hand"])
+def test_removing_an_item_hides_the_message_of_its_id_whichever_came_first(store, first):
+    chat = store.chat.create_conversation(id="c").id
+    by_hand = lambda: store.keywords.add("m1", "gamma by hand")
+    message = lambda: store.chat.append(chat, "user", "gamma said", id="m1")
+    for act in (message, by_hand) if first == "message" else (by_hand, message):
+        act()
+    store.keywords.remove("m1")
+    assert store.keywords.search("gamma") == []
+    with pytest.raises(NotFound):
+        store.keywords.remove("m1")

@@ -366,3 +366,56 @@ sound("parent", "d" * 3_000_000, "after", "child")
 print("done")
 """
     assert run(PREAMBLE + script, tmp_path / "agent.db", "").endswith("done\n")
+
+
+def test_a_signal_handler_may_fork_in_the_middle_of_any_call(tmp_path):
+    script = """
+import signal, time
+forks = 0
+chat = store.chat.create_conversation(id="c").id
+
+
+def handler(*_):
+    global forks
+    forks += 1
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+
+
+signal.signal(signal.SIGALRM, handler)
+returned, end = 0, time.monotonic() + 2
+while time.monotonic() < end:
+    signal.setitimer(signal.ITIMER_REAL, 0.00005 + returned % 23 / 20_000)
+    store.chat.append(chat, "user", "hi there")
+    store.chat.messages(chat, limit=2)
+    returned += 1
+signal.setitimer(signal.ITIMER_REAL, 0)
+assert forks > 10, forks
+assert len(store.chat.messages(chat, limit=None)) == returned
+assert store.check().ok
+print("done")
+"""
+    assert run(PREAMBLE + script, tmp_path / "agent.db", "") == "done\n"
+
+
+def test_forked_children_of_few_commits_keep_the_log_short(tmp_path):
+    script = """
+files.LOG_KEPT = 1 << 20
+store.close()
+store = open_store(path)
+things = Things(store)
+things.words()
+for number in range(30):
+    child = os.fork()
+    if child == 0:
+        for _ in range(3):
+            things.add("x" * 100_000)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+assert files.wal_size(path) < 4 << 20, files.wal_size(path)
+assert len(things.words()) == 90
+print("done")
+"""
+    assert run(PREAMBLE + script, tmp_path / "agent.db", "") == "done\n"
