@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
-from .kernel import Exists, Finding, Invalid, NotFound, Record, Recorder, Room, Schema, Table, new_id, record, values
+from .kernel import Carried, Exists, Finding, Invalid, NotFound, Record, Recorder, Room, Schema, Table, new_id, record, values
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -94,6 +94,11 @@ CREATE TABLE promotions(
 CREATE INDEX promotions__specialist ON promotions(specialist);
 CREATE UNIQUE INDEX promotions__reverts ON promotions(reverts) WHERE reverts IS NOT NULL;
 """,
+    carried=(
+        Carried("model_runs", ("pk",)),
+        Carried("assertion_events", ("pk",)),
+        Carried("promotions", ("pk",), ("reason",), ("metadata",)),
+    ),
 )
 
 

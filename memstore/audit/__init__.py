@@ -22,7 +22,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..kernel import ADVICE, Canonical, Corrupt, Exists, Finding, Invalid, NotAStore, NotFound, Room, Schema, values
+from ..kernel import ADVICE, Canonical, Carried, Corrupt, Exists, Finding, Invalid, NotAStore, NotFound, Room, Schema, values
 from ..kernel.room import check_schema
 from .chain import AuditHead, Chain, Verification, Verifier, digest, members
 from .events import REFERENCES, AuditEvent, Draft, arguments, draft, drafts, quoted, read_event, type_member, writers
@@ -36,7 +36,7 @@ __all__ = ["SCHEMA", "AuditEvent", "AuditHead", "AuditLog", "Finding", "Verifica
 
 SCHEMA = Schema(
     "audit",
-    version=1,
+    version=2,
     ddl="""
 CREATE TABLE audit_log(
     seq     INTEGER PRIMARY KEY,  -- gapless, from 1; the only UNIQUE (see the trap above)
@@ -69,12 +69,51 @@ CREATE TABLE audit_permit(
     reason TEXT NOT NULL DEFAULT ''
 ) STRICT;
 
+CREATE TABLE audit_erased(  -- what was erased, so that no import brings it back
+    salt   BLOB NOT NULL,
+    digest BLOB NOT NULL,  -- see erased.py
+    PRIMARY KEY (salt, digest)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE audit_histories(  -- logs of other stores, each as it came with an import
+    pk        INTEGER PRIMARY KEY,
+    store_id  TEXT NOT NULL UNIQUE,
+    keyed     INTEGER NOT NULL DEFAULT 0 CHECK (keyed IN (0, 1)),
+    genesis   BLOB NOT NULL DEFAULT x'',
+    sealed_by INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+CREATE TABLE audit_imported(  -- their events, in columns like those of audit_log
+    history INTEGER NOT NULL,
+    seq     INTEGER NOT NULL,
+    body    TEXT NOT NULL DEFAULT '',
+    hash    BLOB NOT NULL DEFAULT x'',
+    refs    TEXT,
+    payload ANY,
+    PRIMARY KEY (history, seq)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE audit_imported_projects(
+    history    INTEGER NOT NULL,
+    project_id TEXT NOT NULL,
+    last_seq   INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (history, project_id)
+) STRICT, WITHOUT ROWID;
+
 CREATE TRIGGER audit_log__no_update BEFORE UPDATE ON audit_log WHEN NOT EXISTS (SELECT 1 FROM audit_permit)
 BEGIN SELECT RAISE(ABORT, 'audit_log is append-only'); END;
 CREATE TRIGGER audit_log__no_delete BEFORE DELETE ON audit_log WHEN NOT EXISTS (SELECT 1 FROM audit_permit)
 BEGIN SELECT RAISE(ABORT, 'audit_log is append-only'); END;
 CREATE TRIGGER audit_log__no_replace BEFORE INSERT ON audit_log WHEN EXISTS (SELECT 1 FROM audit_log WHERE seq = NEW.seq)
 BEGIN SELECT RAISE(ABORT, 'audit_log is append-only'); END;
+
+CREATE TRIGGER audit_imported__no_update BEFORE UPDATE ON audit_imported WHEN NOT EXISTS (SELECT 1 FROM audit_permit)
+BEGIN SELECT RAISE(ABORT, 'audit_imported is append-only'); END;
+CREATE TRIGGER audit_imported__no_delete BEFORE DELETE ON audit_imported WHEN NOT EXISTS (SELECT 1 FROM audit_permit)
+BEGIN SELECT RAISE(ABORT, 'audit_imported is append-only'); END;
+CREATE TRIGGER audit_imported__no_replace BEFORE INSERT ON audit_imported
+WHEN EXISTS (SELECT 1 FROM audit_imported WHERE history = NEW.history AND seq = NEW.seq)
+BEGIN SELECT RAISE(ABORT, 'audit_imported is append-only'); END;
 
 CREATE VIEW audit_events AS
 SELECT seq,
@@ -106,6 +145,15 @@ SELECT seq,
     lower(hex(hash)) AS curr_hash
 FROM audit_log;
 """,
+    carried=(
+        Carried("audit_state", ("id",)),
+        Carried("audit_log", ("seq",), ("payload",), owner=("seq",)),
+        Carried("audit_projects", ("project_id",)),
+        Carried("audit_erased", ("salt", "digest")),
+        Carried("audit_histories", ("pk",)),
+        Carried("audit_imported", ("history", "seq"), ("payload",), owner=("history", "seq")),
+        Carried("audit_imported_projects", ("history", "project_id")),
+    ),
 )
 
 

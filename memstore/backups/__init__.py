@@ -16,7 +16,7 @@ from collections.abc import Callable
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
-from ..kernel import Connection, Exists, Finding, Invalid, NotFound, Record, Room, Schema, Table, estimate_tokens, record, values
+from ..kernel import Carried, Connection, Exists, Finding, Invalid, NotFound, Record, Room, Schema, Table, estimate_tokens, record, values
 from .note import HandoffNote
 
 if TYPE_CHECKING:
@@ -64,6 +64,10 @@ CREATE TABLE context_backups (
 CREATE INDEX context_backups__pair ON context_backups(conversation_id, specialist);
 CREATE INDEX context_backups__trigger ON context_backups(trigger);
 """,
+    carried=(
+        Carried("token_counters", ("pk",)),
+        Carried("context_backups", ("pk",), ("backup_text",), ("metadata",)),
+    ),
 )
 
 

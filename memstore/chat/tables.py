@@ -7,7 +7,7 @@ from dataclasses import field
 from itertools import repeat
 from typing import Any, Literal
 
-from ..kernel import Corrupt, Record, Schema, Table, record, values
+from ..kernel import Carried, Corrupt, Record, Schema, Table, record, values
 from . import forms
 
 AccuracyLevel = Literal["fast", "balanced", "high", "maximum"]
@@ -103,6 +103,15 @@ CREATE TABLE sessions(
     metadata    TEXT CHECK (metadata IS NULL OR json_valid(metadata))
 ) STRICT;
 """,
+    carried=(
+        Carried("projects", ("pk",), ("description",), ("metadata",)),
+        Carried("project_aliases", ("alias", "user_id")),
+        Carried("active_projects", ("user_id",)),
+        Carried("conversations", ("pk",), ("title",), ("metadata",)),
+        Carried("messages", ("pk",), ("content", "name"), ("tool_calls", "extra", "metadata")),
+        Carried("arrivals", ("first",)),
+        Carried("sessions", ("pk",), (), ("metadata",)),
+    ),
 )
 
 

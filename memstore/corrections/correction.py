@@ -8,7 +8,7 @@ import unicodedata
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..kernel import Record, Schema, Table, record, values
+from ..kernel import Carried, Record, Schema, Table, record, values
 from .decay import DECAY_CLASSES
 from .relevance import words
 
@@ -80,6 +80,23 @@ CREATE TABLE correction_applications(
 ) STRICT;
 CREATE INDEX correction_applications__correction ON correction_applications(correction);
 """,
+    carried=(
+        Carried(
+            "corrections",
+            ("pk",),
+            ("subject", "claim", "rejected", "why", "prompt"),
+            ("metadata",),
+            derived=("subject_key", "claim_key", "subject_words"),
+        ),
+        Carried(
+            "correction_rejections",
+            ("pk",),
+            ("rejected",),
+            owner=("correction", "rejected_key"),
+            derived=("subject_key", "rejected_key"),
+        ),
+        Carried("correction_applications", ("pk",)),
+    ),
 )
 
 

@@ -25,7 +25,7 @@ from .errors import (
 )
 from .lines import path_of, write_lines
 from .room import Canonical, Recorder, Room
-from .schema import Schema, Step
+from .schema import Carried, Schema, Step
 from .table import Record, Table, record
 from .values import ADVICE, Finding, estimate_tokens, new_id
 
@@ -33,6 +33,7 @@ __all__ = [
     "ADVICE",
     "Busy",
     "Canonical",
+    "Carried",
     "Closed",
     "Connection",
     "Corrupt",

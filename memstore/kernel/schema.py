@@ -46,6 +46,19 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Carried:
+    """How the rows of a table leave the file and come back; a table that no `Carried` names is derived from others."""
+
+    table: str
+    key: tuple[str, ...]  # the primary key: rows leave in its order
+    sealed: tuple[str, ...] = ()  # texts that a codec encrypts
+    documents: tuple[str, ...] = ()  # JSON texts that a codec encrypts
+    owner: tuple[str, ...] = ("id",)  # the columns that what is encrypted is bound to
+    derived: tuple[str, ...] = ()  # columns that are computed from others
+    where: str = "1"  # rows that do not satisfy it are derived
+
+
+@dataclass(frozen=True)
 class Schema:
     """The tables of one room: `version` rises with every change of the DDL or the steps."""
 
@@ -53,6 +66,7 @@ class Schema:
     version: int
     ddl: str
     steps: tuple[Step, ...] = ()
+    carried: tuple[Carried, ...] = ()  # in an order in which rows never name one that is yet to come
 
     @cached_property
     def digest(self) -> str:

@@ -21,7 +21,7 @@ from itertools import chain, islice
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
-from ..kernel import Corrupt, Finding, Invalid, NotFound, Record, Room, Schema, StoreError, record, values
+from ..kernel import Carried, Corrupt, Finding, Invalid, NotFound, Record, Room, Schema, StoreError, record, values
 from .segments import CAPACITY, LAST_NUMBER, PAGE, Asked, crowd, fill, merge
 from .sources import ByHand, TextSource
 from .spaces import BATCH, DAMAGED, Memory, Space, damaged, grow, read_segment
@@ -85,6 +85,10 @@ CREATE TABLE keyword_segments(              -- packed arrays, little-endian: see
 ) STRICT;
 CREATE INDEX keyword_segments__source ON keyword_segments(source);
 """,
+    carried=(
+        Carried("keyword_items", ("pk",), ("text",), owner=("kind", "item_id")),
+        Carried("keyword_gone", ("source", "number"), where="removed = 1"),
+    ),
 )
 
 
