@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         Tampered,
         TransactionAborted,
         VersionConflict,
+        WrongKey,
     )
     from .keywords import KeywordIndex
     from .store import Embedder, Store, open_store
@@ -68,6 +69,7 @@ _HOMES = {
     "Tampered": "kernel.errors",
     "TransactionAborted": "kernel.errors",
     "VersionConflict": "kernel.errors",
+    "WrongKey": "kernel.errors",
     "open_store": "store",
 }
 
@@ -102,6 +104,7 @@ __all__ = [
     "Tampered",
     "TransactionAborted",
     "VersionConflict",
+    "WrongKey",
     "open_store",
 ]
 

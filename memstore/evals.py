@@ -178,7 +178,7 @@ class Reliability(Record):
 
 RUNS = Table(ModelRun, "model_runs", json=("corrections_applied",), flags=("vcg_winner",), hidden=("pk",))
 ASSERTIONS = Table(AssertionEvent, "assertion_events", flags=("passed",), hidden=("pk",))
-PROMOTIONS = Table(Promotion, "promotions", json=("metadata",), flags=("reverted",), hidden=("pk", "imported"))
+PROMOTIONS = Table(Promotion, "promotions", json=("metadata",), flags=("reverted",), hidden=("pk", "imported"), schema=SCHEMA)
 
 
 class EvalStore:

@@ -134,8 +134,6 @@ def open_store(
     With `durability="normal"` a power cut may take the newest commits, never one in the middle; `"full"` takes none. `timeout`
     is in seconds and bounds every wait for somebody else. `":memory:"` lives as long as the store object.
     """
-    if codec is not None:
-        raise NotSupported("codec= (encryption of stored text) is not part of this version; open the store without it")
     if not callable(clock):
         raise Invalid(f"clock must be callable and return Unix seconds, not {clock!r}")
     key = values.text("audit_key", audit_key).encode() if isinstance(audit_key, str) else audit_key
@@ -151,6 +149,7 @@ def open_store(
         timeout=values.real("timeout", timeout, low=0.0),
         clock=clock,
         new_store_id=lambda: os.urandom(16).hex(),
+        codec=codec,
     )
     try:
         store = Store(database, key, embedder)

@@ -26,6 +26,7 @@ from ..kernel import ADVICE, Canonical, Carried, Corrupt, Exists, Finding, Inval
 from ..kernel.room import check_schema
 from .chain import AuditHead, Chain, Verification, Verifier, digest, members
 from .events import REFERENCES, AuditEvent, Draft, arguments, draft, drafts, quoted, read_event, type_member, writers
+from .payloads import sealed, unsealed
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -147,11 +148,11 @@ FROM audit_log;
 """,
     carried=(
         Carried("audit_state", ("id",)),
-        Carried("audit_log", ("seq",), ("payload",), owner=("seq",)),
+        Carried("audit_log", ("seq",), ("payload",), owner=("seq",), blobs=("payload",)),
         Carried("audit_projects", ("project_id",)),
         Carried("audit_erased", ("salt", "digest")),
         Carried("audit_histories", ("pk",)),
-        Carried("audit_imported", ("history", "seq"), ("payload",), owner=("history", "seq")),
+        Carried("audit_imported", ("history", "seq"), ("payload",), owner=("history", "seq"), blobs=("payload",)),
         Carried("audit_imported_projects", ("history", "project_id")),
     ),
 )
@@ -285,7 +286,7 @@ class AuditLog:
 
     def _append(self, connection: Connection, event: Draft) -> AuditEvent:
         before, rows = self._extend(connection, [event])
-        return self._event(connection, (*rows[0], before))
+        return read_event(rows[0], before.hex(), self.db.store_id)
 
     def _extend(self, connection: Connection, drafts: Sequence[Draft]) -> tuple[bytes, list[tuple[Any, ...]]]:
         """Chain and insert; returns the hash they were chained to and the rows as they stand."""
@@ -318,6 +319,8 @@ class AuditLog:
 
     def _insert(self, connection: Connection, rows: list[tuple[Any, ...]], places: set[tuple[str, int]], counts: dict[str, int]) -> None:
         flattened = itertools.chain.from_iterable
+        if connection.cipher is not None:
+            rows = [(*row[:4], sealed(connection.cipher, row[4], row[0])) for row in rows]
         together = len(rows) - len(rows) % SEVERAL
         for start in range(0, together, SEVERAL):
             connection.run(INSERT + f", {ROW}" * (SEVERAL - 1), [*flattened(rows[start : start + SEVERAL])])
@@ -486,7 +489,8 @@ class AuditLog:
 
     def _event(self, connection: Connection, row: tuple[Any, ...]) -> AuditEvent:
         before = row[-1].hex() if row[-1] is not None else self._before(connection, row[0])
-        return read_event(row[:-1], before, self.db.store_id)
+        payload = unsealed(connection.cipher, row[4], row[0])
+        return read_event((*row[:4], payload), before, self.db.store_id)
 
     def _before(self, connection: Connection, seq: int) -> str:
         """Hash before the first event there is: the seal's after a prune, else the genesis."""

@@ -36,8 +36,9 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from ..kernel import ADVICE, Corrupt, Finding, Invalid, Record, record, values
+from ..kernel import ADVICE, Corrupt, Finding, Invalid, Record, Tampered, record, values
 from ..kernel.schema import Schema, differences
+from .payloads import unsealed
 
 if TYPE_CHECKING:
     from ..kernel import Connection
@@ -262,7 +263,7 @@ class Verifier:
         """Whether the next page holds together, as a whole: this is the path of every healthy event."""
         first = self.seq + 1
         upto = min(self.seq + self.rows, last, 10 ** len(str(first)) - 1)  # numbers of one length: what follows them begins at one place
-        if self.first is None or self.before is None or self.blind or upto < first:
+        if self.first is None or self.before is None or self.blind or upto < first or connection.cipher is not None:
             return False
         try:
             count, text, hashes, named, parts = connection.row(PAGE, (self.seq, upto)) or (0, b"", b"", 0, b"")
@@ -332,11 +333,19 @@ class Verifier:
             if self.from_genesis and rows[0][0] == begins > 1:
                 self.seq, self.before = rows[0][0] - 1, None  # _check_start says whether it may begin here
         for row in rows:
-            self._examine(*row)
+            seq, body, stored, refs, payload = row
+            self._examine(seq, body, stored, refs, self._unsealed(connection, seq, payload))
             if row[1] is not None:
                 self._collect(row[0], [row[1]], row[1])
         self._turn(rows[-1][0], rows[-1][2], len(rows), sum([len(row[-1]) for row in rows if isinstance(row[-1], (str, bytes))]))
         return True
+
+    def _unsealed(self, connection: Connection, seq: int, payload: Any) -> Any:
+        try:
+            return unsealed(connection.cipher, payload, seq)
+        except (Corrupt, Tampered) as error:
+            self.add("sealed", seq, str(error))
+            return None
 
     def _salvage(self, connection: Connection) -> list[tuple[Any, ...]]:
         """Read row by row a page that the driver cannot deliver."""

@@ -130,7 +130,7 @@ class Gap(Record):
 
 
 COUNTERS = Table(TokenCounter, "token_counters", hidden=("pk",))
-BACKUPS = Table(ContextBackup, "context_backups", json=("metadata",), hidden=("pk", "imported"))
+BACKUPS = Table(ContextBackup, "context_backups", json=("metadata",), hidden=("pk", "imported"), schema=SCHEMA)
 
 
 class _Pair(NamedTuple):

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice, repeat, starmap
 from typing import TYPE_CHECKING, Any
 
-from ..kernel import Connection, Corrupt, Exists, Finding, NotFound, Recorder, Room, estimate_tokens, values, write_lines
+from ..kernel import Cipher, Connection, Exists, Finding, NotFound, Recorder, Room, estimate_tokens, values, write_lines
 from . import forms, sft
 from .places import (
     AT_WANTED,
@@ -41,10 +41,11 @@ from .places import (
 )
 from .positions import Positions
 from .projects import json_text
-from .rows import Columns, Row, as_columns, check_said, columns_of, row, row_of, tool_calls_of
+from .rows import Columns, Row, as_columns, check_said, columns_of, copied, row, row_of, sealed_columns, tool_calls_of
 from .session import AgentSession
 from .tables import (
     BESIDE,
+    CONTENT,
     CONVERSATIONS,
     LOCAL,
     MESSAGES,
@@ -62,9 +63,11 @@ from .tables import (
     QuerySession,
     messages_from,
     messages_of,
+    sealed_beside,
     whole,
 )
 from .texts import MessageTexts, excerpt
+from .unreadable import unreadable
 from .window import Window
 
 if TYPE_CHECKING:
@@ -166,6 +169,7 @@ class ChatStore(Positions):
                 project = conn.value("SELECT project_id FROM active_projects WHERE user_id = ?", (user_id,))
             born = self.db.now if given is None else given
             active_at = born if active_at is None else active_at
+            title, stored = CONVERSATIONS.sealed(conn, conversation_id, title=title, metadata=stored)
             conn.run(
                 """
                 INSERT INTO conversations(id, user_id, title, project_id, created_at, updated_at, activity, metadata)
@@ -223,6 +227,7 @@ class ChatStore(Positions):
         """Give a conversation another title; that counts as activity."""
         values.text("title", title)
         with self.db.write() as conn:
+            (title,) = CONVERSATIONS.sealed(conn, conversation_id, title=title)
             conn.run(
                 "UPDATE conversations SET title = ?, updated_at = ?, activity = ? WHERE pk = ?",
                 (title, self.db.now, next_arrival(conn), key_of(conn, conversation_id)),
@@ -264,10 +269,10 @@ class ChatStore(Positions):
             columns = ", ".join(BESIDE)
             while first < last:
                 rows = conn.rows(
-                    f"SELECT pk, role, content, created_at, {columns} FROM messages WHERE pk > ? AND pk <= ? ORDER BY pk LIMIT ?",
+                    f"SELECT pk, id, role, content, created_at, {columns} FROM messages WHERE pk > ? AND pk <= ? ORDER BY pk LIMIT ?",
                     (first, last, CHUNK),
                 )
-                self._insert_many(conn, copy.id, as_columns([(None, *row[1:4], row[4:]) for row in rows]))
+                self._insert_many(conn, copy.id, as_columns([copied(conn.cipher, row[1:]) for row in rows]))
                 first = values.onward(first, rows[-1][0] if rows else first)
             return known_conversation(conn, copy.id)
 
@@ -330,10 +335,12 @@ class ChatStore(Positions):
         created_at = now if moment is None else moment
         stored = (pk, number, 0 if given is None else 1, chosen, role, content, created_at)
         message = Message(chosen, conversation_id, role, content, created_at)
+        if conn.cipher is not None:
+            stored = (*stored[:5], conn.cipher.seal(CONTENT, (chosen,), content), created_at)
         if beside == NOTHING:
             conn.run(_INSERT, stored)
             return message
-        conn.run(_INSERT_WHOLE, stored + beside)
+        conn.run(_INSERT_WHOLE, stored + (beside if conn.cipher is None else sealed_beside(conn.cipher, chosen, beside)))
         return whole(message, beside)
 
     def _insert_many(self, conn: Connection, conversation_id: str, said: Columns, active_at: float | None = None) -> list[Message]:
@@ -346,9 +353,10 @@ class ChatStore(Positions):
         if 1 in supplied:
             ids = [made if name is None else free_id(conn, name) for name, made in zip(given, ids)]
         shown = (ids, roles, contents, [now if time is None else time for time in times])
-        rows: Iterable[Row] = zip(range(pk, pk + count), range(number, number + count), supplied, *shown)
+        stored, more = (shown, beside) if conn.cipher is None else sealed_columns(conn.cipher, shown, beside)
+        rows: Iterable[Row] = zip(range(pk, pk + count), range(number, number + count), supplied, *stored)
         try:
-            conn.many(*((_INSERT, rows) if beside is None else (_INSERT_WHOLE, map(operator.add, rows, beside))))
+            conn.many(*((_INSERT, rows) if more is None else (_INSERT_WHOLE, map(operator.add, rows, more))))
         except Exists:
             raise Exists("two of these messages have the same id; nothing was appended") from None
         return messages_of(conversation_id, *shown, beside)
@@ -382,7 +390,7 @@ class ChatStore(Positions):
         with self.db.read() as conn:
             key, _ = known_message(conn, id)
             owner = conn.value("SELECT id FROM conversations WHERE pk = ?", (key >> 32,))
-            return messages_from(repeat(owner), conn.rows(f"SELECT {READ} FROM messages WHERE pk = ?", (key,)))[0]
+            return messages_from(repeat(owner), conn.rows(f"SELECT {READ} FROM messages WHERE pk = ?", (key,)), conn.cipher)[0]
 
     def messages(
         self, conversation_id: str, *, limit: int | None = 50, before: str | None = None, after: str | None = None
@@ -411,7 +419,7 @@ class ChatStore(Positions):
             )
         if after is None:
             rows.reverse()
-        return messages_from(repeat(conversation_id), rows)
+        return messages_from(repeat(conversation_id), rows, self.db.cipher)
 
     def window(
         self, conversation_id: str, *, max_tokens: int, count: Callable[[str], int] = estimate_tokens, since: int = 0
@@ -433,7 +441,7 @@ class ChatStore(Positions):
                 """,
                 (first, first + SPAN),
             )
-            window.require(_placed(conversation_id, system))
+            window.require(_placed(conversation_id, system, conn.cipher))
             window.fill(_backwards(conn, conversation_id, first), first + values.integer("since", since, low=0))
         return window.messages()
 
@@ -526,7 +534,7 @@ class ChatStore(Positions):
             key, number, *shown = newest
             self._forget(conn, [number])
             conn.run("DELETE FROM messages WHERE pk = ?", (key,))
-            return messages_from(repeat(conversation_id), [shown])[0]
+            return messages_from(repeat(conversation_id), [shown], conn.cipher)[0]
 
     def clear(self, conversation_id: str, *, actor: str = "", note: str = "") -> int:
         """Remove all messages of a conversation and return how many, with an audit event; the conversation stays."""
@@ -582,6 +590,7 @@ class ChatStore(Positions):
         with self.db.write() as conn:
             used_at = self.db.now if used_at is None else used_at
             born = used_at if given is None else given
+            (stored,) = SESSIONS.sealed(conn, session_id, metadata=stored)
             conn.run(
                 """
                 INSERT INTO sessions(id, user_id, created_at, updated_at, domain, query_count, metadata)
@@ -620,7 +629,7 @@ class ChatStore(Positions):
         """Compare places, numbers and ids of messages with what they must be; no finding is fine."""
         with self.db.read(snapshot=True) as conn:
             found = [Finding(kind, seq, detail) for kind, sql in CHECKS for seq, detail in conn.rows(sql)]
-            return [*found, *_unreadable(conn)]
+            return [*found, *unreadable(conn)]
 
 
 # -- private ------------------------------------------------------------------------------------------------------------
@@ -628,27 +637,7 @@ class ChatStore(Positions):
 
 def _all(conn: Connection, pk: int, conversation_id: str) -> list[Message]:
     rows = conn.rows(f"SELECT {READ} FROM messages WHERE pk > ? AND pk < ? ORDER BY pk", (pk << 32, pk + 1 << 32))
-    return messages_from(repeat(conversation_id), rows)
-
-
-def _unreadable(conn: Connection) -> Iterator[Finding]:
-    """Messages that cannot be read any more; they are looked at one by one only where a page of them cannot."""
-    found = conn.rows("SELECT pk, arrival FROM messages ORDER BY pk")
-    for at in range(0, len(found), CHUNK):
-        page = found[at : at + CHUNK]
-        if _unread(conn, page[0][0], page[-1][0]) is not None:
-            broken = ((number, _unread(conn, key, key)) for key, number in page)
-            yield from (Finding("damaged", number, why) for number, why in broken if why is not None)
-
-
-def _unread(conn: Connection, first: int, last: int) -> str | None:
-    """Why the messages from one key to another cannot be read, None if they can."""
-    try:
-        messages_from(repeat(""), conn.rows(f"SELECT {READ} FROM messages WHERE pk BETWEEN ? AND ?", (first, last)))
-    except Corrupt as error:
-        name = conn.value("SELECT CAST(id AS BLOB) FROM messages WHERE pk = ?", (first,)) or b"?"
-        return f"message {name.decode('utf-8', 'replace')} cannot be read: {error}"
-    return None
+    return messages_from(repeat(conversation_id), rows, conn.cipher)
 
 
 def _backwards(conn: Connection, conversation_id: str, first: int) -> Iterator[tuple[int, Message]]:
@@ -657,12 +646,12 @@ def _backwards(conn: Connection, conversation_id: str, first: int) -> Iterator[t
     while rows := conn.rows(
         f"SELECT pk, {READ} FROM messages WHERE pk > ? AND pk < ? ORDER BY pk DESC LIMIT ?", (first, end, CHUNK)
     ):
-        yield from _placed(conversation_id, rows)
+        yield from _placed(conversation_id, rows, conn.cipher)
         end = -values.onward(-end, -rows[-1][0])
 
 
-def _placed(conversation_id: str, rows: list[Row]) -> list[tuple[int, Message]]:
-    return list(zip((row[0] for row in rows), messages_from(repeat(conversation_id), [row[1:] for row in rows])))
+def _placed(conversation_id: str, rows: list[Row], cipher: Cipher | None) -> list[tuple[int, Message]]:
+    return list(zip((row[0] for row in rows), messages_from(repeat(conversation_id), [row[1:] for row in rows], cipher)))
 
 
 def _edge(conn: Connection, message_id: str, owner: int | None) -> tuple[float, int]:
@@ -684,7 +673,7 @@ def _matching(conn: Connection, numbers: list[int], wanted: tuple[int | None, st
         """,
         (values.to_json("numbers", numbers), *(value for value in wanted for _ in range(2))),
     )
-    return dict(zip((row[0] for row in rows), messages_from([row[1] for row in rows], [row[2:] for row in rows])))
+    return dict(zip((row[0] for row in rows), messages_from([row[1] for row in rows], [row[2:] for row in rows], conn.cipher)))
 
 
 def _hit(message: Message, words: Iterable[str]) -> MessageHit:

@@ -49,6 +49,7 @@ class Projects:
             if id is not None:
                 _refuse_taken(conn, project_id, user_id)
             born = self.db.now if given is None else given
+            description, stored = PROJECTS.sealed(conn, project_id, description=description, metadata=stored)
             conn.run(
                 """
                 INSERT INTO projects(id, user_id, name, description, status, metadata, created_at, updated_at)
@@ -83,12 +84,15 @@ class Projects:
         note: str = "",
     ) -> Project:
         """Change what is given of a project, with an audit event."""
+        values.optional(values.text, "description", description)
+        stored = json_text("metadata", metadata)
         with self.db.write() as conn:
             old = _known(conn, project, user_id)
             if expected_version is not None and values.integer("expected_version", expected_version) != old.version:
                 raise VersionConflict(f"project {old.name!r} has version {old.version}, not {expected_version}: read it again", current=old)
             if name is not None and values.key("name", name) != old.name:
                 _refuse_taken(conn, name, old.user_id)
+            description, stored = PROJECTS.sealed(conn, old.id, description=description, metadata=stored)
             conn.run(
                 """
                 UPDATE projects
@@ -98,9 +102,9 @@ class Projects:
                 """,
                 (
                     name,
-                    values.optional(values.text, "description", description),
+                    description,
                     values.optional(open_word, "status", status),
-                    json_text("metadata", metadata),
+                    stored,
                     self.db.now,
                     old.id,
                 ),

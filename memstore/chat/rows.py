@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ..kernel import Invalid, values
+from ..kernel import Cipher, Invalid, values
 from . import forms
 from .projects import json_text, open_word
-from .tables import ACCURACY_LEVELS, CONFIDENCES, NOTHING, Message
+from .tables import ACCURACY_LEVELS, CONFIDENCES, CONTENT, NOTHING, Message, sealed_beside, unsealed_beside
 
 NONE: tuple[str, ...] = ()  # there is only one empty tuple, and `==` would ask an array item by item
 Row = tuple[Any, ...]  # one message: id (None where one is to be made), role, content, created_at, and the values of BESIDE
@@ -40,6 +40,22 @@ def as_columns(rows: list[Row]) -> Columns:
     """Turn rows into columns."""
     ids, roles, contents, times, beside = zip(*rows) if rows else ((), (), (), (), ())
     return ids, roles, contents, times, None if beside.count(NOTHING) == len(beside) else beside
+
+
+def copied(cipher: Cipher | None, stored: Row) -> Row:
+    """The row of a copy that is yet to get its id, from one in the file."""
+    id, role, content, created_at, *beside = stored
+    if cipher is None:
+        return None, role, content, created_at, tuple(beside)
+    return None, role, cipher.unseal(CONTENT, (id,), content), created_at, unsealed_beside(cipher, id, beside)
+
+
+def sealed_columns(cipher: Cipher, shown: Row, beside: Sequence[Row] | None) -> tuple[Row, list[Row] | None]:
+    """Ids, roles, contents and times, and what is beside them, as the file has them."""
+    ids, roles, contents, times = shown
+    sealed = [cipher.seal(CONTENT, (id,), content) for id, content in zip(ids, contents)]
+    more = None if beside is None else [sealed_beside(cipher, id, values) for id, values in zip(ids, beside)]
+    return (ids, roles, sealed, times), more
 
 
 def _plain(messages: list[Any]) -> Columns | None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import field
 from itertools import repeat
 from typing import Any, Literal
 
-from ..kernel import Carried, Corrupt, Record, Schema, Table, record, values
+from ..kernel import Carried, Cipher, Corrupt, Record, Schema, Table, record, values
 from . import forms
 
 AccuracyLevel = Literal["fast", "balanced", "high", "maximum"]
@@ -218,9 +218,10 @@ PROJECTS = Table(
             FROM (SELECT alias FROM project_aliases WHERE project_id = projects.id ORDER BY alias)
         )"""
     },
+    schema=SCHEMA,
 )
-CONVERSATIONS = Table(Conversation, "conversations", json=("metadata",), hidden=("pk", "activity", "last_seq"))
-SESSIONS = Table(QuerySession, "sessions", json=("metadata",), hidden=("pk",))
+CONVERSATIONS = Table(Conversation, "conversations", json=("metadata",), hidden=("pk", "activity", "last_seq"), schema=SCHEMA)
+SESSIONS = Table(QuerySession, "sessions", json=("metadata",), hidden=("pk",), schema=SCHEMA)
 
 MESSAGES = Table(
     Message,
@@ -228,10 +229,14 @@ MESSAGES = Table(
     json=("models_used", "tool_calls", "extra", "metadata"),
     hidden=("pk", "arrival", "supplied", "plain"),
     computed={"conversation_id": "(SELECT id FROM conversations WHERE pk = messages.pk >> 32)"},
+    schema=SCHEMA,
 )
 BESIDE = MESSAGES.stored[4:]  # the columns beside id, role, content and time
+CONTENT = "messages.content"  # as what is sealed is bound to it
 NOTHING = (None, "[]", None, None, None, None, None, None, None)  # what most messages have in them
 DOCUMENTS = [(place, name) for place, name in enumerate(BESIDE) if name in MESSAGES.json]
+CARRIED = next(carried for carried in SCHEMA.carried if carried.table == "messages")
+SEALED = [(place, name) for place, name in enumerate(BESIDE) if name in (*CARRIED.sealed, *CARRIED.documents)]
 
 
 def _json(column: str) -> str:
@@ -248,25 +253,56 @@ CASE plain WHEN 0 THEN json_array(
 ) END"""
 
 
-def messages_from(owners: Iterable[str], rows: Sequence[Sequence[Any]]) -> list[Message]:
+def messages_from(owners: Iterable[str], rows: Sequence[Sequence[Any]], cipher: Cipher | None) -> list[Message]:
     """The records of rows of READ, each with the id of its conversation."""
     if not rows:
         return []
     ids, roles, contents, times, beside = zip(*rows)
+    if cipher is not None:
+        contents = tuple([cipher.unseal(CONTENT, (id,), content) for id, content in zip(ids, contents)])
     if {*map(type, roles), *map(type, contents), *map(type, times)} != {str, float}:
         wrong = next(row[0] for row in rows if tuple(map(type, row[1:4])) != (str, str, float))
         raise Corrupt(f"message {values.shorten(wrong)} is damaged, it holds a value of another type; check() lists what else is")
     messages = list(map(Message, ids, owners, roles, contents, times))
     if beside.count(None) == len(beside):
         return messages
-    return [message if source is None else _with(message, _read(message.id, source)) for message, source in zip(messages, beside)]
+    return [
+        message if source is None else _with(message, _read(message.id, source, cipher)) for message, source in zip(messages, beside)
+    ]
 
 
-def _read(message_id: str, beside: str) -> list[Any]:
+def _read(message_id: str, beside: str, cipher: Cipher | None) -> list[Any]:
     shown: list[Any] = values.from_json(beside)
+    if cipher is not None:
+        for place, name in SEALED:
+            shown[place] = _unsealed(cipher, message_id, name, shown[place])
     for place, name in DOCUMENTS:
         MESSAGES.shaped(name, shown[place], message_id)
     return shown
+
+
+def _unsealed(cipher: Cipher, message_id: str, name: str, found: Any) -> Any:
+    """What a column beside the text held, from where `json_array` put it."""
+    if found is None or name not in CARRIED.documents:
+        return cipher.unseal_column(CARRIED, name, (message_id,), found)
+    return MESSAGES.decode(name, cipher.unseal(f"messages.{name}", (message_id,), found), message_id)
+
+
+def unsealed_beside(cipher: Cipher, message_id: str, beside: Sequence[Any]) -> tuple[Any, ...]:
+    """The values of BESIDE as they were before they were sealed."""
+    return _each(cipher.unseal_column, message_id, beside)
+
+
+def sealed_beside(cipher: Cipher, message_id: str, beside: Sequence[Any]) -> tuple[Any, ...]:
+    """The values of BESIDE as the file has them."""
+    return _each(cipher.seal_column, message_id, beside)
+
+
+def _each(change: Callable[..., Any], message_id: str, beside: Sequence[Any]) -> tuple[Any, ...]:
+    result = list(beside)
+    for place, name in SEALED:
+        result[place] = change(CARRIED, name, (message_id,), result[place])
+    return tuple(result)
 
 
 def messages_of(

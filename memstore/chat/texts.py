@@ -8,10 +8,10 @@ import unicodedata
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..kernel import Connection, Corrupt, Room
+from ..kernel import Cipher, Connection, Corrupt, Room, Tampered
 from . import forms
 from .places import AT_WANTED, find_message, last_arrival
-from .tables import MESSAGES
+from .tables import CARRIED, MESSAGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,7 +45,8 @@ class MessageTexts:
         self.db.attach(conn)
         rows = conn.rows(
             """
-            SELECT arrival, CAST(role AS BLOB), CAST(content AS BLOB), CAST(tool_calls AS BLOB), CAST(extra AS BLOB)
+            SELECT arrival, CAST(role AS BLOB), CAST(content AS BLOB), CAST(tool_calls AS BLOB), CAST(extra AS BLOB),
+                iif(?, CAST(id AS BLOB), NULL)
             FROM arrivals AS run CROSS JOIN messages
                 ON messages.pk >= run.pk + max(? + 1 - run.first, 0)
                 AND messages.pk < run.pk - run.first + coalesce((SELECT min(first) FROM arrivals WHERE first > run.first), ? + 1)
@@ -56,9 +57,11 @@ class MessageTexts:
             ORDER BY run.first, messages.pk
             LIMIT ?
             """,
-            (after, upto, after, upto, upto, limit),
+            (conn.cipher is not None, after, upto, after, upto, upto, limit),
         )
-        return [(arrival, _searchable(*parts)) for arrival, *parts in rows]
+        if conn.cipher is not None:
+            return [(arrival, _searchable(*_unsealed(conn.cipher, *parts))) for arrival, *parts in rows]
+        return [(arrival, _searchable(*parts)) for arrival, *parts, _ in rows]
 
     def items(self, conn: Connection, numbers: Sequence[int]) -> list[tuple[int, str, str | None, str | None, float]]:
         """Number, id, conversation, role and time of those messages that still exist."""
@@ -77,6 +80,19 @@ class MessageTexts:
         self.db.attach(conn)
         found = find_message(conn, item_id)
         return None if found is None else found[1]
+
+
+def _unsealed(cipher: Cipher, role: bytes | None, *stored: bytes | None) -> tuple[bytes | None, ...]:
+    """Role, content, tool calls and extra; what does not open is left out, like all that is damaged."""
+    *sealed, id = stored
+    opened: list[bytes | None] = [role]
+    for name, value in zip(("content", "tool_calls", "extra"), sealed):
+        try:
+            text = cipher.unseal_column(CARRIED, name, (_text(id),), None if value is None else _text(value))
+            opened.append(None if text is None else text.encode())
+        except (Corrupt, Tampered):
+            opened.append(None)
+    return tuple(opened)
 
 
 def _searchable(role: bytes | None, content: bytes | None, tool_calls: bytes | None, extra: bytes | None) -> str:

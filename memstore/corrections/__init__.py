@@ -48,6 +48,9 @@ from .correction import (
     differences,
     key_of,
     postings_of,
+    sealed_rejection,
+    tagged,
+    unsealed_rejection,
 )
 from .decay import DecayClass, chosen_class, effective
 from .relevance import score, words
@@ -147,11 +150,10 @@ class CorrectionStore:
         )
         if new.decay_class is None:
             new = replace(new, decay_class=chosen_class(new.subject, new.domain))
-        pk = CORRECTIONS.insert(
-            connection, new, subject_key=key_of(new.subject), claim_key=key_of(new.claim), subject_words=len(words(new.subject))
-        )
+        keys = {"subject_key": self._key(new.subject), "claim_key": self._key(new.claim)}
+        pk = CORRECTIONS.insert(connection, new, **keys, subject_words=len(words(new.subject)))
         if new.superseded_at is None:
-            connection.many("INSERT INTO correction_words(word, correction, in_subject) VALUES (?, ?, ?)", postings_of(pk, new))
+            self._post(connection, pk, new)
         self._reject(connection, pk, new.subject, new.rejected)
         return self._known(connection, new.id)
 
@@ -165,31 +167,42 @@ class CorrectionStore:
         """Write what may change of a row, and what is derived from it."""
         pk = connection.value("SELECT pk FROM corrections WHERE id = ?", (old.id,))
         metadata = None if new.metadata is None else values.to_json("metadata", new.metadata)
+        subject, claim, rejected, why, prompt, metadata = CORRECTIONS.sealed(
+            connection, old.id, subject=new.subject, claim=new.claim, rejected=new.rejected, why=new.why, prompt=new.prompt,
+            metadata=metadata,
+        )  # fmt: skip
         connection.run(
             "UPDATE corrections SET updated_at = ?, confirmed_at = ?, subject = ?, domain = ?, scope = ?, claim = ?, rejected = ?,"
             " confidence = ?, source = ?, decay_class = ?, why = ?, prompt = ?, user_id = ?, conversation_id = ?, metadata = ?,"
             " subject_key = ?, claim_key = ?, subject_words = ?, version = version + 1 WHERE pk = ?",
-            (self.db.now, new.confirmed_at, new.subject, new.domain, new.scope, new.claim, new.rejected,
-             new.confidence, new.source, new.decay_class, new.why, new.prompt, new.user_id, new.conversation_id, metadata,
-             key_of(new.subject), key_of(new.claim), len(words(new.subject)), pk),
+            (self.db.now, new.confirmed_at, subject, new.domain, new.scope, claim, rejected,
+             new.confidence, new.source, new.decay_class, why, prompt, new.user_id, new.conversation_id, metadata,
+             self._key(new.subject), self._key(new.claim), len(words(new.subject)), pk),
         )  # fmt: skip
         if old.subject != new.subject:
-            connection.run("UPDATE correction_rejections SET subject_key = ? WHERE correction = ?", (key_of(new.subject), pk))
+            connection.run("UPDATE correction_rejections SET subject_key = ? WHERE correction = ?", (self._key(new.subject), pk))
         if (old.subject, old.claim, old.why) != (new.subject, new.claim, new.why):
             connection.run("DELETE FROM correction_words WHERE correction = ?", (pk,))
-            connection.many("INSERT INTO correction_words(word, correction, in_subject) VALUES (?, ?, ?)", postings_of(pk, new))
+            self._post(connection, pk, new)
         self._reject(connection, pk, new.subject, new.rejected)
         return self._known(connection, old.id)
 
+    def _key(self, text: str) -> str:
+        return key_of(text, self.db.cipher)
+
+    def _post(self, connection: Connection, pk: int, item: Correction) -> None:
+        rows = postings_of(pk, item, connection.cipher)
+        connection.many("INSERT INTO correction_words(word, correction, in_subject) VALUES (?, ?, ?)", rows)
+
     def _reject(self, connection: Connection, pk: int, subject: str, rejected: str) -> int:
         """Remember a rejected text; return 1 if the correction had not rejected it before."""
-        key = key_of(rejected)
+        key = self._key(rejected)
         known = "SELECT 1 FROM correction_rejections WHERE correction = ? AND rejected_key = ?"
         if key == "" or connection.value(known, (pk, key)):
             return 0
         return connection.run(
             "INSERT INTO correction_rejections(correction, subject_key, rejected_key, rejected) VALUES (?, ?, ?, ?)",
-            (pk, key_of(subject), key, rejected),
+            (pk, self._key(subject), key, sealed_rejection(connection.cipher, pk, key, rejected)),
         )
 
     def _same(self, connection: Connection, given: dict[str, Any]) -> Correction | None:
@@ -198,7 +211,7 @@ class CorrectionStore:
             connection,
             "WHERE subject_key = ? AND claim_key = ? AND domain = ? AND scope = ? AND superseded_at IS NULL"
             " AND (? IS NULL OR user_id IS NULL OR user_id = ?) ORDER BY user_id IS ? DESC, pk LIMIT 1",
-            (key_of(given["subject"]), key_of(given["claim"]), given["domain"], given["scope"], *[given["user_id"]] * 3),
+            (self._key(given["subject"]), self._key(given["claim"]), given["domain"], given["scope"], *[given["user_id"]] * 3),
         )
 
     def _refuse_rejected(
@@ -212,7 +225,7 @@ class CorrectionStore:
             # A pair that differs only in case or spaces is about spelling: it must not reject its own claim.
             " AND r.rejected_key <> corrections.claim_key AND (? IS NULL OR user_id IS NULL OR user_id = ?)"
             " AND NOT (corrections.id = ? AND r.rejected_key = ?) ORDER BY corrections.pk DESC LIMIT 1",
-            (key_of(subject), key_of(claim), user_id, user_id, replaced[0], key_of(replaced[1])),
+            (self._key(subject), self._key(claim), user_id, user_id, replaced[0], self._key(replaced[1])),
         )
         if found is not None:
             raise RejectedClaim(
@@ -305,7 +318,7 @@ class CorrectionStore:
                 " FROM (SELECT correction, SUM(in_subject) AS subject_hits, COUNT(*) AS hits FROM correction_words"
                 "  WHERE word IN (SELECT value FROM json_each(?)) GROUP BY correction) AS hit"
                 f" CROSS JOIN corrections ON corrections.pk = hit.correction {where}",
-                (json.dumps(sorted(asked)), *params),
+                (json.dumps(tagged(asked, connection.cipher)), *params),
             )
             now = self.db.now
             ranked = []
@@ -350,11 +363,12 @@ class CorrectionStore:
         with self.db.read(snapshot=True) as connection:
             self._known(connection, id)
             found = connection.rows(
-                "SELECT r.rejected FROM correction_rejections AS r JOIN corrections AS c ON c.pk = r.correction"
+                "SELECT r.correction, r.rejected_key, r.rejected"
+                " FROM correction_rejections AS r JOIN corrections AS c ON c.pk = r.correction"
                 " WHERE c.id = ? ORDER BY r.pk",
                 (id,),
             )
-        return [rejected for (rejected,) in found]
+        return [unsealed_rejection(self.db.cipher, *row) for row in found]
 
     def applications(self, id: str, *, limit: int | None = None) -> list[CorrectionApplication]:
         """Return when and where a correction was applied, newest first."""
@@ -440,7 +454,7 @@ class CorrectionStore:
                 connection.run(
                     "DELETE FROM correction_rejections WHERE rejected_key = ?"
                     " AND correction = (SELECT pk FROM corrections WHERE id = ?)",
-                    (key_of(old.rejected), id),
+                    (self._key(old.rejected), id),
                 )
             result = self._rewrite(connection, old, new)
             self._log("update", result, {n: getattr(old, n) for n in changed}, {n: getattr(new, n) for n in changed}, actor, note)
@@ -451,7 +465,7 @@ class CorrectionStore:
         twin = connection.value(
             "SELECT id FROM corrections WHERE subject_key = ? AND claim_key = ? AND domain = ? AND scope = ?"
             " AND COALESCE(user_id, '') = ? AND superseded_at IS NULL AND id <> ?",
-            (key_of(new.subject), key_of(new.claim), new.domain, new.scope, new.user_id or "", old.id),
+            (self._key(new.subject), self._key(new.claim), new.domain, new.scope, new.user_id or "", old.id),
         )
         if twin is not None:
             raise Exists(f"correction {twin} says that already; supersede {old.id} by it instead")
@@ -563,11 +577,12 @@ class CorrectionStore:
         with self.db.read(snapshot=True) as connection:
             found = self._find(connection, f"{where} ORDER BY created_at, id", params)
             rejected: dict[str, list[str]] = {}
-            for id, text in connection.rows(
-                "SELECT c.id, r.rejected FROM correction_rejections AS r JOIN corrections AS c ON c.pk = r.correction"
+            for id, *row in connection.rows(
+                "SELECT c.id, r.correction, r.rejected_key, r.rejected"
+                " FROM correction_rejections AS r JOIN corrections AS c ON c.pk = r.correction"
                 " WHERE c.superseded_at IS NULL ORDER BY r.pk"
             ):
-                rejected.setdefault(id, []).append(text)
+                rejected.setdefault(id, []).append(unsealed_rejection(connection.cipher, *row))
         lines = (
             dpo.line(
                 item.subject if item.prompt is None else item.prompt,
@@ -607,9 +622,9 @@ class CorrectionStore:
         pk = connection.value("SELECT pk FROM corrections WHERE id = ?", (known.id,))
         new = self._reject(connection, pk, known.subject, pair["rejected"])
         if new and not known.rejected.strip():
+            (rejected,) = CORRECTIONS.sealed(connection, known.id, rejected=pair["rejected"])
             connection.run(
-                "UPDATE corrections SET rejected = ?, updated_at = ?, version = version + 1 WHERE pk = ?",
-                (pair["rejected"], self.db.now, pk),
+                "UPDATE corrections SET rejected = ?, updated_at = ?, version = version + 1 WHERE pk = ?", (rejected, self.db.now, pk)
             )
         return new
 

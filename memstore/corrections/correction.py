@@ -8,7 +8,7 @@ import unicodedata
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..kernel import Carried, Record, Schema, Table, record, values
+from ..kernel import Carried, Cipher, Record, Schema, Table, record, values
 from .decay import DECAY_CLASSES
 from .relevance import words
 
@@ -151,7 +151,9 @@ CORRECTIONS = Table(
     json=("metadata",),
     hidden=("pk", "subject_key", "claim_key", "subject_words"),
     computed={"effective_confidence": "NULL"},
+    schema=SCHEMA,
 )
+REJECTED = "correction_rejections.rejected"  # as what is sealed is bound to it
 APPLICATIONS = Table(CorrectionApplication, "correction_applications", hidden=("pk", "correction"))
 
 #: Columns that a caller gives, each with what an argument of `add` is when it is not given; None where it must be.
@@ -199,17 +201,35 @@ def checked_pair(pair: dict[str, Any]) -> dict[str, Any]:
     return given
 
 
-def key_of(text: str) -> str:
+def key_of(text: str, cipher: Cipher | None = None) -> str:
     """Digest of a text as it is compared: NFKC, case folded, white space collapsed; "" of a blank one."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
     normal = " ".join(folded.split())
+    if cipher is not None and normal:
+        return cipher.tag("text", normal)
     return hashlib.sha256(normal.encode()).hexdigest()[:32] if normal else ""
 
 
-def postings_of(pk: int, item: Correction) -> list[tuple[str, int, int]]:
+def tagged(found: set[str], cipher: Cipher | None) -> list[str]:
+    """Words as `correction_words` has them, sorted."""
+    return sorted(found if cipher is None else {cipher.tag("word", word) for word in found})
+
+
+def postings_of(pk: int, item: Correction, cipher: Cipher | None = None) -> list[tuple[str, int, int]]:
     """The rows of `correction_words` for a live correction."""
-    subject = words(item.subject)
-    return [(word, pk, int(word in subject)) for word in sorted(subject | words(item.claim, item.why))]
+    found = words(item.subject)
+    subject = set(tagged(found, cipher))
+    return [(word, pk, int(word in subject)) for word in tagged(found | words(item.claim, item.why), cipher)]
+
+
+def sealed_rejection(cipher: Cipher | None, pk: int, key: str, rejected: str) -> str:
+    """A rejected text as the file has it."""
+    return rejected if cipher is None else cipher.seal(REJECTED, (pk, key), rejected)
+
+
+def unsealed_rejection(cipher: Cipher | None, pk: int, key: str, stored: str) -> str:
+    """A rejected text out of the file."""
+    return stored if cipher is None else cipher.unseal(REJECTED, (pk, key), stored)
 
 
 def differences(connection: Connection) -> Iterator[tuple[int, str, str]]:
@@ -222,7 +242,7 @@ def differences(connection: Connection) -> Iterator[tuple[int, str, str]]:
 
 
 def _page_differences(connection: Connection, pks: list[int]) -> Iterator[tuple[int, str, str]]:
-    span = (pks[0], pks[-1])
+    span, cipher = (pks[0], pks[-1]), connection.cipher
     items = CORRECTIONS.find(connection, "WHERE pk BETWEEN ? AND ? ORDER BY pk", span)
     keys = connection.rows("SELECT subject_key, claim_key, subject_words FROM corrections WHERE pk BETWEEN ? AND ? ORDER BY pk", span)
     postings: dict[int, list[tuple[str, int, int]]] = {}
@@ -231,23 +251,24 @@ def _page_differences(connection: Connection, pks: list[int]) -> Iterator[tuple[
     ):
         postings.setdefault(posting[1], []).append(posting)
     rejections: dict[int, list[tuple[str, str, str]]] = {}
-    for pk, *keys_and_text in connection.rows(
+    for pk, subject, key, text in connection.rows(
         "SELECT correction, subject_key, rejected_key, rejected FROM correction_rejections WHERE correction BETWEEN ? AND ?", span
     ):
-        rejections.setdefault(pk, []).append(tuple(keys_and_text))
+        rejections.setdefault(pk, []).append((subject, key, unsealed_rejection(cipher, pk, key, text)))
     applications: dict[int, int] = dict(
         connection.rows(
             "SELECT correction, COUNT(*) FROM correction_applications WHERE correction BETWEEN ? AND ? GROUP BY correction", span
         )
     )
     for pk, item, found in zip(pks, items, keys, strict=True):
-        if found != (key_of(item.subject), key_of(item.claim), len(words(item.subject))):
+        if found != (key_of(item.subject, cipher), key_of(item.claim, cipher), len(words(item.subject))):
             yield pk, item.id, "its keys are not those of its subject and claim"
-        if postings.get(pk, []) != ([] if item.superseded_at is not None else postings_of(pk, item)):
+        if postings.get(pk, []) != ([] if item.superseded_at is not None else postings_of(pk, item, cipher)):
             yield pk, item.id, "its words in correction_words are not those of its texts"
         rejected = rejections.get(pk, [])
-        derived = [(key_of(item.subject), key_of(text), text) for _, _, text in rejected]
-        if rejected != derived or (item.rejected.strip() and key_of(item.rejected) not in [key for _, key, _ in rejected]):
+        derived = [(key_of(item.subject, cipher), key_of(text, cipher), text) for _, _, text in rejected]
+        latest = key_of(item.rejected, cipher)
+        if rejected != derived or (item.rejected.strip() and latest not in [key for _, key, _ in rejected]):
             yield pk, item.id, "correction_rejections does not agree with its rejected text"
         if item.application_count != applications.get(pk, 0):
             yield pk, item.id, f"application_count is {item.application_count}, correction_applications has {applications.get(pk, 0)}"

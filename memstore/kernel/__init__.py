@@ -1,6 +1,7 @@
 """The kernel: the only part of memstore that knows sqlite3. Rooms use the names below and nothing else."""
 
 from . import values
+from .cipher import Cipher
 from .connection import Connection
 from .errors import (
     Busy,
@@ -22,6 +23,7 @@ from .errors import (
     Tampered,
     TransactionAborted,
     VersionConflict,
+    WrongKey,
 )
 from .lines import path_of, write_lines
 from .room import Canonical, Recorder, Room
@@ -34,6 +36,7 @@ __all__ = [
     "Busy",
     "Canonical",
     "Carried",
+    "Cipher",
     "Closed",
     "Connection",
     "Corrupt",
@@ -60,6 +63,7 @@ __all__ = [
     "Tampered",
     "TransactionAborted",
     "VersionConflict",
+    "WrongKey",
     "estimate_tokens",
     "new_id",
     "path_of",

@@ -104,8 +104,11 @@ class Read(Block):
     def __enter__(self) -> Connection:
         try:
             connection = self.database.lend(self)
-            if self._snapshot and self.reader is not None:
+            guard = self.database.guard
+            if self.reader is not None and (self._snapshot or connection.cipher is not None):
                 connection.raw.execute("BEGIN")
+            if guard is not None and not connection.guarded:
+                guard.confirm(connection, self.database, write=False)
         except BaseException as error:
             self.leave(failed=True)
             if isinstance(error, FAILURES):

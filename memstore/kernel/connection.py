@@ -23,6 +23,7 @@ from typing import Any
 
 from . import files
 from .blocks import Block, Hold, Level
+from .cipher import Cipher, Unencrypted
 from .driver import FAILURES, aborted, primary_code, translate
 from .errors import Busy, Closed, Invalid, OutcomeUnknown, ReadOnly, Replaced, StoreError
 from .values import real
@@ -36,10 +37,11 @@ FAR = 2**48 / 1000  # seconds: no clock goes beyond, for ids hold its millisecon
 class Connection:
     """A connection inside its block: statements go in, whole results come out."""
 
-    __slots__ = ("guarded", "raw", "shadows")
+    __slots__ = ("cipher", "guarded", "raw", "shadows")
 
-    def __init__(self, raw: sqlite3.Connection) -> None:
+    def __init__(self, raw: sqlite3.Connection, cipher: Cipher | None = None) -> None:
         self.raw = raw
+        self.cipher = cipher  # of the file; None where nothing in it is encrypted
         self.guarded = False  # True while a write is open: then no transaction means that SQLite rolled it back
         self.shadows: set[str] = set()  # rooms that this read-only connection answers for with empty tables
 
@@ -99,8 +101,19 @@ class Connection:
 class Database:
     """One open file: its writer, its readers, its transaction."""
 
-    def __init__(self, place: str, *, read_only: bool, durability: str, timeout: float, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        place: str,
+        *,
+        read_only: bool,
+        durability: str,
+        timeout: float,
+        clock: Callable[[], float],
+        cipher: Cipher | None = None,
+    ) -> None:
         self.place = place
+        self.cipher = cipher
+        self.guard: Cipher | Unencrypted | None = None  # asked at the start of every read and write; nothing once all is settled
         self.read_only = read_only
         self.durability = durability
         self.timeout = timeout
@@ -259,6 +272,8 @@ class Database:
             self._now = None
             self._owner = (threading.get_ident(), _task())
             self._levels = [level]
+            if self.guard is not None:
+                self.guard.confirm(writer, self, write=True)
         except BaseException as error:
             self._abandon(level)
             if isinstance(error, FAILURES):
@@ -490,7 +505,7 @@ class Database:
                 raise translate(error) from error
             raise
         self.wal.look_soon()
-        self.writer = Connection(raw)
+        self.writer = Connection(raw, self.cipher)
         return self.writer
 
     def open_reader(self) -> Connection:
@@ -507,7 +522,7 @@ class Database:
             if isinstance(error, FAILURES):
                 raise translate(error) from error
             raise
-        return Connection(raw)
+        return Connection(raw, self.cipher)
 
     def _readable(self, raw: sqlite3.Connection) -> sqlite3.Connection:
         """Fall back to immutable in a folder without write permission, where SQLite cannot make its shared memory."""

@@ -16,6 +16,10 @@ class Invalid(StoreError, ValueError):
     """An argument, a value or a call that the store cannot accept; nothing was written."""
 
 
+class WrongKey(Invalid):
+    """The store is encrypted, and `codec=` is missing or has another key."""
+
+
 class NotSupported(StoreError):
     """A documented feature that this build, store or platform does not have."""
 
@@ -92,7 +96,7 @@ class Replaced(StoreError):
 
 
 class Tampered(StoreError):
-    """The audit log does not verify; `findings` says where and how."""
+    """The audit log does not verify, or what is encrypted was moved to another place; `findings` says where and how."""
 
     def __init__(self, message: str, findings: object = ()) -> None:
         super().__init__(message)

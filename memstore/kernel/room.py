@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from . import files, forks
 from . import schema as schemas
 from .blocks import Hold, Read, Write
+from .cipher import Cipher, Unencrypted
 from .connection import Connection, Database, Row
 from .driver import FAILURES, translate
 from .errors import Busy, Corrupt, Invalid, NotAStore, SchemaTooNew
@@ -118,6 +119,11 @@ class Room:
             self.database.wal.owe(self.database.writer)
 
     @property
+    def cipher(self) -> Cipher | None:
+        """What encrypts in this file, None where nothing does."""
+        return self.database.cipher
+
+    @property
     def now(self) -> float:
         """Time of the transaction; the clock outside one."""
         return self.database.now
@@ -171,17 +177,22 @@ def open_database(
     timeout: float,
     clock: Callable[[], float],
     new_store_id: Callable[[], str],
+    codec: Any = None,
 ) -> Database:
     """Open or begin a file and make sure that it is one of ours."""
+    cipher = None if codec is None else Cipher(codec)
     place = files.locate(path, create=create, read_only=read_only)
-    database = Database(place, read_only=read_only, durability=durability, timeout=timeout, clock=clock)
+    database = Database(place, read_only=read_only, durability=durability, timeout=timeout, clock=clock, cipher=cipher)
     try:
         if read_only:
             _recognise(database)
         else:
             _begin(database, new_store_id)
-        with Read(database, False) as connection:
+        with Read(database, True) as connection:
             meta: dict[str, str] = dict(connection.rows("SELECT key, value FROM meta"))
+            if cipher is not None or not database.in_memory:
+                database.guard = cipher or Unencrypted()
+                database.guard.confirm(connection, database, write=False)
         database.store_id = meta.get("store_id", "")
         database.wal.owed = "scrub_owed" in meta
         database.pristine = "snapshot" in meta

@@ -56,6 +56,7 @@ class Carried:
     owner: tuple[str, ...] = ("id",)  # the columns that what is encrypted is bound to
     derived: tuple[str, ...] = ()  # columns that are computed from others
     where: str = "1"  # rows that do not satisfy it are derived
+    blobs: tuple[str, ...] = ()  # sealed columns whose ciphertext stays bytes
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ class Schema:
     ddl: str
     steps: tuple[Step, ...] = ()
     carried: tuple[Carried, ...] = ()  # in an order in which rows never name one that is yet to come
+    derived: tuple[Carried, ...] = ()  # tables that do not leave the file and hold what a codec encrypts
 
     @cached_property
     def digest(self) -> str:

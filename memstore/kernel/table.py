@@ -3,7 +3,8 @@
 1. Records are filled positionally from explicit columns; a table without JSON or flags pays nothing for decoding.
 2. The DDL and the record are both written by hand; a test holds their names, nullability and types equal.
 3. Everything that is not trivial is SQL in its room, read back with `records`.
-4. A damaged page can give any type to a value, whatever STRICT has seen go in: a record has the types that it says, or is Corrupt.
+4. What its schema says is sealed is encrypted on its way in and decrypted on its way out, where the store has a codec.
+5. A damaged page can give any type to a value, whatever STRICT has seen go in: a record has the types that it says, or is Corrupt.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ R = TypeVar("R")
 
 if TYPE_CHECKING:
     from typing import dataclass_transform
+
+    from .cipher import Cipher
+    from .schema import Schema
 
     @dataclass_transform(frozen_default=True)
     def record(cls: type[R]) -> type[R]: ...
@@ -50,11 +54,17 @@ class Record:
 class Reader(Protocol):
     """What can answer a query: a connection, or a room for a single statement."""
 
+    @property
+    def cipher(self) -> Cipher | None: ...
+
     def rows(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]: ...
 
 
 class Writer(Protocol):
     """What can insert."""
+
+    @property
+    def cipher(self) -> Cipher | None: ...
 
     def insert(self, sql: str, params: Sequence[Any] = ()) -> int: ...
 
@@ -71,6 +81,7 @@ class Table(Generic[R]):
         flags: Sequence[str] = (),
         hidden: Sequence[str] = (),
         computed: Mapping[str, str] | None = None,
+        schema: Schema | None = None,
     ) -> None:
         annotations = {field.name: str(field.type) for field in dataclasses.fields(record_class)}  # type: ignore[arg-type]
         fields = list(annotations)
@@ -88,11 +99,16 @@ class Table(Generic[R]):
         legal = {field: _types(annotations[field]) for field in fields}
         self._shapes = {field: legal[field] for field in self.json}
         legal.update({field: types & {type(None)} | {str} for field, types in self._shapes.items()})
+        self._carried = next((each for each in schema.carried if each.table == name), None) if schema is not None else None
+        sealed = () if self._carried is None else (*self._carried.sealed, *self._carried.documents)
+        self._sealed = [(place, field) for place, field in enumerate(fields) if field in sealed]
         self._legal = [(place, field, legal[field]) for place, field in enumerate(fields) if field in self._positions and legal[field]]
 
-    def records(self, rows: Iterable[tuple[Any, ...]]) -> list[R]:
+    def records(self, rows: Iterable[tuple[Any, ...]], cipher: Cipher | None = None) -> list[R]:
         """Turn rows of `columns` into records."""
         make, rows = self.record, list(rows)
+        if cipher is not None and self._sealed:
+            rows = [self._unsealed(cipher, row) for row in rows]
         columns = list(zip(*rows))
         for place, field, types in self._legal if rows else ():
             if not types.issuperset(map(type, columns[place])):
@@ -131,7 +147,7 @@ class Table(Generic[R]):
 
     def find(self, reader: Reader, clause: str = "", params: Sequence[Any] = ()) -> list[R]:
         """Select the records that a WHERE / ORDER BY / LIMIT clause picks."""
-        return self.records(reader.rows(f"{self.select} {clause}", params))
+        return self.records(reader.rows(f"{self.select} {clause}", params), reader.cipher)
 
     def first(self, reader: Reader, clause: str = "", params: Sequence[Any] = ()) -> R | None:
         """Select one record, or None."""
@@ -151,12 +167,28 @@ class Table(Generic[R]):
                 values[position] = int(values[position])
         return values
 
+    def sealed(self, writer: Writer, key: str, **sealed: str | None) -> list[Any]:
+        """The values of sealed columns, ready to bind into the row with this id."""
+        if writer.cipher is None or self._carried is None:
+            return list(sealed.values())
+        return [writer.cipher.seal_column(self._carried, field, (key,), value) for field, value in sealed.items()]
+
+    def _unsealed(self, cipher: Cipher, row: tuple[Any, ...]) -> tuple[Any, ...]:
+        assert self._carried is not None
+        result = list(row)
+        for place, field in self._sealed:
+            result[place] = cipher.unseal_column(self._carried, field, row[:1], row[place])
+        return tuple(result)
+
     def insert(self, writer: Writer, item: R, **hidden: Any) -> int:
         """Insert a record, with values for hidden columns where given, and return its integer key."""
-        columns = (*self.stored, *hidden)
+        columns, values = (*self.stored, *hidden), self.values(item)
+        for _, field in self._sealed if writer.cipher is not None else ():
+            position = self._positions[field]
+            (values[position],) = self.sealed(writer, values[0], **{field: values[position]})
         return writer.insert(
             f"INSERT INTO {self.name}({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})",
-            (*self.values(item), *hidden.values()),
+            (*values, *hidden.values()),
         )
 
 

@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING
 
 from ..kernel import Carried, Corrupt, Finding, Invalid, NotFound, Record, Room, Schema, StoreError, record, values
 from .segments import CAPACITY, LAST_NUMBER, PAGE, Asked, crowd, fill, merge
-from .sources import ByHand, TextSource
-from .spaces import BATCH, DAMAGED, Memory, Space, damaged, grow, read_segment
+from .sources import TEXT, ByHand, TextSource
+from .spaces import BATCH, DAMAGED, Memory, Space, damaged, grow, read_segment, sealed
 from .words import prefixes, words
 
 if TYPE_CHECKING:
@@ -89,6 +89,7 @@ CREATE INDEX keyword_segments__source ON keyword_segments(source);
         Carried("keyword_items", ("pk",), ("text",), owner=("kind", "item_id")),
         Carried("keyword_gone", ("source", "number"), where="removed = 1"),
     ),
+    derived=(Carried("keyword_segments", ("pk",), ("words",), owner=("numbers",), blobs=("words",)),),
 )
 
 
@@ -165,7 +166,7 @@ class KeywordIndex:
                 (
                     kind,
                     item_id,
-                    text,
+                    text if conn.cipher is None else conn.cipher.seal(TEXT, (kind, item_id), text),
                     conversation_id,
                     role,
                     self.db.now if moment is None else moment,
@@ -562,7 +563,7 @@ class KeywordIndex:
                 "INSERT INTO keyword_segments"
                 "(source, items, newest_at, numbers, times, ids, bounds, origins, whence, words, starts, places)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [(space.kind, len(segment), segment.items.times[-1], *segment.pack()) for segment in segments if len(segment)],
+                [(space.kind, len(each), each.items.times[-1], *sealed(conn.cipher, each.pack())) for each in segments if len(each)],
             )
             conn.many(
                 "DELETE FROM keyword_gone WHERE source = ? AND number = ? AND removed = 0",

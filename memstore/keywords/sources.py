@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from ..kernel import values
+from ..kernel import Corrupt, Tampered, values
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..kernel import Connection
+    from ..kernel import Cipher, Connection
 
     Item = tuple[int, str, str | None, str | None, float]  # number, item_id, conversation_id, role, created_at
+
+
+TEXT = "keyword_items.text"  # as what is sealed is bound to it
 
 
 class TextSource(Protocol):
@@ -55,9 +58,10 @@ class ByHand:
     def texts(self, conn: Connection, after: int, upto: int, limit: int) -> list[tuple[int, str]]:
         """(number, text) with after < number <= upto, ascending, at most `limit`."""
         rows = conn.rows(
-            "SELECT pk, CAST(text AS BLOB) FROM keyword_items WHERE pk > ? AND pk <= ? ORDER BY pk LIMIT ?", (after, upto, limit)
+            "SELECT pk, CAST(text AS BLOB), kind, item_id FROM keyword_items WHERE pk > ? AND pk <= ? ORDER BY pk LIMIT ?",
+            (after, upto, limit),
         )
-        return [(pk, stored.decode("utf-8", "replace")) for pk, stored in rows]  # a damaged text must not hide the sound ones
+        return [(pk, _legible(conn.cipher, *owned)) for pk, *owned in rows]
 
     def items(self, conn: Connection, numbers: Sequence[int]) -> list[Item]:
         """What is known of those numbers that still exist."""
@@ -78,7 +82,7 @@ class ByHand:
     def find(self, conn: Connection, kind: str, item_id: str) -> tuple[int, str] | None:
         """Number and text of one item."""
         row: tuple[int, str] | None = conn.row("SELECT pk, text FROM keyword_items WHERE item_id = ? AND kind = ?", (item_id, kind))
-        return row
+        return row if row is None or conn.cipher is None else (row[0], conn.cipher.unseal(TEXT, (kind, item_id), row[1]))
 
     def taken(self, conn: Connection, kind: str, item_ids: Sequence[str]) -> set[str]:
         """Which of the ids of that kind were added by hand."""
@@ -87,3 +91,12 @@ class ByHand:
             (kind, values.to_json("item_ids", list(item_ids))),
         )
         return {row[0] for row in rows}
+
+
+def _legible(cipher: Cipher | None, stored: bytes, *owner: str) -> str:
+    """A text, or what is left of it: a damaged one must not hide the sound ones."""
+    text = stored.decode("utf-8", "replace")
+    try:
+        return text if cipher is None else cipher.unseal(TEXT, owner, text)
+    except (Corrupt, Tampered):
+        return ""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from functools import partial
 from operator import itemgetter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..kernel import Corrupt, values
 from .segments import Draft, Segment, crowd, merge, newest_first
@@ -19,7 +19,7 @@ from .segments import Draft, Segment, crowd, merge, newest_first
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator
 
-    from ..kernel import Connection, Room
+    from ..kernel import Cipher, Connection, Room
     from .segments import Asked, Hit
     from .sources import TextSource
 
@@ -27,6 +27,7 @@ BATCH = 4096  # items for which a new segment in the file is worth writing
 MOST = 1 << 15  # items that it has at most: a larger dict of words falls out of the cache of the processor
 PAGE = 256  # texts read at a time
 DAMAGED = (IndexError, UnicodeDecodeError)  # what a segment raises whose columns do not fit together after all
+WORDS = 6  # which of the columns of a segment has its words
 MOST_CHARACTERS = 1 << 24  # a segment ends here too: messages may be megabytes
 
 
@@ -186,9 +187,22 @@ def read_segment(conn: Connection, pk: int) -> Segment:
     try:
         if row is None:
             raise ValueError("it is missing")
-        return Segment.unpack(row[:-3], *row[-3:])
+        return Segment.unpack(row[:-3], *_unsealed(conn.cipher, row)[-3:])
     except (ValueError, TypeError, IndexError) as error:
         raise Corrupt(f"segment {pk} of the keyword index is damaged ({error}); store.keywords.rebuild() makes a new one") from None
+
+
+def sealed(cipher: Cipher | None, columns: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The columns of a segment as the file has them: its words are bound to the numbers of its items."""
+    if cipher is None:
+        return columns
+    return (*columns[:WORDS], cipher.seal_bytes("keyword_segments.words", columns[:1], columns[WORDS]), *columns[WORDS + 1 :])
+
+
+def _unsealed(cipher: Cipher | None, columns: tuple[Any, ...]) -> tuple[Any, ...]:
+    if cipher is None:
+        return columns
+    return (*columns[:WORDS], cipher.unseal_bytes("keyword_segments.words", columns[:1], columns[WORDS]), *columns[WORDS + 1 :])
 
 
 def damaged(kind: str, error: Exception) -> Corrupt:

@@ -24,7 +24,7 @@ from .things import INSERT, ROOT, Things, at_rest, finish, run, start
 @pytest.mark.parametrize(
     ("options", "error", "said"),
     [
-        ({"codec": object()}, NotSupported, "codec="),
+        ({"codec": object()}, Invalid, "codec must have encrypt"),
         ({"clock": None}, Invalid, "clock must be callable"),
         ({"clock": 5}, Invalid, "clock must be callable"),
         ({"audit_key": ""}, Invalid, "audit_key"),
