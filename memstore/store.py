@@ -31,6 +31,7 @@ from .kernel import (
     SchemaTooNew,
     StoreError,
     record,
+    sealed,
     upkeep,
     values,
 )
@@ -296,6 +297,19 @@ class Store:
         """
         return upkeep.snapshot(self._database, path, progress)
 
+    def rekey(
+        self, new_codec: object, *, actor: str = "", note: str = "", progress: Callable[[int, int], object] | None = None
+    ) -> int:
+        """Bring all that is encrypted under another codec, with an audit event, and return how many values that were.
+
+        Others go on reading and writing until it comes through, then they get WrongKey and open the store again. Interrupted at
+        any step it leaves the old key in force; called again with the same codec it goes on. `progress` is called with (rows done,
+        rows in all).
+        """
+        from .rekeying import rekey
+
+        return rekey(self, new_codec, ROOMS, actor=actor, note=note, progress=progress)
+
     def optimize(self) -> Stats:
         """Merge the keyword index, give free pages back and refresh the planner's statistics, each where it is due."""
         if "keywords" in rooms_in_file(self._database):
@@ -324,7 +338,9 @@ class Store:
     def _check_room(self, name: str) -> list[Finding]:
         schema: Schema = import_module(f"memstore.{name}").SCHEMA
         found = check_schema(self._database, schema)
-        if any(finding.kind == "missing" for finding in found):
+        if not any(finding.kind == "missing" for finding in found):
+            found += sealed.unopened(self._database, schema)
+        if any(finding.kind in ("missing", "sealed") for finding in found):
             return found
         room: Any = getattr(self, name)
         return list(dict.fromkeys([*found, *room.check()]))  # the audit log looks at its schema by itself too

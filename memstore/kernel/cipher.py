@@ -71,7 +71,7 @@ class Cipher:
 
     def _begin(self, connection: Connection) -> None:
         self._secret = os.urandom(SECRET)
-        check = self.check_of(connection, self._codec)
+        check = self.check_of(connection)
         connection.run("INSERT INTO meta(key, value) VALUES ('codec', ?)", (check,))
         self._checks[check] = self._codec
 
@@ -85,30 +85,36 @@ class Cipher:
             raise WrongKey(f"{name} was given another key since it was opened; open it again with the new one as codec=")
         raise WrongKey(f"{name} is encrypted with another key than that of codec=; nothing was read or changed")
 
-    def check_of(self, connection: Connection, codec: Any) -> str:
-        """The key check of this file for a codec."""
-        store_id = connection.value("SELECT value FROM meta WHERE key = 'store_id'")
-        return _text(encrypted(codec, BEGINNING + str(store_id).encode() + self._secret))
+    def check_of(self, connection: Connection) -> str:
+        """The key check of this file."""
+        return _text(encrypted(self._codec, _beginning(connection) + self._secret))
 
-    def opens(self, connection: Connection, codec: Any, check: Any) -> bool:
-        """Whether a codec opens a key check of this file."""
-        return self._secret_in(connection, codec, check) is not None
+    def opens(self, connection: Connection, check: str) -> bool:
+        """Whether a key check is one of this file and codec."""
+        return self._secret_in(connection, self._codec, check) == self._secret
 
-    def _secret_in(self, connection: Connection, codec: Any, check: Any) -> bytes | None:
-        plain = _opened([codec], check)
-        store_id = connection.value("SELECT value FROM meta WHERE key = 'store_id'")
-        beginning = BEGINNING + str(store_id).encode()
+    def _secret_in(self, connection: Connection, codec: Any, check: str) -> bytes | None:
+        plain, beginning = _opened([codec], check), _beginning(connection)
         if plain is None or not plain.startswith(beginning) or len(plain) != len(beginning) + SECRET:
             return None
         return plain[len(beginning) :]
 
-    def expect(self, codec: Any) -> None:
-        """Know one more codec, which is about to become the file's."""
-        self._codecs = (codec, self._codec)
+    def successor(self, codec: Any) -> Cipher:
+        """The same with another codec; tags stay as they are."""
+        new = Cipher(codec)
+        new._secret = self._secret
+        return new
 
     def turn(self, codec: Any) -> None:
-        """Seal with another codec for the rest of this write; the next one looks at the key check again."""
+        """Seal with another codec, to which this write brings the file; the next write looks which one it has come to be."""
+        self._codecs = (codec, self._codec)
         self._codec = codec
+
+    def moved(self, connection: Connection) -> None:
+        """Write the key check anew after the file took another store id."""
+        check = self.check_of(connection)
+        connection.run("UPDATE meta SET value = ? WHERE key = 'codec'", (check,))
+        self._checks[check] = self._codec
 
     # -- values -----------------------------------------------------------------------------------------------------
 
@@ -184,10 +190,15 @@ class Unencrypted:
             database.guard = None
 
 
+def _beginning(connection: Connection) -> bytes:
+    return BEGINNING + str(connection.value("SELECT value FROM meta WHERE key = 'store_id'")).encode()
+
+
 def working(codec: Any) -> Any:
     """Refuse what is no codec, or does not give back what it was given."""
     if not callable(getattr(codec, "encrypt", None)) or not callable(getattr(codec, "decrypt", None)):
-        raise Invalid(f"codec must have encrypt(bytes) -> bytes and decrypt(bytes) -> bytes, as a Fernet has; {type(codec).__name__} has not")
+        needed = "encrypt(bytes) -> bytes and decrypt(bytes) -> bytes, as a Fernet has"
+        raise Invalid(f"codec must have {needed}; {type(codec).__name__} has not")
     if _opened([codec], _text(encrypted(codec, BEGINNING))) != BEGINNING:
         raise Invalid("codec does not decrypt what it has encrypted: both must be of one key, and take and return bytes")
     return codec

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from . import files, forks
+from . import files, forks, sealed
 from . import schema as schemas
 from .blocks import Hold, Read, Write
 from .cipher import Cipher, Unencrypted
@@ -116,6 +116,7 @@ class Room:
     def scrub(self) -> None:
         """Inside a write that deletes text: see to it that no copy is left in the write-ahead log after COMMIT."""
         if self.database.writer is not None:
+            sealed.forget_copies(self.database.writer)
             self.database.wal.owe(self.database.writer)
 
     @property

@@ -12,7 +12,7 @@ import warnings
 import pytest
 
 import memstore
-from memstore import Closed, Corrupt, Embedder, Exists, Invalid, NotSupported, ReadOnly, StoreError, open_store
+from memstore import Closed, Corrupt, Embedder, Exists, Invalid, ReadOnly, StoreError, open_store
 from memstore.kernel import upkeep
 from memstore.testing import FakeClock, temporary_store
 
