@@ -55,7 +55,7 @@ def _refuse(store: Store, codec: Any, progress: Progress | None) -> None:
     if store._database.in_transaction:
         raise Invalid("rekey() cannot run inside transaction(); leave the block first")
     if store._database.cipher is None:
-        raise Invalid(f"{store._database.name} is not encrypted; {PLAIN}")
+        raise Invalid(f"{store._database.name} is not encrypted, so there is no codec to replace; {PLAIN}")
     if codec is None:
         raise Invalid("rekey() needs a codec; to have the store unencrypted, export it, and import that into a new one without codec=")
 

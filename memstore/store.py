@@ -30,6 +30,7 @@ from .kernel import (
     Room,
     SchemaTooNew,
     StoreError,
+    WrongKey,
     record,
     sealed,
     upkeep,
@@ -133,7 +134,9 @@ def open_store(
     """Open the store at a path, or begin one.
 
     With `durability="normal"` a power cut may take the newest commits, never one in the middle; `"full"` takes none. `timeout`
-    is in seconds and bounds every wait for somebody else. `":memory:"` lives as long as the store object.
+    is in seconds and bounds every wait for somebody else. `":memory:"` lives as long as the store object. With a `codec`, an
+    object with `encrypt(bytes) -> bytes` and `decrypt(bytes) -> bytes` such as a `cryptography.fernet.Fernet`, a new store keeps
+    its texts as ciphertext (memstore.kernel.cipher says what still shows); it is needed from then on.
     """
     if not callable(clock):
         raise Invalid(f"clock must be callable and return Unix seconds, not {clock!r}")
@@ -320,7 +323,8 @@ class Store:
     def check(self, deep: bool = False) -> Report:
         """Look for damage in everything the file has; with `deep` also for what is merely risky.
 
-        Never raises for what it finds: damage is a finding. Raises if the store is closed or its file is another one now.
+        Never raises for what it finds: damage is a finding. Raises if the store is closed, or its file is another one or under
+        another key now.
         """
         self._database.check_usable()
         findings = list(upkeep.check_file(self._database, deep=values.flag("deep", deep)))
@@ -431,7 +435,7 @@ def _careful(name: str, check: Callable[[], list[Finding]]) -> list[Finding]:
     """Turn damage that stops a check into a finding."""
     try:
         return list(check())
-    except (Busy, Closed, Replaced):
+    except (Busy, Closed, Replaced, WrongKey):
         raise
     except (NeedsUpgrade, SchemaTooNew) as error:
         return [Finding("other_version", None, str(error))]

@@ -151,7 +151,7 @@ def put(connection: Connection, sealed: Sequence[Carried], old: Cipher, codec: A
 
 def forget_copies(connection: Connection) -> None:
     """Inside a write that deletes text: leave none of it in the table beside, whose values are then made anew."""
-    if connection.value(PENDING) is not None:
+    if connection.cipher is not None and connection.value(PENDING) is not None:
         connection.run("DELETE FROM rekeyed")
 
 

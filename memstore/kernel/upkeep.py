@@ -13,7 +13,7 @@ from . import files
 from .blocks import Borrow, Hold, Read, Write
 from .connection import Connection, Database
 from .driver import FAILURES, primary_code, translate
-from .errors import Busy, Closed, Invalid, ReadOnly, Replaced, StoreError
+from .errors import Busy, Closed, Invalid, ReadOnly, Replaced, StoreError, WrongKey
 from .schema import quote
 from .values import Finding, integer, shorten, text
 
@@ -90,7 +90,7 @@ def check_file(database: Database, *, deep: bool) -> Iterator[Finding]:
                 yield Finding("foreign_key", row, f"row {row} of {table} names a row of {parent} that does not exist")
             if connection.value("SELECT 1 FROM meta WHERE key = 'scrub_owed'") is not None:
                 yield Finding("scrub_owed", None, "deleted text may still be in the write-ahead log; it is emptied at the next chance")
-    except (Busy, Closed, Replaced):
+    except (Busy, Closed, Replaced, WrongKey):
         raise  # no damage
     except StoreError as error:
         yield Finding("corrupt", None, f"the file cannot be read: {error}")

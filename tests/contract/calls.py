@@ -102,6 +102,7 @@ CALLS: dict[str, tuple[Call, ...]] = {
         Call({"sql": "SELECT :a AS a", "params": {"a": 1}}, inside={"params": (keyed,)}),
     ),
     "store.check": (Call(),),
+    "store.rekey": (Call({"new_codec": None}, alone=True),),
     "store.snapshot": (Call({"path": "copy.db"}, alone=True),),
     "store.run": (Call({"function": len, "args": "a"}, alone=True),),
     # -- chat
@@ -380,4 +381,5 @@ CALLS: dict[str, tuple[Call, ...]] = {
     "evals.runs": (Call(),),
 }
 PASSED_ON = {"store.run.args", "store.run.kwargs"}  # to the function, as they are
+PASSED_ON |= {"store.rekey.actor", "store.rekey.note", "store.rekey.progress"}  # in a store that has a key: see test_codec.py
 ROOMS_ONLY = {"keywords.numbers", "keywords.discard"}  # they take a connection, which only a room can have

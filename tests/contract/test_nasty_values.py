@@ -30,8 +30,8 @@ from .nasty import DEEP, MAKERS, TEXT_LIMIT, Hostile, shown
 #: What a message may call an argument beside its name.
 ALSO_CALLED = {
     "after": ("message id",), "at": ("message id",), "before": ("message id", "conversation_id"), "content": ("message",),
-    "items": ("message",), "names": ("alias",), "params": ("bindings", "Binding"), "path": ("file",), "resume": ("anchor",),
-    "sql": ("SELECT", "SQL"),
+    "items": ("message",), "names": ("alias",), "new_codec": ("codec",), "params": ("bindings", "Binding"), "path": ("file",),
+    "resume": ("anchor",), "sql": ("SELECT", "SQL"),
 }  # fmt: skip
 DOCUMENT = re.compile("Any|dict|list|Iterable|Mapping")
 CALLED_BACK = ("count", "function", "progress", "write_note")

@@ -46,11 +46,10 @@ def schema(ddl, version=2, steps=(), name="things"):
 
 
 @contextlib.contextmanager
-def opened(path, *, read_only=False, timeout=10.0, clock=lambda: 1.0):
+def opened(path, *, read_only=False, timeout=10.0, clock=lambda: 1.0, codec=None):
     """A database without the facade of a store."""
-    database = open_database(
-        path, read_only=read_only, create=True, durability="normal", timeout=timeout, clock=clock, new_store_id=lambda: "0" * 32
-    )
+    options = {"read_only": read_only, "timeout": timeout, "clock": clock, "codec": codec}
+    database = open_database(path, create=True, durability="normal", new_store_id=lambda: "0" * 32, **options)
     try:
         yield database
     finally:
