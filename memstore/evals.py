@@ -14,12 +14,14 @@ import math
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from .kernel import Carried, Exists, Finding, Invalid, NotFound, Record, Recorder, Room, Schema, Table, new_id, record, values
+from .kernel.subject import AMONG
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from datetime import datetime
 
     from .kernel import Connection
+    from .kernel.subject import Subject
 
 R = TypeVar("R")
 
@@ -387,6 +389,11 @@ class EvalStore:
             entity_kind="promotion", entity_id=item.id, before={"model": item.from_model}, after={"model": item.to_model},
             specialist=item.specialist, actor=actor, note=item.reason,
         )  # fmt: skip
+
+    def erase(self, connection: Connection, subject: Subject) -> None:
+        """Remove what is the subject's for `Store.erase`; promotions are nobody's."""
+        subject.remove(connection, "model_runs", "run", f"conversation_id {AMONG}", subject.conversations)
+        subject.remove(connection, "assertion_events", "assertion", f"session_id {AMONG}", {*subject.conversations, *subject.sessions})
 
     # -- read -------------------------------------------------------------------------------------------------------
 

@@ -17,12 +17,14 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from ..kernel import Carried, Connection, Exists, Finding, Invalid, NotFound, Record, Room, Schema, Table, estimate_tokens, record, values
+from ..kernel.subject import AMONG
 from .note import HandoffNote
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from ..chat import ChatStore
+    from ..kernel.subject import Subject
 
 __all__ = ["SCHEMA", "BackupStore", "ContextBackup", "Due", "Gap", "HandoffNote", "TokenCounter", "Trigger"]
 
@@ -328,6 +330,13 @@ class BackupStore:
         if gap.position is None:
             return None
         return HandoffNote.draft(self._chat().messages(gap.conversation_id, limit=60), max_tokens=900)
+
+    def erase(self, connection: Connection, subject: Subject) -> None:
+        """Remove what is the subject's for `Store.erase`."""
+        for table, kind in (("context_backups", "backup"), ("token_counters", "counter")):
+            subject.remove(connection, table, kind, f"conversation_id {AMONG}", subject.conversations)
+        quoting = connection.value("SELECT count(*) FROM context_backups WHERE conversation_id = ?", (subject.home,))
+        subject.keep(quoting, "handoff notes about the conversation of the message", "kept, though they may quote it")
 
     # -- reading ----------------------------------------------------------------------------------------------------
 

@@ -24,7 +24,7 @@ from itertools import islice, repeat, starmap
 from typing import TYPE_CHECKING, Any
 
 from ..kernel import Connection, Corrupt, Exists, Finding, NotFound, Recorder, Room, estimate_tokens, values, write_lines
-from . import forms, sft
+from . import erasing, forms, sft
 from .places import (
     AT_WANTED,
     CHECKS,
@@ -70,6 +70,7 @@ from .window import Window
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from ..kernel.subject import Subject
     from ..keywords import KeywordIndex
 
 __all__ = [
@@ -529,7 +530,10 @@ class ChatStore(Positions):
             return messages_from(repeat(conversation_id), [shown])[0]
 
     def clear(self, conversation_id: str, *, actor: str = "", note: str = "") -> int:
-        """Remove all messages of a conversation and return how many, with an audit event; the conversation stays."""
+        """Remove all messages of a conversation and return how many, with an audit event; the conversation stays.
+
+        `Store.erase` removes the conversation too, and every trace of it.
+        """
         with self.db.write() as conn:
             first = key_of(conn, conversation_id) << 32
             span = (first, first + SPAN)
@@ -550,6 +554,10 @@ class ChatStore(Positions):
             )
             self.db.scrub()
         return len(numbers)
+
+    def erase(self, conn: Connection, subject: Subject) -> None:
+        """Remove what is the subject's for `Store.erase`; the index forgets the words when its turn comes."""
+        erasing.erase(conn, subject, self._forget)
 
     def _forget(self, conn: Connection, numbers: list[int], *, wipe: bool = False) -> None:
         """Before messages go: the index must not lead to them, or with `wipe` hold their words."""

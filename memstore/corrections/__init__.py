@@ -33,7 +33,7 @@ from ..kernel import (
     values,
     write_lines,
 )
-from . import dpo
+from . import dpo, erasing
 from .correction import (
     APPLICATIONS,
     CORRECTIONS,
@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ..kernel import Connection
+    from ..kernel.subject import Subject
 
 __all__ = ["SCHEMA", "Correction", "CorrectionApplication", "CorrectionStore", "DecayClass", "ScoredCorrection"]
 
@@ -534,6 +535,10 @@ class CorrectionStore:
                 self._audit("correction.prune", entity_kind="correction", details=details, actor=actor, note=reason)
                 self.db.scrub()
         return len(stale)
+
+    def erase(self, connection: Connection, subject: Subject) -> None:
+        """Remove what is the subject's for `Store.erase`."""
+        erasing.erase(connection, subject)
 
     # -- training data ----------------------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from ..kernel import Carried, Corrupt, Finding, Invalid, NotFound, Record, Room, Schema, StoreError, record, values
+from .erasing import erase_items
 from .segments import CAPACITY, LAST_NUMBER, PAGE, Asked, crowd, fill, merge
 from .sources import ByHand, TextSource
 from .spaces import BATCH, DAMAGED, Memory, Space, damaged, grow, read_segment
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ..kernel import Connection, Recorder
+    from ..kernel.subject import Subject
     from .segments import Hit, Segment
 
     Found = tuple[float, int, tuple[str, ...]]  # created_at, number, the word that answered each prefix
@@ -349,6 +351,15 @@ class KeywordIndex:
             for source in self._sources():
                 while wipe and source.kind == kind and self._sweep(source, 1):
                     pass
+
+    def erase(self, conn: Connection, subject: Subject) -> None:
+        """Remove what was added by hand, and every word that no item has any more, those of messages that went before included."""
+        pks = erase_items(conn, subject)
+        if pks:
+            self._mark(conn, "", pks, removed=False)
+        for source in (*self._sources(), BY_HAND):
+            while self._sweep(source, 1):
+                pass
 
     # -- check ------------------------------------------------------------------------------------------------------
 
