@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING, Any
 from .kernel import Connection, Invalid, NotFound, Record, SchemaTooNew, record, upkeep, values
 from .kernel.blocks import Write
 from .kernel.room import ensure, rooms_in_file
+from .kernel.schema import Schema, quote
 from .kernel.subject import Subject
 
 if TYPE_CHECKING:
     from .store import Store
 
 OUT_OF_REACH = "earlier snapshots, exports and other copies of the file are out of reach: delete them, or make new ones"
+DISTINCT = 6  # characters from which on an id in a text is hardly there by chance
 NEAREST = {
     "conversation": "SELECT id FROM conversations ORDER BY pk DESC LIMIT 1000",
     "project": "SELECT id FROM projects UNION SELECT name FROM projects UNION SELECT alias FROM project_aliases LIMIT 1000",
@@ -81,6 +83,8 @@ def erase(store: Store, subject: Subject, *, reason: str, actor: str, dry_run: b
             done = _erase_everywhere(store, connection, subject, reason, actor)
             if done is None and subject.kind != "user":
                 raise _not_found(connection, subject.kind, asked)
+            if done is not None:
+                _look_for_mentions(store, connection, subject)
             if done is None or dry_run:
                 raise _Undone
             upkeep.forget_samples(connection)
@@ -113,6 +117,20 @@ def _erase_everywhere(store: Store, connection: Connection, subject: Subject, re
             room.erase(connection, subject)
     with store.audit.db.write():  # the file may have no log yet
         return store.audit.erase(connection, subject, reason=reason, actor=actor)
+
+
+def _look_for_mentions(store: Store, connection: Connection, subject: Subject) -> None:
+    """Say which texts of others hold the id; of one that may be a word or a number nothing can be said."""
+    if len(subject.id) < DISTINCT or subject.id.isalpha():
+        return
+    for name in known_rooms(store):
+        schema: Schema = import_module(f"memstore.{name}").SCHEMA
+        for carried in schema.carried:
+            where = " OR ".join(f"instr({quote(column)}, ?) > 0" for column in (*carried.sealed, *carried.documents))
+            if where:
+                given = [subject.id] * (len(carried.sealed) + len(carried.documents))
+                found = connection.value(f"SELECT count(*) FROM {quote(carried.table)} WHERE {where}", given)
+                subject.keep(found, f"rows of {carried.table} with the id inside a text", "kept, since the text is about something else")
 
 
 def _refuse_to_repeat(id: str, **said: str) -> None:

@@ -59,18 +59,19 @@ class Life:
         store.chat.create_conversation(id=self.chat, title=say("title"), user_id=user, metadata={say("k"): say("v")})
         self.message = say("message")
         calls = [{"id": say("call"), "type": "function", "function": {"name": say("tool"), "arguments": json.dumps({"a": say("arg")})}}]
-        store.chat.append(self.chat, "user", f"{say('first')} {say('second')}", id=self.message, metadata={say("k"): say("v")}, name=say("nick"))
+        said, more = f"{say('first')} {say('second')}", {say("k"): say("v")}
+        store.chat.append(self.chat, "user", said, id=self.message, metadata=more, name=say("nick"))
         store.chat.append(self.chat, "assistant", say("answer"), tool_calls=calls, models_used=[say("model")])
-        store.chat.append_message(self.chat, {"role": "tool", "content": say("result"), "tool_call_id": say("call"), say("extra"): say("more")})
+        result = {"role": "tool", "content": say("result"), "tool_call_id": say("call"), say("extra"): say("more")}
+        store.chat.append_message(self.chat, result)
         store.chat.append_many(self.chat, [{"role": "user", "content": f"{say('many')} {'x' * (n * 37 % 900)}"} for n in range(40)])
         self.fork = store.chat.fork(self.chat, at=self.message).id
         self.session = say("session")
         store.chat.touch_session(self.session, user_id=user, domain=say("domain"), metadata={say("k"): say("v")})
         self.correction = say("correction")
-        texts = {name: say(name) for name in ("rejected", "domain", "source", "why", "prompt")}
-        store.corrections.add(
-            say("subject"), say("claim"), id=self.correction, user_id=user, conversation_id=self.chat, metadata={say("k"): say("v")}, **texts
-        )
+        texts = {name: say(name) for name in ("subject", "claim", "rejected", "domain", "source", "why", "prompt")}
+        owned = {"id": self.correction, "user_id": user, "conversation_id": self.chat}
+        store.corrections.add(**texts, **owned, metadata={say("k"): say("v")})
         store.corrections.update(self.correction, claim=say("claim"), rejected=say("again"), actor=user)
         store.corrections.applied(self.correction, conversation_id=self.chat)
         store.backups.track(self.chat, say("specialist"), "some text")

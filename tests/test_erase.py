@@ -302,6 +302,36 @@ def test_the_log_still_knows_who_erased_and_a_second_erasure_finds_that_person(s
     assert store.audit.verify().ok
 
 
+def test_texts_of_others_that_mention_somebody_are_kept_and_said(store):
+    store.chat.create_conversation(id="a", user_id=ADA)
+    store.chat.create_conversation(id="b", user_id="bob")
+    store.chat.append("b", "user", f"write to {ADA}")
+    store.audit.append("query", user_id="bob", details={"text": f"write to {ADA}"})
+    assert store.erase(user_id=ADA).kept == [
+        "rows of messages with the id inside a text: 1, kept, since the text is about something else",
+        "rows of audit_log with the id inside a text: 1, kept, since the text is about something else",
+    ]
+    store.chat.create_conversation(id="c", user_id="local")
+    store.chat.append("b", "user", "a local word")
+    assert store.erase(user_id="local").kept == []
+
+
+def test_a_failing_vacuum_leaves_it_owed(file_store, monkeypatch):
+    """A full disk, say: the erasure stands."""
+
+    def full(writer):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    ada = Life("ada", ADA)
+    ada.live(file_store)
+    monkeypatch.setattr(file_store._database.wal, "vacuum", full)
+    assert not file_store.erase(user_id=ADA).scrubbed
+    assert file_store.stats().scrub_owed
+    assert file_store.chat.conversations(user_id=ADA) == []
+    monkeypatch.undo()
+    assert not file_store.optimize().scrub_owed
+
+
 # -- what is refused ----------------------------------------------------------------------------------------------------
 
 
@@ -578,7 +608,7 @@ def test_text_that_was_written_without_secure_delete_goes_too(tmp_path, searcher
     ada = Life("ada", ADA)
     with open_store(path) as store:
         ada.live(store)
-        for n in range(30):
+        for _ in range(30):
             store.chat.append(ada.chat, "user", ada.word("long") * 300)
     raw = sqlite3.connect(path, isolation_level=None)
     raw.execute("PRAGMA secure_delete = OFF")
