@@ -10,6 +10,7 @@ from erasing import Life, Searcher
 from kernel.things import Holder, Things, finish, start
 
 from memstore import Busy, EraseReceipt, Invalid, NotFound, ReadOnly, SchemaTooNew, open_store
+from memstore.audit.erased import were_erased
 from memstore.kernel import wal
 
 ADA = "ada.lovelace@example.org"
@@ -242,6 +243,41 @@ def test_words_of_messages_that_were_taken_out_before_go_too(file_store, searche
     assert searcher(file_store, "zyzzyva", "c-secret") == []
 
 
+def test_words_of_an_indexed_message_leave_the_index_with_it(file_store, searcher):
+    chat = file_store.chat.create_conversation().id
+    file_store.chat.append(chat, "user", "zyzzyva common", id="m-secret")
+    file_store.chat.append(chat, "user", "common")
+    file_store.keywords.compact()
+    file_store.erase(message_id="m-secret")
+    assert searcher(file_store, "zyzzyva", "m-secret") == []
+    assert file_store.keywords.complete("common") == [("common", 1)]
+    assert file_store.chat.search("zyzzyva") == []
+
+
+def test_a_session_of_the_same_id_goes_with_its_conversation(store):
+    store.chat.create_conversation(id="c", user_id="ada")
+    store.chat.touch_session("c", user_id="somebody")
+    store.chat.touch_session("d", user_id="ada")
+    assert store.erase(conversation_id="c").counts == {"conversations": 1, "sessions": 1}
+    assert [session.id for session in store.chat.sessions()] == ["d"]
+
+
+def test_what_was_erased_is_remembered_without_its_name(store):
+    store.chat.create_project("secret", id="p", user_id="ada")
+    store.chat.create_conversation(id="c", user_id="ada")
+    store.chat.append("c", "user", "text", id="m")
+    store.chat.touch_session("s", user_id="ada")
+    store.corrections.add("subject", "claim", user_id="ada", id="k")
+    store.chat.create_conversation(id="d")
+    store.chat.append("d", "user", "text", id="n")
+    receipt = store.erase(user_id="ada")
+    store.erase(message_id="n")
+    with store.audit.db.read() as connection:
+        known = [("user", "ada"), ("project", "p"), ("conversation", "c"), ("session", "s"), ("correction", "k"), ("message", "n")]
+        assert were_erased(connection, [*known, ("message", "m"), ("user", "local"), ("conversation", "d")]) == set(known)
+        assert connection.value("SELECT 1 FROM audit_erased WHERE digest = ?", (bytes.fromhex(receipt.subject_digest),)) == 1
+
+
 def test_events_are_emptied_for_what_they_name_and_for_nothing_else(store):
     store.chat.create_conversation(id="c", user_id="ada")
     store.chat.append("c", "user", "text", id="m")
@@ -258,6 +294,7 @@ def test_events_are_emptied_for_what_they_name_and_for_nothing_else(store):
         log("a", note="ada").seq,
         log("a", before={"ada": 1}).seq,
         log("a", details={"chat": "c"}).seq,
+        log("keyword.remove", entity_kind="keyword", entity_id="m").seq,
     ]
     others = [
         log("a", entity_kind="correction", entity_id="m"),
