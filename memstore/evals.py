@@ -14,7 +14,6 @@ import math
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from .kernel import Carried, Exists, Finding, Invalid, NotFound, Record, Recorder, Room, Schema, Table, new_id, record, values
-from .kernel.subject import AMONG
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -392,6 +391,8 @@ class EvalStore:
 
     def erase(self, connection: Connection, subject: Subject) -> None:
         """Remove what is the subject's for `Store.erase`; promotions are nobody's."""
+        from .kernel.subject import AMONG
+
         subject.remove(connection, "model_runs", "run", f"conversation_id {AMONG}", subject.conversations)
         subject.remove(connection, "assertion_events", "assertion", f"session_id {AMONG}", {*subject.conversations, *subject.sessions})
 

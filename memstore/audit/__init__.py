@@ -24,10 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..kernel import ADVICE, Canonical, Carried, Corrupt, Exists, Finding, Invalid, NotAStore, NotFound, Room, Schema, values
 from ..kernel.room import check_schema
-from ..kernel.subject import listed
-from . import erasing
 from .chain import AuditHead, Chain, Verification, Verifier, digest, members
-from .erased import own_salt, remember, subject_digest
 from .events import REFERENCES, AuditEvent, Draft, arguments, draft, drafts, quoted, read_event, type_member, writers
 
 if TYPE_CHECKING:
@@ -621,6 +618,9 @@ class AuditLog:
 
         For `Store.erase`. Returns the number of that event and the digest by which what was erased is known from now on.
         """
+        from ..kernel.subject import listed
+        from . import erasing
+
         names = erasing.Names(subject)
         own = erasing.naming(connection, names)
         imported = {pk: (store_id, erasing.naming(connection, names, pk)) for pk, store_id in erasing.histories(connection)}
@@ -630,9 +630,7 @@ class AuditLog:
             return None
         keeping = own.keeping + sum(found.keeping for _, found in imported.values())
         subject.keep(keeping, "audit events with an id or name of it in their body", "kept, since what is hashed stays as it was written")
-        salt = own_salt(connection)
-        known = subject_digest(salt, subject.kind, subject.id)
-        remember(connection, salt, erasing.remembered(subject))
+        known = erasing.remember_all(connection, subject)
         said = {"actor": actor, "note": reason, "entity_kind": subject.kind, "entity_id": known.hex(), "details": subject.counts}
         claims = erasing.claims(own, dict(imported.values()))
         event = self._append(connection, draft(said, self._write, f',"event_type":"{subject.kind}.erase"{claims}'))

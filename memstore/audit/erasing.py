@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..kernel import values
 from ..kernel.subject import AMONG, Subject
 from .chain import members
+from .erased import own_salt, remember, subject_digest
 from .events import REFERENCES, quoted
 
 if TYPE_CHECKING:
@@ -121,9 +122,11 @@ def claims(own: Events, imported: dict[str, Events]) -> str:
     return said + (f',"redacts_imported":{json.dumps(foreign, separators=(",", ":"))}' if foreign else "")
 
 
-def remembered(subject: Subject) -> list[tuple[str, str]]:
-    """What no import brings back."""
-    return [(subject.kind, subject.id), *(thing for thing in subject.gone if thing[0] in REMEMBERED)]
+def remember_all(connection: Connection, subject: Subject) -> bytes:
+    """Write down what no import may bring back, and return the digest of the subject itself."""
+    salt = own_salt(connection)
+    remember(connection, salt, [(subject.kind, subject.id), *(thing for thing in subject.gone if thing[0] in REMEMBERED)])
+    return subject_digest(salt, subject.kind, subject.id)
 
 
 def _all(connection: Connection, history: int | None) -> Iterator[tuple[int, bytes, bytes | None, bytes | None]]:

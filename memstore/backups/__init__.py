@@ -17,7 +17,6 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from ..kernel import Carried, Connection, Exists, Finding, Invalid, NotFound, Record, Room, Schema, Table, estimate_tokens, record, values
-from ..kernel.subject import AMONG
 from .note import HandoffNote
 
 if TYPE_CHECKING:
@@ -333,6 +332,8 @@ class BackupStore:
 
     def erase(self, connection: Connection, subject: Subject) -> None:
         """Remove what is the subject's for `Store.erase`."""
+        from ..kernel.subject import AMONG
+
         for table, kind in (("context_backups", "backup"), ("token_counters", "counter")):
             subject.remove(connection, table, kind, f"conversation_id {AMONG}", subject.conversations)
         quoting = connection.value("SELECT count(*) FROM context_backups WHERE conversation_id = ?", (subject.home,))

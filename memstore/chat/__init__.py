@@ -24,7 +24,8 @@ from itertools import islice, repeat, starmap
 from typing import TYPE_CHECKING, Any
 
 from ..kernel import Connection, Corrupt, Exists, Finding, NotFound, Recorder, Room, estimate_tokens, values, write_lines
-from . import erasing, forms, sft
+from . import forms, sft
+from .erasing import Forgetting
 from .places import (
     AT_WANTED,
     CHECKS,
@@ -39,7 +40,6 @@ from .places import (
     next_arrival,
     no_conversation,
 )
-from .positions import Positions
 from .projects import json_text
 from .rows import Columns, Row, as_columns, check_said, columns_of, row, row_of, tool_calls_of
 from .session import AgentSession
@@ -70,7 +70,6 @@ from .window import Window
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from ..kernel.subject import Subject
     from ..keywords import KeywordIndex
 
 __all__ = [
@@ -112,7 +111,7 @@ WHERE own.id = ?
 _ADVANCE = "UPDATE conversations SET last_seq = ?, updated_at = ?, activity = ? WHERE pk = ?"
 
 
-class ChatStore(Positions):
+class ChatStore(Forgetting):
     """Keep conversations, page through them, search them, cut them to a model's window.
 
     >>> from memstore import open_store
@@ -124,9 +123,8 @@ class ChatStore(Positions):
     """
 
     def __init__(self, db: Room, audit: Recorder, keywords: Callable[[], KeywordIndex], run: Callable[..., Any]) -> None:
-        super().__init__(db, audit)
+        super().__init__(db, audit, keywords)
         self.texts = MessageTexts(db)
-        self._keywords = keywords
         self._run = run
         self._chance = int.from_bytes(os.urandom(4), "big")
 
@@ -554,15 +552,6 @@ class ChatStore(Positions):
             )
             self.db.scrub()
         return len(numbers)
-
-    def erase(self, conn: Connection, subject: Subject) -> None:
-        """Remove what is the subject's for `Store.erase`; the index forgets the words when its turn comes."""
-        erasing.erase(conn, subject, self._forget)
-
-    def _forget(self, conn: Connection, numbers: list[int], *, wipe: bool = False) -> None:
-        """Before messages go: the index must not lead to them, or with `wipe` hold their words."""
-        if self.db.present("keywords"):
-            self._keywords().discard(conn, MessageTexts.kind, numbers, wipe=wipe)
 
     # -- sessions of queries ----------------------------------------------------------------------------------------
 

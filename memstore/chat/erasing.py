@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ..kernel import Invalid
+from ..kernel import Invalid, Recorder, Room
 from ..kernel.subject import AMONG, Subject, listed
 from .places import find_message, next_arrival
+from .positions import Positions
+from .texts import MessageTexts
 
 if TYPE_CHECKING:
     from ..kernel import Connection
+    from ..keywords import KeywordIndex
 
 Forget = Callable[["Connection", list[int]], None]  # takes messages out of the keyword index, by their numbers
 
@@ -25,6 +28,23 @@ OWN = {
     "user": "SELECT pk, id FROM conversations WHERE user_id = ?",
     "project": "SELECT pk, id FROM conversations WHERE project_id = ?",
 }
+
+
+class Forgetting(Positions):
+    """The part of the chat room that makes what goes be gone from the index too."""
+
+    def __init__(self, db: Room, audit: Recorder, keywords: Callable[[], KeywordIndex]) -> None:
+        super().__init__(db, audit)
+        self._keywords = keywords
+
+    def erase(self, conn: Connection, subject: Subject) -> None:
+        """Remove what is the subject's for `Store.erase`; the words leave the index when its turn comes."""
+        erase(conn, subject, self._forget)
+
+    def _forget(self, conn: Connection, numbers: list[int], *, wipe: bool = False) -> None:
+        """Before messages go: the index must not lead to them, or with `wipe` hold their words."""
+        if self.db.present("keywords"):
+            self._keywords().discard(conn, MessageTexts.kind, numbers, wipe=wipe)
 
 
 def erase(conn: Connection, subject: Subject, forget: Forget) -> None:

@@ -33,7 +33,7 @@ from ..kernel import (
     values,
     write_lines,
 )
-from . import dpo, erasing
+from . import dpo
 from .correction import (
     APPLICATIONS,
     CORRECTIONS,
@@ -538,6 +538,8 @@ class CorrectionStore:
 
     def erase(self, connection: Connection, subject: Subject) -> None:
         """Remove what is the subject's for `Store.erase`."""
+        from . import erasing
+
         erasing.erase(connection, subject)
 
     # -- training data ----------------------------------------------------------------------------------------------

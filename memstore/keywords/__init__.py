@@ -22,7 +22,6 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from ..kernel import Carried, Corrupt, Finding, Invalid, NotFound, Record, Room, Schema, StoreError, record, values
-from .erasing import erase_items
 from .segments import CAPACITY, LAST_NUMBER, PAGE, Asked, crowd, fill, merge
 from .sources import ByHand, TextSource
 from .spaces import BATCH, DAMAGED, Memory, Space, damaged, grow, read_segment
@@ -354,6 +353,8 @@ class KeywordIndex:
 
     def erase(self, conn: Connection, subject: Subject) -> None:
         """Remove what was added by hand, and every word that no item has any more, those of messages that went before included."""
+        from .erasing import erase_items
+
         pks = erase_items(conn, subject)
         if pks:
             self._mark(conn, "", pks, removed=False)
