@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from .store import Store
 
 OUT_OF_REACH = "earlier snapshots, exports and other copies of the file are out of reach: delete them, or make new ones"
-DISTINCT = 6  # characters from which on an id in a text is hardly there by chance
 NEAREST = {
     "conversation": "SELECT id FROM conversations ORDER BY pk DESC LIMIT 1000",
     "project": "SELECT id FROM projects UNION SELECT name FROM projects UNION SELECT alias FROM project_aliases LIMIT 1000",
@@ -120,8 +119,8 @@ def _erase_everywhere(store: Store, connection: Connection, subject: Subject, re
 
 
 def _look_for_mentions(store: Store, connection: Connection, subject: Subject) -> None:
-    """Say which texts of others hold the id; of one that may be a word or a number nothing can be said."""
-    if len(subject.id) < DISTINCT or subject.id.isalpha():
+    """Say which texts of others hold the id."""
+    if not subject.distinct:
         return
     for name in known_rooms(store):
         schema: Schema = import_module(f"memstore.{name}").SCHEMA

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import subprocess
+import sys
+import time
 
 import pytest
 from erasing import Life, Searcher
@@ -311,6 +314,31 @@ def test_events_are_emptied_for_what_they_name_and_for_nothing_else(store):
     assert receipt.kept == ["audit events with an id or name of it in their body: 1, kept, since what is hashed stays as it was written"]
 
 
+def test_an_id_that_something_else_has_too_means_that_in_its_own_places(store):
+    store.chat.create_conversation(id="7", user_id="bob")
+    store.chat.append("7", "user", "text", id="1")
+    store.chat.create_conversation(id="of-seven", user_id="7")
+    store.keywords.add("7", "seven", kind="number")
+    store.keywords.add("1", "one", kind="number")
+    store.corrections.add("subject", "claim", conversation_id="7")
+    log = store.audit.append
+    bobs = [log("a", conversation_id="7").seq, log("a", entity_kind="conversation", entity_id="7").seq]
+    own = [log("a", actor="7").seq, log("a", entity_kind="user", entity_id="7").seq, log("a", entity_id="7").seq]
+    ones = [log("a", conversation_id="1").seq, log("a", actor="1").seq]
+    assert store.audit.get(store.erase(user_id="7").audit_seq).redacts == own
+    assert store.audit.get(store.erase(message_id="1").audit_seq).redacts == []
+    assert [event.seq for event in store.audit.find(event_type="a", ascending=True) if not event.redacted] == bobs + ones
+    assert len(store.keywords.search("seven")) == len(store.keywords.search("one")) == store.corrections.count() == 1
+
+
+def test_a_project_called_like_an_actor_leaves_the_events_of_that_actor(store):
+    store.chat.create_project("coder")
+    seq = store.audit.append("query", actor="coder", details={"by": "coder"}).seq
+    gone = store.audit.append("query", actor="ann", project="coder").seq
+    assert store.audit.get(store.erase(project="coder").audit_seq).redacts == [gone]
+    assert store.audit.get(seq).actor == "coder"
+
+
 def test_events_that_came_with_imports_are_emptied_and_named_with_their_store(store):
     store.audit.append("query")
     with store.audit.db.write() as connection:
@@ -486,6 +514,15 @@ def test_numbers_of_arrival_and_places_are_not_given_again(store):
     assert store.chat.search("text")[0].message == message
     with pytest.raises(NotFound):
         store.chat.get_message(last.id)
+
+
+def test_the_log_verifies_without_memstore_too(lives):
+    store, _, _ = lives
+    anchor = str(store.audit.head())
+    store.erase(user_id=ADA)
+    script = os.path.join(os.path.dirname(__file__), "..", "examples", "verify_without_memstore.py")
+    done = subprocess.run([sys.executable, script, store.path, anchor], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.returncode) == ("no findings\n", 0), done.stderr
 
 
 def test_append_search_fork_and_erasing_go_on(lives, searcher):
@@ -824,3 +861,15 @@ def test_erased_in_a_random_history(tmp_path, rng, searcher, number):
 @pytest.mark.parametrize("number", range(150))
 def test_erased_in_a_long_random_history(tmp_path, rng, searcher, number):
     erased_in_a_random_history(tmp_path / "agent.db", rng, searcher, 250)
+
+
+@pytest.mark.nightly
+def test_many_events_take_as_long_as_a_few_readings_of_the_log(file_store):
+    details = {"text": "x" * 80, "who": ["somebody"]}
+    file_store.audit.append_many([{"event_type": "query", "actor": f"u{n % 9}", "details": details} for n in range(60_000)])
+    begun = time.process_time()
+    assert file_store.audit.verify().ok
+    floor = time.process_time() - begun
+    begun = time.process_time()
+    assert file_store.erase(user_id="u7").counts == {"audit_log": 6_666}
+    assert time.process_time() - begun < 20 * floor

@@ -1,7 +1,8 @@
 """Which events name what is erased, in this store's log and in those that came with imports.
 
 1. An event names it by a reference (as actor, user, token, session, conversation, trace or entity) or by a string of its payload.
-   For a project the body counts too, which says in which project an event was.
+   For a project the body counts too, which says in which project an event was. Where something that stays has the same id (a
+   conversation "7" beside a user "7"), a reference of that kind is taken to mean the other.
 2. All events are read, though `audit_places` would lead to the references: payloads are indexed by nothing, and one reading finds both.
 3. What names it loses its references and its payload. A body is hashed as it lies, so what it holds can only be named as kept.
 """
@@ -58,21 +59,22 @@ class Names:
     """What stands in an event that names the subject, as bytes that lie there."""
 
     def __init__(self, subject: Subject) -> None:
-        called = {subject.id, *subject.names}
-        owners = {*called, *subject.conversations, *subject.sessions}
-        places = {*((name, id) for name in REFERENCES for id in called)}
-        places |= {(name, id) for name in ("conversation_id", "session_id") for id in owners}
+        owners = {*subject.conversations, *subject.sessions}
+        places = {(name, id) for name in ("conversation_id", "session_id") for id in owners}
+        if subject.kind == "user" or subject.distinct:
+            others = {*subject.others, *(["entity"] if subject.others else [])}  # of an entity the kind decides then
+            places |= {(name, subject.id) for name in REFERENCES if name.removesuffix("_id") not in others}
         self.references = {_member(name, id) for name, id in places}
         self.entities: dict[bytes, set[bytes]] = {}
-        for kind, id in subject.gone:
+        for kind, id in [(subject.kind, subject.id), *subject.gone]:
             kinds = self.entities.setdefault(_member("entity_id", id), set())
             kinds.add(_member("entity_kind", kind))
             if kind == "message":
                 kinds.add(_member("entity_kind", "keyword"))
         projects = {id for kind, id in subject.gone if kind == "project"}
-        self.strings = {quoted(id).encode() for id in owners | projects}
-        self.bodies = [_member("project", id) for id in called] if subject.kind == "project" else []
-        self.visible = [quoted(id).encode() for id in called | projects]
+        self.strings = {quoted(id).encode() for id in {subject.id, *owners, *projects}}
+        self.bodies = [_member("project", id) for id in (subject.id, *subject.names)] if subject.kind == "project" else []
+        self.visible = [quoted(id).encode() for id in {subject.id, *subject.names, *projects}]
 
     def are_in(self, body: bytes, refs: bytes, payload: bytes | None) -> bool:
         """Whether an event names it."""

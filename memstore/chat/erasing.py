@@ -40,6 +40,8 @@ class Forgetting(Positions):
     def erase(self, conn: Connection, subject: Subject) -> None:
         """Remove what is the subject's for `Store.erase`; the words leave the index when its turn comes."""
         erase(conn, subject, self._forget)
+        taken = "SELECT 'conversation' FROM conversations WHERE id = ? UNION ALL SELECT 'session' FROM sessions WHERE id = ?"
+        subject.others |= {row[0] for row in conn.rows(taken, (subject.id, subject.id))}
 
     def _forget(self, conn: Connection, numbers: list[int], *, wipe: bool = False) -> None:
         """Before messages go: the index must not lead to them, or with `wipe` hold their words."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .connection import Connection
 
+DISTINCT = 6  # characters from which on an id is hardly anything else by chance
 AMONG = "IN (SELECT value FROM json_each(?))"  # what `listed` makes
 
 
@@ -25,6 +26,7 @@ class Subject:
     kind: str
     id: str
     names: set[str] = field(default_factory=set)  # other names of a project, which mean no other one
+    others: set[str] = field(default_factory=set)  # kinds of which something else, which stays, has the same id
     home: str | None = None  # the conversation of a message
     conversations: list[str] = field(default_factory=list)
     sessions: list[str] = field(default_factory=list)
@@ -32,6 +34,11 @@ class Subject:
     counts: dict[str, int] = field(default_factory=dict)  # table -> rows that were removed or emptied
     kept: list[str] = field(default_factory=list)
     forks: list[str] = field(default_factory=list)
+
+    @property
+    def distinct(self) -> bool:
+        """Whether the id means the subject wherever it stands, which of a word or a small number nobody can say."""
+        return len(self.id) >= DISTINCT and not self.id.isalpha()
 
     def count(self, table: str, rows: int) -> None:
         """Add to the rows of a table."""
