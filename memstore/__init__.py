@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .backups import BackupStore, HandoffNote
     from .chat import ChatStore, Message
     from .corrections import CorrectionStore
+    from .erasure import EraseReceipt
     from .evals import EvalStore
     from .kernel.errors import (
         Busy,
@@ -49,6 +50,7 @@ _HOMES = {
     "Corrupt": "kernel.errors",
     "DiskFull": "kernel.errors",
     "Embedder": "store",
+    "EraseReceipt": "erasure",
     "EvalStore": "evals",
     "Exists": "kernel.errors",
     "HandoffNote": "backups",
@@ -84,6 +86,7 @@ __all__ = [
     "Corrupt",
     "DiskFull",
     "Embedder",
+    "EraseReceipt",
     "EvalStore",
     "Exists",
     "HandoffNote",

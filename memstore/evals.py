@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from .kernel import Connection
+    from .kernel.subject import Subject
 
 R = TypeVar("R")
 
@@ -387,6 +388,13 @@ class EvalStore:
             entity_kind="promotion", entity_id=item.id, before={"model": item.from_model}, after={"model": item.to_model},
             specialist=item.specialist, actor=actor, note=item.reason,
         )  # fmt: skip
+
+    def erase(self, connection: Connection, subject: Subject) -> None:
+        """Remove what is the subject's for `Store.erase`; promotions are nobody's."""
+        from .kernel.subject import AMONG
+
+        subject.remove(connection, "model_runs", "run", f"conversation_id {AMONG}", subject.conversations)
+        subject.remove(connection, "assertion_events", "assertion", f"session_id {AMONG}", {*subject.conversations, *subject.sessions})
 
     # -- read -------------------------------------------------------------------------------------------------------
 

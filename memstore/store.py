@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from .backups import BackupStore
     from .chat import ChatStore
     from .corrections import CorrectionStore
+    from .erasure import EraseReceipt
     from .evals import EvalStore
     from .keywords import KeywordIndex, TextSource
 
@@ -319,6 +320,31 @@ class Store:
             self.keywords.compact()
         upkeep.optimize(self._database)
         return self.stats()
+
+    def erase(
+        self,
+        *,
+        conversation_id: str | None = None,
+        user_id: str | None = None,
+        project: str | None = None,
+        message_id: str | None = None,
+        reason: str = "",
+        actor: str = "",
+        dry_run: bool = False,
+    ) -> EraseReceipt:
+        """Forget one conversation, user, project or message in every room, to the last byte, and return the receipt.
+
+        A conversation takes along its messages, counters, notes, runs and corrections, a user or project its conversations, and
+        audit events that name any of it lose their references and payload; one event with counts and a salted digest says so. The
+        bytes are gone when the call returns, unless a reader or writer elsewhere outlasts `timeout`, or this is inside
+        `transaction()`: then `scrubbed` is False and a later commit, open or close finishes it. The whole file is written anew, at
+        some 0.4 s for 100 MB, and other writers wait for that. A `dry_run` tells the same and leaves everything as it is.
+        """
+        from . import erasure
+
+        given = {"conversation_id": conversation_id, "user_id": user_id, "project": project, "message_id": message_id}
+        subject = erasure.subject_of(given)
+        return erasure.erase(self, subject, reason=reason, actor=actor, dry_run=values.flag("dry_run", dry_run))
 
     def check(self, deep: bool = False) -> Report:
         """Look for damage in everything the file has; with `deep` also for what is merely risky.

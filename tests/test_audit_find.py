@@ -157,3 +157,11 @@ def test_the_view_shows_events_to_people(store):
     assert (shown["event_type"], shown["actor"], shown["project_id"], shown["note"]) == ("correction.update", "ada", "p", "why not")
     assert json.loads(shown["details"]) == {"tokens": 812}
     assert shown["created_utc"] == "2023-11-14 22:13:20"
+
+
+def test_a_reference_may_end_with_a_comma(store):
+    for reference in ("x,", ",", ",,", 'x,"', 'x,\\', ',"y":"z'):
+        seq = store.audit.append("query", user_id=reference, session_id=reference, actor=reference).seq
+        assert [event.seq for event in store.audit.find(user_id=reference)] == [seq]
+        assert [event.seq for event in store.audit.find(actor=reference)] == [seq]
+    assert store.audit.check() == []

@@ -18,6 +18,7 @@ SCRIPTS = {
     "agent_loop.py": "the log verifies: True",
     "audit_trail.py": "hash",
     "coverage_job.py": "",
+    "forget_me.py": "traces left, with the store still open: 0",
     "many_processes.py": "lost: 0",
 }
 NEED_ARGUMENTS = {"verify_without_memstore.py", "record_session.py"}  # these have tests of their own

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ..kernel import Connection
+    from ..kernel.subject import Subject
 
 __all__ = ["SCHEMA", "AuditEvent", "AuditHead", "AuditLog", "Finding", "Verification"]
 
@@ -575,7 +576,8 @@ class AuditLog:
     def redact(self, seq: int, *, reason: str, actor: str = "") -> AuditEvent:
         """Empty an event's redactable part for good and return the `audit.redact` event that says so.
 
-        Its body stays: number, time, type, kinds, project, scores. The bytes are gone from the file with the COMMIT.
+        Its body stays: number, time, type, kinds, project, scores. The row and the log are overwritten with the COMMIT; a copy that
+        SQLite left in unused bytes of a page when it moved the row stays until the file is written anew, as `Store.erase` does.
         """
         seq = values.integer("seq", seq)
         values.text("reason", reason, blank=False)
@@ -615,10 +617,37 @@ class AuditLog:
             connection.run(FORGET_BEFORE, (before_seq >> 6, before_seq >> 6))
             return int(count)
 
-    def _permitted(self, connection: Connection, sql: str, seq: int) -> None:
+    def erase(self, connection: Connection, subject: Subject, *, reason: str = "", actor: str = "") -> tuple[int, bytes] | None:
+        """Empty the events that name what the other rooms have removed and say so in one event; None where nothing was to be done.
+
+        For `Store.erase`. Returns the number of that event and the digest by which what was erased is known from now on.
+        """
+        from ..kernel.subject import listed
+        from . import erasing
+
+        names = erasing.Names(subject)
+        own = erasing.naming(connection, names)
+        imported = {pk: (store_id, erasing.naming(connection, names, pk)) for pk, store_id in erasing.histories(connection)}
+        subject.count("audit_log", len(own.emptied))
+        subject.count("audit_imported", sum(len(found.emptied) for _, found in imported.values()))
+        if not subject.counts:
+            return None
+        keeping = own.keeping + sum(found.keeping for _, found in imported.values())
+        subject.keep(keeping, "audit events with an id or name of it in their body", "kept, since what is hashed stays as it was written")
+        known = erasing.remember_all(connection, subject)
+        said = {"actor": actor, "note": reason, "entity_kind": subject.kind, "entity_id": known.hex(), "details": subject.counts}
+        claims = erasing.claims(own, dict(imported.values()))
+        event = self._append(connection, draft(said, self._write, f',"event_type":"{subject.kind}.erase"{claims}'))
+        self._permitted(connection, erasing.EMPTY, listed(own.emptied))
+        for pk, (_, found) in imported.items():
+            self._permitted(connection, erasing.EMPTY_IMPORTED, pk, listed(found.emptied))
+        erasing.forget_places(connection, own)
+        return event.seq, known
+
+    def _permitted(self, connection: Connection, sql: str, *params: int | str) -> None:
         """Run a statement that the triggers refuse otherwise, and leave no trace of what it removed."""
         connection.run("INSERT INTO audit_permit(reason) VALUES (?)", (sql.split()[0],))
-        connection.run(sql, (seq,))
+        connection.run(sql, params)
         connection.run("DELETE FROM audit_permit")
         self.db.scrub()
 

@@ -16,7 +16,10 @@ HMAC-SHA256(key, x), except in `digest`, which is always SHA-256. Texts are hash
   that reference, and nothing can be moved from refs to payload or back. A payload is never ''. The salt, which comes first, keeps
   this digest apart from the other hashes, whose texts begin with their names.
 - No digest in the body: there was nothing to redact; refs and payload are NULL. Redacted: refs is '' and payload NULL, and a later
-  `audit.redact` event has `"redacts":[seq]` in its body. A part that is empty otherwise is a finding.
+  event has `"redacts":[seq, ...]` in its body: `audit.redact`, or `user.erase`, `conversation.erase`, `project.erase` or
+  `message.erase`, whose entity_id is a salted digest of what was erased (see erased.py). A part that is empty otherwise is a finding.
+- An erasure reaches the logs that came with imports too: `"redacts_imported":{"<store_id>":[seq, ...]}` in the body of our event names
+  the events of that store's log in `audit_imported` that were emptied.
 - After a prune the first event follows the `"seal":{"first":,"upto":,"count":,"hash":}` of the newest `audit.prune` event: its
   seq is upto + 1 and `hash` (hex) stands in for the event before it. `audit_state.sealed_by` is that event's seq, else 0.
 - `"project":P,"project_seq":n` count 1, 2, 3 ... within P; the last n of each is in `audit_projects`.
@@ -64,6 +67,7 @@ PAGE = """
 EMPTIED = "SELECT seq, refs = '' FROM audit_log WHERE seq > ? AND seq <= ? AND refs IS NOT NULL"
 
 _PROJECT = re.compile(rb',"project":("(?:[^"\\]|\\.)*"),"project_seq":(\d{1,18})[,}]')
+_MEMBER = re.compile(r',"(?=[a-z])')
 _HEAD = re.compile(r"memstore/([0-9a-f]{32})\s*\n\s*(\d{1,18})\s*\n\s*([0-9a-f]{64})")
 
 
@@ -143,6 +147,8 @@ def digest(refs: str, payload: str | None) -> str:
 
 def members(named: str) -> list[str]:
     """The references of an event one by one, each with its comma, as it lies there."""
+    if ',",' in named or named.endswith(',"'):  # a value ends with a comma, and its quote begins nothing
+        return [',"' + member for member in _MEMBER.split(named)[1:]]
     return [',"' + member for member in named[2:].split(',"')] if named else []
 
 

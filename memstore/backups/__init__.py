@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ..chat import ChatStore
+    from ..kernel.subject import Subject
 
 __all__ = ["SCHEMA", "BackupStore", "ContextBackup", "Due", "Gap", "HandoffNote", "TokenCounter", "Trigger"]
 
@@ -328,6 +329,15 @@ class BackupStore:
         if gap.position is None:
             return None
         return HandoffNote.draft(self._chat().messages(gap.conversation_id, limit=60), max_tokens=900)
+
+    def erase(self, connection: Connection, subject: Subject) -> None:
+        """Remove what is the subject's for `Store.erase`."""
+        from ..kernel.subject import AMONG
+
+        for table, kind in (("context_backups", "backup"), ("token_counters", "counter")):
+            subject.remove(connection, table, kind, f"conversation_id {AMONG}", subject.conversations)
+        quoting = connection.value("SELECT count(*) FROM context_backups WHERE conversation_id = ?", (subject.home,))
+        subject.keep(quoting, "handoff notes about the conversation of the message", "kept, though they may quote it")
 
     # -- reading ----------------------------------------------------------------------------------------------------
 

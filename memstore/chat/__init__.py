@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..kernel import Cipher, Connection, Exists, Finding, NotFound, Recorder, Room, estimate_tokens, values, write_lines
 from . import forms, sft
+from .erasing import Forgetting
 from .places import (
     AT_WANTED,
     CHECKS,
@@ -39,7 +40,6 @@ from .places import (
     next_arrival,
     no_conversation,
 )
-from .positions import Positions
 from .projects import json_text
 from .rows import Columns, Row, as_columns, check_said, columns_of, copied, row, row_of, sealed_columns, tool_calls_of
 from .session import AgentSession
@@ -114,7 +114,7 @@ WHERE own.id = ?
 _ADVANCE = "UPDATE conversations SET last_seq = ?, updated_at = ?, activity = ? WHERE pk = ?"
 
 
-class ChatStore(Positions):
+class ChatStore(Forgetting):
     """Keep conversations, page through them, search them, cut them to a model's window.
 
     >>> from memstore import open_store
@@ -126,9 +126,8 @@ class ChatStore(Positions):
     """
 
     def __init__(self, db: Room, audit: Recorder, keywords: Callable[[], KeywordIndex], run: Callable[..., Any]) -> None:
-        super().__init__(db, audit)
+        super().__init__(db, audit, keywords)
         self.texts = MessageTexts(db)
-        self._keywords = keywords
         self._run = run
         self._chance = int.from_bytes(os.urandom(4), "big")
 
@@ -537,7 +536,10 @@ class ChatStore(Positions):
             return messages_from(repeat(conversation_id), [shown], conn.cipher)[0]
 
     def clear(self, conversation_id: str, *, actor: str = "", note: str = "") -> int:
-        """Remove all messages of a conversation and return how many, with an audit event; the conversation stays."""
+        """Remove all messages of a conversation and return how many, with an audit event; the conversation stays.
+
+        `Store.erase` removes the conversation too, and every trace of it.
+        """
         with self.db.write() as conn:
             first = key_of(conn, conversation_id) << 32
             span = (first, first + SPAN)
@@ -558,11 +560,6 @@ class ChatStore(Positions):
             )
             self.db.scrub()
         return len(numbers)
-
-    def _forget(self, conn: Connection, numbers: list[int], *, wipe: bool = False) -> None:
-        """Before messages go: the index must not lead to them, or with `wipe` hold their words."""
-        if self.db.present("keywords"):
-            self._keywords().discard(conn, MessageTexts.kind, numbers, wipe=wipe)
 
     # -- sessions of queries ----------------------------------------------------------------------------------------
 

@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ..kernel import Connection
+    from ..kernel.subject import Subject
 
 __all__ = ["SCHEMA", "Correction", "CorrectionApplication", "CorrectionStore", "DecayClass", "ScoredCorrection"]
 
@@ -548,6 +549,12 @@ class CorrectionStore:
                 self._audit("correction.prune", entity_kind="correction", details=details, actor=actor, note=reason)
                 self.db.scrub()
         return len(stale)
+
+    def erase(self, connection: Connection, subject: Subject) -> None:
+        """Remove what is the subject's for `Store.erase`."""
+        from . import erasing
+
+        erasing.erase(connection, subject)
 
     # -- training data ----------------------------------------------------------------------------------------------
 

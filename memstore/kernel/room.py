@@ -113,11 +113,14 @@ class Room:
         """Run `action` if what is being written now is rolled back."""
         self.database.on_rollback(action)
 
-    def scrub(self) -> None:
-        """Inside a write that deletes text: see to it that no copy is left in the write-ahead log after COMMIT."""
+    def scrub(self, *, vacuum: bool = False) -> None:
+        """Inside a write that deletes text: see to it that no copy is left in the write-ahead log after COMMIT.
+
+        With `vacuum` also none in the unused bytes of pages, at the price of writing the whole file anew.
+        """
         if self.database.writer is not None:
             sealed.forget_copies(self.database.writer)
-            self.database.wal.owe(self.database.writer)
+            self.database.wal.owe(self.database.writer, vacuum=vacuum)
 
     @property
     def cipher(self) -> Cipher | None:
@@ -195,7 +198,7 @@ def open_database(
                 database.guard = cipher or Unencrypted()
                 database.guard.confirm(connection, database, write=False)
         database.store_id = meta.get("store_id", "")
-        database.wal.owed = "scrub_owed" in meta
+        database.wal.owed = not meta.keys().isdisjoint(("scrub_owed", "vacuum_owed"))
         database.pristine = "snapshot" in meta
         if not read_only:
             _settle(database)

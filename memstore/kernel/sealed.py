@@ -69,6 +69,21 @@ def _refusal(cipher: Cipher | None, carried: Carried, column: str, owner: Row, s
     return None
 
 
+def mentions(connection: Connection, carried: Carried, text: str) -> int:
+    """How many rows of a table hold a text within what is, or would be, encrypted."""
+    columns, cipher = (*carried.sealed, *carried.documents), connection.cipher
+    if not columns:
+        return 0
+    if cipher is None:
+        where = " OR ".join(f"instr({quote(column)}, ?) > 0" for column in columns)
+        return int(connection.value(f"SELECT count(*) FROM {quote(carried.table)} WHERE {where}", [text] * len(columns)))
+    return sum(
+        any(text in (cipher.unseal_column(carried, column, owner, stored) or "") for column, stored in cells.items())
+        for page in _pages(connection, carried)
+        for _, owner, cells in page
+    )
+
+
 def count(database: Database, sealed: Sequence[Carried]) -> int:
     """How many rows some tables have."""
     with Read(database, True) as connection:

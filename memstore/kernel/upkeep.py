@@ -6,7 +6,7 @@ import math
 import re
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from . import files
@@ -16,6 +16,7 @@ from .driver import FAILURES, primary_code, translate
 from .errors import Busy, Closed, Invalid, ReadOnly, Replaced, StoreError, WrongKey
 from .schema import quote
 from .values import Finding, integer, shorten, text
+from .wal import OWED
 
 FREE_SHARE = 5  # VACUUM when more than one page in five is free: giving back single pages would fragment the file
 READS = ("select", "with", "values", "explain")
@@ -88,8 +89,8 @@ def check_file(database: Database, *, deep: bool) -> Iterator[Finding]:
             yield from (Finding("corrupt", None, line) for line in lines if line != "ok")
             for table, row, parent, _ in connection.rows("PRAGMA foreign_key_check"):
                 yield Finding("foreign_key", row, f"row {row} of {table} names a row of {parent} that does not exist")
-            if connection.value("SELECT 1 FROM meta WHERE key = 'scrub_owed'") is not None:
-                yield Finding("scrub_owed", None, "deleted text may still be in the write-ahead log; it is emptied at the next chance")
+            if connection.value(OWED) is not None:
+                yield Finding("scrub_owed", None, f"deleted text may still be in the {_where(connection)}; it goes at the next chance")
     except (Busy, Closed, Replaced, WrongKey):
         raise  # no damage
     except StoreError as error:
@@ -140,7 +141,7 @@ def file_sizes(database: Database) -> tuple[int, int, int, bool, str]:
         page = connection.value("PRAGMA page_size")
         size = connection.value("PRAGMA page_count") * page
         free = connection.value("PRAGMA freelist_count") * page
-        owed = connection.value("SELECT 1 FROM meta WHERE key = 'scrub_owed'") is not None
+        owed = connection.value(OWED) is not None
     log = 0 if database.in_memory else files.wal_size(database.place)
     return size, log, free, owed, sqlite3.sqlite_version
 
@@ -160,8 +161,28 @@ def advice(database: Database, log: int, owed: bool) -> list[str]:
             " have more); it is cut by the first commit at which nobody reads"
         )
     if owed:
-        said.append("deleted text may still be in the write-ahead log; the next checkpoint, open or close that no reader pins empties it")
+        with Read(database, False) as connection:
+            place = _where(connection)
+        said.append(f"deleted text may still be in the {place}; the next commits, open or close that meet no reader or writer remove it")
     return said
+
+
+def _where(connection: Connection) -> str:
+    """Where text that was deleted may be left while something is owed."""
+    vacuum = connection.value("SELECT 1 FROM meta WHERE key = 'vacuum_owed'") is not None
+    return "write-ahead log and in unused bytes of the file" if vacuum else "write-ahead log"
+
+
+def owes(database: Database) -> bool:
+    """Whether what was deleted may have left a trace."""
+    with Read(database, False) as connection:
+        return connection.value(OWED) is not None
+
+
+def forget_samples(connection: Connection) -> None:
+    """Drop the values that ANALYZE has picked out of indexes, where SQLite was built to keep some."""
+    if connection.value("SELECT 1 FROM sqlite_schema WHERE name = 'sqlite_stat4'") is not None:
+        connection.run("DELETE FROM sqlite_stat4")
 
 
 def maintenance(database: Database) -> tuple[int, float | None, float | None, int, int]:
@@ -183,11 +204,12 @@ def optimize(database: Database) -> None:
     with Read(database, False) as connection:
         pages = connection.value("PRAGMA page_count")
         free = connection.value("PRAGMA freelist_count")
+        owed = connection.value(OWED) is not None
     vacuumed = free * FREE_SHARE > pages and free > 64
     if vacuumed:
-        _outside_transaction(database, "VACUUM")
+        _outside_transaction(database, database.wal.vacuum)
     elif free:
-        _outside_transaction(database, "PRAGMA incremental_vacuum")
+        _outside_transaction(database, lambda writer: writer.raw.execute("PRAGMA incremental_vacuum").fetchall())
     with Write(database) as connection:
         connection.rows("PRAGMA analysis_limit = 400")
         connection.run("ANALYZE")
@@ -203,17 +225,17 @@ def optimize(database: Database) -> None:
             """,
             (vacuumed, database.now, vacuumed, database.now),
         )
-    database.wal.flush()
+    (database.wal.scrub if owed else database.wal.flush)()
 
 
-def _outside_transaction(database: Database, sql: str) -> None:
-    """Run a statement that cannot run inside a transaction, waiting for others as every write does."""
+def _outside_transaction(database: Database, act: Callable[[Connection], object]) -> None:
+    """Do what cannot be done inside a transaction, waiting for others as every write does."""
     deadline = time.monotonic() + database.timeout
     with Hold(database, deadline):
         writer = database.writer or database.open_writer(deadline)
         while True:
             try:
-                writer.raw.execute(sql).fetchall()
+                act(writer)
                 return
             except FAILURES as error:
                 if primary_code(error) != sqlite3.SQLITE_BUSY:

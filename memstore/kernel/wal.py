@@ -9,6 +9,8 @@
    commit one small row with `journal_size_limit = 0`.
 3. What must be emptied is marked in the file in the transaction that deletes, so that a crash or a reader that pins the log
    only delays it: a later commit, open or close tries again, and `check()` and `stats()` say what is owed.
+4. `secure_delete` overwrites a row where it lies, not the copies that SQLite left in the unused bytes of a page when it moved the
+   row to another. What must be gone altogether also owes a VACUUM, which writes every page anew; the log is emptied after it.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ LOOK_EVERY = 16  # commits between two looks at the file's size
 LOOK_ROWS = 1000  # or rows changed
 FRAME_HEADER = 24
 LOG_HEADER = 32
+OWED = "SELECT 1 FROM meta WHERE key IN ('scrub_owed', 'vacuum_owed')"
 
 
 class WriteAheadLog:
@@ -109,26 +112,31 @@ class WriteAheadLog:
 
     # -- emptying ---------------------------------------------------------------------------------------------------
 
-    def owe(self, connection: Connection) -> None:
-        """Mark, inside the transaction that deletes, that the log must be emptied after it."""
-        if self._database.in_memory:
-            return  # there is no log, and nothing lies on a disk
-        connection.run(
-            """
-            INSERT INTO meta(key, value) VALUES ('scrub_owed', hex(randomblob(8)))
-            ON CONFLICT(key) DO UPDATE SET value = excluded.value
-            """
-        )
-        self._database.after_commit(self.scrub)
+    def owe(self, connection: Connection, *, vacuum: bool = False) -> None:
+        """Mark, inside the transaction that deletes, that the log must be emptied after it, with `vacuum` the unused bytes of pages too."""
+        if vacuum or not self._database.in_memory:  # in memory there is no log, but a snapshot copies whole pages
+            connection.many(
+                """
+                INSERT INTO meta(key, value) VALUES (?, hex(randomblob(8)))
+                ON CONFLICT(key) DO UPDATE SET value = excluded.value
+                """,
+                [("scrub_owed",), ("vacuum_owed",)] if vacuum else [("scrub_owed",)],
+            )
+            self._database.after_commit(self.scrub)
 
     def scrub(self) -> None:
         """Empty the log within the store's timeout, or leave it owed."""
         database = self._database
-        if database.in_memory:
-            return
         deadline = time.monotonic() + database.timeout
         with Hold(database, deadline):
             self._empty(database.writer or database.open_writer(deadline), deadline)
+
+    def vacuum(self, writer: Connection) -> None:
+        """Write all that the file holds into new pages. Raises where somebody else writes."""
+        mark = writer.raw.execute("SELECT value FROM meta WHERE key = 'vacuum_owed'").fetchone()
+        writer.raw.execute("VACUUM")
+        if mark is not None:  # never that of somebody who has erased since; the log is still owed
+            writer.raw.execute("DELETE FROM meta WHERE key = 'vacuum_owed' AND value = ?", mark)
 
     def settle(self) -> None:
         """Finish what is owed without waiting, at open and before close; a handle of few commits copies a long log here."""
@@ -142,7 +150,7 @@ class WriteAheadLog:
 
     def _marked(self, writer: Connection) -> bool:
         try:
-            return writer.value("SELECT 1 FROM meta WHERE key = 'scrub_owed'") is not None
+            return writer.value(OWED) is not None
         except StoreError:
             return self.owed
 
@@ -163,6 +171,12 @@ class WriteAheadLog:
     def _restart(self, writer: Connection) -> bool:
         """One round: copy every frame, then commit a row that makes the log begin anew, cut to what it holds."""
         mark = writer.raw.execute("SELECT value FROM meta WHERE key = 'scrub_owed'").fetchone()
+        # Asked second: whoever owes both has written both at once, so the log's mark cannot go while this one is overlooked.
+        if writer.raw.execute("SELECT 1 FROM meta WHERE key = 'vacuum_owed'").fetchone() is not None:
+            self.vacuum(writer)
+        if self._database.in_memory:
+            writer.raw.execute("DELETE FROM meta WHERE key = 'scrub_owed'")
+            return True
         before = self.copy(writer)
         if before[0] != before[1]:
             return False

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ..kernel import Connection, Recorder
+    from ..kernel.subject import Subject
     from .segments import Hit, Segment
 
     Found = tuple[float, int, tuple[str, ...]]  # created_at, number, the word that answered each prefix
@@ -350,6 +351,17 @@ class KeywordIndex:
             for source in self._sources():
                 while wipe and source.kind == kind and self._sweep(source, 1):
                     pass
+
+    def erase(self, conn: Connection, subject: Subject) -> None:
+        """Remove what was added by hand, and every word that no item has any more, those of messages that went before included."""
+        from .erasing import erase_items
+
+        pks = erase_items(conn, subject)
+        if pks:
+            self._mark(conn, "", pks, removed=False)
+        for source in (*self._sources(), BY_HAND):
+            while self._sweep(source, 1):
+                pass
 
     # -- check ------------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from memstore import HandoffNote, Store
+from memstore.store import ROOMS
 
 
 class Call(NamedTuple):
@@ -104,6 +105,15 @@ CALLS: dict[str, tuple[Call, ...]] = {
     "store.check": (Call(),),
     "store.rekey": (Call({"new_codec": None}, alone=True),),
     "store.snapshot": (Call({"path": "copy.db"}, alone=True),),
+    "store.erase": tuple(
+        Call(
+            subject,
+            itself,
+            {"actor": event("actor"), "reason": event("note")},
+            unkept=("conversation_id", "user_id", "project", "message_id", "dry_run"),
+        )
+        for subject in ({"conversation_id": "c-1"}, {"user_id": "local"}, {"project": "p-1"}, {"message_id": "m-1"})
+    ),
     "store.run": (Call({"function": len, "args": "a"}, alone=True),),
     # -- chat
     "chat.activate": (Call({"project": "p-1"}, itself, unkept=("project", "user_id")),),
@@ -382,4 +392,5 @@ CALLS: dict[str, tuple[Call, ...]] = {
 }
 PASSED_ON = {"store.run.args", "store.run.kwargs"}  # to the function, as they are
 PASSED_ON |= {"store.rekey.actor", "store.rekey.note", "store.rekey.progress"}  # in a store that has a key: see test_codec.py
-ROOMS_ONLY = {"keywords.numbers", "keywords.discard"}  # they take a connection, which only a room can have
+#: They take a connection, which only a room can have.
+ROOMS_ONLY = {"keywords.numbers", "keywords.discard", *(f"{room}.erase" for room in ROOMS)}

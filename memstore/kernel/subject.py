@@ -1,0 +1,64 @@
+"""Who or what is to be forgotten, and what the rooms of a file tell of it while they forget it.
+
+1. One subject goes from room to room inside one transaction. Chat is asked first: it alone knows which conversations and sessions
+   belong to a user or a project, and what it finds is what the other rooms go by.
+2. A room removes what is the subject's, counts it, and says in a sentence what it keeps and why.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .connection import Connection
+
+DISTINCT = 6  # characters from which on an id is hardly anything else by chance
+AMONG = "IN (SELECT value FROM json_each(?))"  # what `listed` makes
+
+
+@dataclass
+class Subject:
+    """A user, a conversation, a project or a message, and what is known of it so far."""
+
+    kind: str
+    id: str
+    names: set[str] = field(default_factory=set)  # other names of a project, which mean no other one
+    others: set[str] = field(default_factory=set)  # kinds of which something else, which stays, has the same id
+    home: str | None = None  # the conversation of a message
+    conversations: list[str] = field(default_factory=list)
+    sessions: list[str] = field(default_factory=list)
+    gone: list[tuple[str, str]] = field(default_factory=list)  # kind and id of each thing that was removed
+    counts: dict[str, int] = field(default_factory=dict)  # table -> rows that were removed or emptied
+    kept: list[str] = field(default_factory=list)
+    forks: list[str] = field(default_factory=list)
+
+    @property
+    def distinct(self) -> bool:
+        """Whether the id means the subject wherever it stands, which of a word or a small number nobody can say."""
+        return len(self.id) >= DISTINCT and not self.id.isalpha()
+
+    def count(self, table: str, rows: int) -> None:
+        """Add to the rows of a table."""
+        if rows:
+            self.counts[table] = self.counts.get(table, 0) + rows
+
+    def keep(self, things: int, what: str, why: str) -> None:
+        """Say how many of something stay, and why."""
+        if things:
+            self.kept.append(f"{what}: {things:,}, {why}")
+
+    def remove(self, connection: Connection, table: str, kind: str, clause: str, *ids: Iterable[str]) -> list[int]:
+        """Remove the rows that a condition on lists of ids chooses, and return their keys; the table has `pk` and `id`."""
+        rows = connection.rows(f"SELECT pk, id FROM {table} WHERE {clause}", [listed(names) for names in ids])
+        connection.many(f"DELETE FROM {table} WHERE pk = ?", [(pk,) for pk, _ in rows])
+        self.count(table, len(rows))
+        self.gone += [(kind, id) for _, id in rows]
+        return [pk for pk, _ in rows]
+
+
+def listed(items: Iterable[object]) -> str:
+    """Several values as one that can be bound."""
+    return json.dumps(list(items), ensure_ascii=False)

@@ -1,0 +1,99 @@
+"""What the tests of erasing share: the bytes of a store as another process sees them, and lives that fill every room."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+SEARCH = """
+import json, os, sys
+for line in sys.stdin:
+    path, words = json.loads(line)
+    files = {end: open(path + end, "rb").read() for end in ("", "-wal", "-shm") if os.path.exists(path + end)}
+    found = [[end, word] for end, data in files.items() for word in words if word.encode() in data]
+    print(json.dumps(found), flush=True)
+"""
+
+
+class Searcher:
+    """Another process that reads the bytes of a store's files; to open them in this one would drop its locks."""
+
+    def __init__(self):
+        self.child = subprocess.Popen([sys.executable, "-c", SEARCH], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def __call__(self, store, *words):
+        """Where words are: the ends of the names of files, each with the word."""
+        path = store if isinstance(store, str) else store.path
+        self.child.stdin.write(json.dumps([path, list(words)]) + "\n")
+        self.child.stdin.flush()
+        return [tuple(found) for found in json.loads(self.child.stdout.readline())]
+
+    def close(self):
+        self.child.stdin.close()
+        self.child.stdout.close()
+        self.child.wait(10)
+
+
+class Life:
+    """What somebody leaves in every room: each text is told apart by a word of its own."""
+
+    def __init__(self, name, user_id):
+        self.name, self.user_id = name, user_id
+        self.words = [user_id]
+
+    def word(self, what):
+        """A new word, which stands nowhere else."""
+        word = f"{self.name}q{len(self.words)}{what}"
+        self.words.append(word)
+        return word
+
+    def live(self, store):
+        """Fill every text column of every room."""
+        say, user = self.word, self.user_id
+        self.project = say("project")
+        store.chat.create_project(say("named"), id=self.project, user_id=user, description=say("told"), metadata={say("k"): say("v")})
+        store.chat.alias(self.project, say("alias"), user_id=user)
+        store.chat.activate(self.project, user_id=user)
+        self.chat = say("chat")
+        store.chat.create_conversation(id=self.chat, title=say("title"), user_id=user, metadata={say("k"): say("v")})
+        self.message = say("message")
+        calls = [{"id": say("call"), "type": "function", "function": {"name": say("tool"), "arguments": json.dumps({"a": say("arg")})}}]
+        said, more = f"{say('first')} {say('second')}", {say("k"): say("v")}
+        store.chat.append(self.chat, "user", said, id=self.message, metadata=more, name=say("nick"))
+        store.chat.append(self.chat, "assistant", say("answer"), tool_calls=calls, models_used=[say("model")])
+        result = {"role": "tool", "content": say("result"), "tool_call_id": say("call"), say("extra"): say("more")}
+        store.chat.append_message(self.chat, result)
+        store.chat.append_many(self.chat, [{"role": "user", "content": f"{say('many')} {'x' * (n * 37 % 900)}"} for n in range(40)])
+        self.fork = store.chat.fork(self.chat, at=self.message).id
+        self.session = say("session")
+        store.chat.touch_session(self.session, user_id=user, domain=say("domain"), metadata={say("k"): say("v")})
+        self.correction = say("correction")
+        texts = {name: say(name) for name in ("subject", "claim", "rejected", "domain", "source", "why", "prompt")}
+        owned = {"id": self.correction, "user_id": user, "conversation_id": self.chat}
+        store.corrections.add(**texts, **owned, metadata={say("k"): say("v")})
+        store.corrections.update(self.correction, claim=say("claim"), rejected=say("again"), actor=user)
+        store.corrections.applied(self.correction, conversation_id=self.chat)
+        store.backups.track(self.chat, say("specialist"), "some text")
+        store.backups.save(self.chat, say("specialist"), say("note"), metadata={say("k"): say("v")})
+        fields = {name: say(name) for name in ("query_id", "domain", "domain_l0", "domain_path")}
+        store.evals.record_run(self.chat, say("specialist"), corrections_applied=[self.correction], id=say("run"), **fields)
+        for session in (self.session, self.chat):
+            store.evals.record_assertion(say("asserted"), "info", True, session_id=session, domain=say("domain"), policy_name=say("policy"))
+        store.keywords.add(say("item"), f"{say('hand')} {say('indexed')}", kind=say("kind"), conversation_id=self.chat, role=say("role"))
+        store.keywords.add(self.message, say("instead"))
+        store.keywords.add(user, say("about"), kind="person")
+        self.events(store)
+
+    def events(self, store):
+        """Events that name somebody in every way that there is."""
+        say, user, log = self.word, self.user_id, store.audit
+        log.append("query", user_id=user, details={say("k"): [say("v")]}, note=say("note"))
+        log.append("query", actor=user, before=say("before"), after=say("after"), trace_id=say("trace"))
+        log.append("query", token_id=user, details=say("token"))
+        log.append("query", conversation_id=self.chat, session_id=say("elsewhere"), details=say("said"))
+        log.append("query", session_id=self.session, details=say("said"))
+        log.append("read", entity_kind="message", entity_id=self.message, details=say("said"))
+        log.append("read", entity_kind="correction", entity_id=self.correction, details=say("said"))
+        log.append("read", actor="clerk", details={"of": {"user_id": user}, "more": say("said")})
+        log.append("read", actor="clerk", details={user: say("said")})

@@ -1,0 +1,875 @@
+"""Erasing: a user, a conversation, a project or a message gone from every room, and from the bytes while the store is open."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+
+import pytest
+from erasing import Life, Searcher
+from kernel.things import Holder, Things, finish, start
+
+from memstore import Busy, EraseReceipt, Invalid, NotFound, ReadOnly, SchemaTooNew, open_store
+from memstore.audit.erased import were_erased
+from memstore.kernel import wal
+
+ADA = "ada.lovelace@example.org"
+#: Tables that are derived from others or are the store's own book-keeping.
+DERIVED = {"meta", "maintenance", "schema_version", "schema_steps", "sqlite_sequence", "sqlite_stat1", "arrivals", "keyword_state",
+           "keyword_gone", "keyword_segments", "audit_log", "audit_places", "audit_erased", "correction_words"}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def searcher():
+    """The other process."""
+    found = Searcher()
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def lives(tmp_path):
+    """A store in which Ada and Bob have left something in every room, and the two."""
+    with open_store(tmp_path / "agent.db") as store:
+        ada, bob = Life("ada", ADA), Life("bob", "bob@example.org")
+        bob.live(store)
+        ada.live(store)
+        store.corrections.add("nobody's", "kept")
+        yield store, ada, bob
+
+
+def rows(store):
+    """All that the store holds, derived tables left out."""
+    names = [row["name"] for row in store.query("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+    return {name: [tuple(row.values()) for row in store.query(f"SELECT * FROM {name}")] for name in names if name not in DERIVED}
+
+
+def without(held, words):
+    """The rows in which none of the words stands."""
+    return {table: [row for row in found if not any(word in repr(row) for word in words)] for table, found in held.items()}
+
+
+# -- what goes ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_lives_fill_every_text_column_of_every_room(lives):
+    """So that the tests below search for something in each."""
+    store, ada, _ = lives
+    empty = []
+    for table, held in rows(store).items():
+        texts = [row["name"] for row in store.query("SELECT name FROM pragma_table_info(?) WHERE type = 'TEXT'", (table,))]
+        mine = [row for row in held if any(word in repr(row) for word in ada.words)]
+        names = [row["name"] for row in store.query("SELECT name FROM pragma_table_info(?)", (table,))]
+        for name in texts:
+            values = [row[names.index(name)] for row in mine]
+            if mine and not any(word in str(value) for value in values for word in ada.words):
+                empty.append(f"{table}.{name}")
+    legal = {"messages.role", "messages.accuracy_level", "messages.confidence", "messages.callout_type", "corrections.decay_class"}
+    made = {"corrections.subject_key", "corrections.claim_key", "corrections.superseded_by", "corrections.scope",
+            "correction_rejections.subject_key", "correction_rejections.rejected_key"}  # fmt: skip
+    named = {"projects.status", "model_runs.round", "assertion_events.level", "context_backups.trigger"}
+    ids = {"token_counters.id", "context_backups.id", "assertion_events.id"}
+    assert set(empty) - legal - made - named - ids == set()
+
+
+def test_of_a_user_no_byte_is_left_while_the_store_is_open(lives, searcher):
+    store, ada, bob = lives
+    store.keywords.compact()
+    before, anchor = rows(store), store.audit.head()
+    assert {word for _, word in searcher(store, *ada.words)} == set(ada.words)
+    receipt = store.erase(user_id=ADA, reason="asked for", actor="privacy desk")
+    assert receipt.scrubbed
+    assert searcher(store, *ada.words) == []
+    assert {word for _, word in searcher(store, *bob.words)} == set(bob.words)
+    assert rows(store) == without(before, ada.words)
+    assert store.audit.verify(anchors=[anchor]).anchored_to == anchor
+    assert store.check().ok
+
+
+def test_the_receipt_counts_what_went(lives):
+    store, ada, _ = lives
+    before = rows(store)
+    receipt = store.erase(user_id=ADA)
+    after = rows(store)
+    gone = {table: len(held) - len(after[table]) for table, held in before.items() if len(held) != len(after[table])}
+    assert {table: count for table, count in receipt.counts.items() if table in before} == gone
+    assert isinstance(receipt, EraseReceipt)
+    assert receipt.counts["audit_log"] == 10, "nine events of its own, and the change of a correction"
+
+
+def test_one_event_says_so_with_counts_and_a_digest_and_no_name(lives):
+    store, ada, _ = lives
+    receipt = store.erase(user_id=ADA, reason="asked for", actor="privacy desk")
+    event = store.audit.get(receipt.audit_seq)
+    assert (event.event_type, event.entity_kind, event.actor, event.note) == ("user.erase", "user", "privacy desk", "asked for")
+    assert event.entity_id == receipt.subject_digest
+    assert event.details == receipt.counts
+    assert event.created_at == receipt.erased_at
+    assert event.redacts == [e.seq for e in store.audit.find(limit=None, ascending=True) if e.redacted]
+    assert store.audit.head().seq == receipt.audit_seq
+    assert not any(word in repr(store.query("SELECT body, refs, payload FROM audit_log")) for word in ada.words)
+
+
+@pytest.mark.parametrize("kind", ["conversation_id", "project", "user_id", "message_id"])
+def test_every_kind_of_subject_takes_what_is_its_own(lives, searcher, kind):
+    store, ada, bob = lives
+    subject = {"conversation_id": ada.chat, "project": ada.project, "user_id": ADA, "message_id": ada.message}[kind]
+    held, anchor = rows(store), store.audit.head()
+    receipt = store.erase(**{kind: subject})
+    assert receipt.scrubbed
+    assert searcher(store, subject) == []
+    assert store.audit.verify(anchors=[anchor]).ok
+    kept = {table: [row for row in found if any(word in repr(row) for word in bob.words)] for table, found in held.items()}
+    now = rows(store)
+    assert all(row in now[table] for table, found in kept.items() for row in found)
+    assert store.check().ok
+
+
+def test_a_conversation_leaves_its_user_and_the_fork(lives, searcher):
+    store, ada, _ = lives
+    receipt = store.erase(conversation_id=ada.chat)
+    assert receipt.forks == [ada.fork]
+    assert receipt.counts["messages"] == 43
+    fork = store.chat.get_conversation(ada.fork)
+    assert (fork.forked_from, fork.forked_at, fork.user_id) == (None, None, ADA)
+    assert [message.content for message in store.chat.messages(ada.fork)] != []
+    assert store.chat.get_project(ada.project, user_id=ADA).user_id == ADA
+    assert store.corrections.count() == 2, "of Bob and of nobody"
+    for said in ("many", "answer", "result", "note", "hand", "instead"):
+        word = next(word for word in ada.words if word.endswith(said))
+        assert searcher(store, word) == [], said
+
+
+def test_a_message_goes_alone_and_its_copies_are_named(lives, searcher):
+    store, ada, _ = lives
+    later = store.chat.fork(ada.fork, at=store.chat.messages(ada.fork)[0].id).id
+    second = store.chat.messages(ada.chat)[5].id
+    receipt = store.erase(message_id=ada.message)
+    assert receipt.counts["messages"] == receipt.counts["keyword_items"] == 1
+    assert receipt.forks == [ada.fork, later]
+    assert [sentence.partition(":")[0] for sentence in receipt.kept] == [
+        "corrections that name neither a user nor a conversation",
+        "corrections from the conversation of the message",
+        "handoff notes about the conversation of the message",
+    ]
+    assert store.chat.get_conversation(ada.fork).forked_from == ada.chat
+    assert store.chat.get_conversation(ada.fork).forked_at is None
+    assert len(store.chat.messages(ada.chat, limit=None)) == 42
+    assert store.erase(message_id=second).forks == [ada.fork, later], "where the first one was forked is not known any more"
+    text = store.chat.messages(ada.chat, limit=1)[0].content.split()[0]
+    store.erase(message_id=store.chat.messages(ada.chat, limit=1)[0].id)
+    assert searcher(store, text) == []
+
+
+def test_a_project_is_known_by_each_of_its_names(lives):
+    store, ada, _ = lives
+    for given in (ada.project, *store.chat.get_project(ada.project, user_id=ADA).aliases, store.chat.get_project(ada.project).name):
+        assert store.erase(project=given, dry_run=True).counts["conversations"] == 2
+    other = store.chat.create_project("twin", user_id="u1").id, store.chat.create_project("twin", user_id="u2").id
+    with pytest.raises(Invalid, match="name of 2 projects; erase one by its id"):
+        store.erase(project="twin")
+    store.corrections.add("a", "b", scope="twin")
+    assert "corrections" not in store.erase(project=other[0]).counts, "which of the two is meant, the scope does not say"
+    assert store.erase(project=other[1]).counts["corrections"] == 1
+
+
+def test_corrections_for_everybody_outlive_a_project_called_global(store):
+    store.chat.create_project("global")
+    store.corrections.add("a", "b")
+    assert "corrections" not in store.erase(project="global").counts
+    assert store.corrections.count() == 1
+
+
+def test_a_name_that_nobody_registered_is_a_project_too(store):
+    store.chat.create_conversation(id="c", project="loose")
+    store.audit.append("query", project="loose", details="said")
+    store.corrections.add("indent", "spaces", rejected="tabs", scope="loose")
+    receipt = store.erase(project="loose")
+    beside = {"correction_words": 2, "correction_rejections": 1}
+    assert receipt.counts == {"conversations": 1, "corrections": 1, "audit_log": 1, **beside}
+    assert receipt.kept == ["audit events with an id or name of it in their body: 1, kept, since what is hashed stays as it was written"]
+
+
+def test_conversations_of_others_in_a_users_project_live_on(store):
+    project = store.chat.create_project("shared", user_id="ada")
+    store.chat.create_conversation(id="of-bob", user_id="bob", project=project.id)
+    store.chat.activate(project.id, user_id="bob")
+    receipt = store.erase(user_id="ada")
+    assert receipt.counts == {"projects": 1, "active_projects": 1}
+    assert receipt.kept[0].startswith("conversations of other users in a project that went: 1")
+    assert store.chat.get_conversation("of-bob").project_id is None
+    assert [item.id for item in store.chat.conversations(user_id="bob")] == ["of-bob"]
+
+
+def test_forks_of_forks_are_named_and_those_that_go_along_are_not(store):
+    store.chat.create_conversation(id="one", user_id="ada")
+    at = store.chat.append("one", "user", "text").id
+    two = store.chat.fork("one", at=at).id
+    three = store.chat.fork(two, at=store.chat.messages(two)[0].id).id
+    assert store.erase(conversation_id="one", dry_run=True).forks == [two, three]
+    assert store.erase(user_id="ada", dry_run=True).forks == []
+    assert store.erase(conversation_id="one").forks == [two, three]
+    assert store.chat.get_conversation(three).forked_from == two
+
+
+def test_an_application_elsewhere_is_counted_and_no_longer_says_where(store):
+    store.corrections.add("a", "b", id="k")
+    store.corrections.applied("k", conversation_id="c")
+    store.corrections.applied("k", conversation_id="d")
+    store.corrections.add("c", "d", id="old", conversation_id="c")
+    store.corrections.supersede("k", by="old")
+    store.erase(conversation_id="c")
+    assert [item.conversation_id for item in store.corrections.applications("k")] == ["d", None]
+    assert store.corrections.get("k").application_count == 2
+    assert store.corrections.get("k").superseded_by is None
+
+
+def test_a_conversation_that_only_other_rooms_know_can_be_erased(store):
+    store.backups.track("c", "coder", "text")
+    store.evals.record_run("c", "coder")
+    store.evals.record_assertion("a", "info", True, session_id="c")
+    store.audit.append("query", conversation_id="c")
+    receipt = store.erase(conversation_id="c")
+    assert receipt.counts == {"token_counters": 1, "model_runs": 1, "assertion_events": 1, "audit_log": 1}
+
+
+def test_words_of_messages_that_were_taken_out_before_go_too(file_store, searcher):
+    chat = file_store.chat.create_conversation(id="c-secret").id
+    file_store.chat.append(chat, "user", "zyzzyva")
+    file_store.keywords.compact()
+    file_store.chat.pop(chat)
+    assert searcher(file_store, "zyzzyva") != []
+    file_store.erase(conversation_id=chat)
+    assert searcher(file_store, "zyzzyva", "c-secret") == []
+
+
+def test_words_of_an_indexed_message_leave_the_index_with_it(file_store, searcher):
+    chat = file_store.chat.create_conversation().id
+    file_store.chat.append(chat, "user", "zyzzyva common", id="m-secret")
+    file_store.chat.append(chat, "user", "common")
+    file_store.keywords.compact()
+    file_store.erase(message_id="m-secret")
+    assert searcher(file_store, "zyzzyva", "m-secret") == []
+    assert file_store.keywords.complete("common") == [("common", 1)]
+    assert file_store.chat.search("zyzzyva") == []
+
+
+def test_a_session_of_the_same_id_goes_with_its_conversation(store):
+    store.chat.create_conversation(id="c", user_id="ada")
+    store.chat.touch_session("c", user_id="somebody")
+    store.chat.touch_session("d", user_id="ada")
+    assert store.erase(conversation_id="c").counts == {"conversations": 1, "sessions": 1}
+    assert [session.id for session in store.chat.sessions()] == ["d"]
+
+
+def test_what_was_erased_is_remembered_without_its_name(store):
+    store.chat.create_project("secret", id="p", user_id="ada")
+    store.chat.create_conversation(id="c", user_id="ada")
+    store.chat.append("c", "user", "text", id="m")
+    store.chat.touch_session("s", user_id="ada")
+    store.corrections.add("subject", "claim", user_id="ada", id="k")
+    store.chat.create_conversation(id="d")
+    store.chat.append("d", "user", "text", id="n")
+    receipt = store.erase(user_id="ada")
+    store.erase(message_id="n")
+    with store.audit.db.read() as connection:
+        known = [("user", "ada"), ("project", "p"), ("conversation", "c"), ("session", "s"), ("correction", "k"), ("message", "n")]
+        assert were_erased(connection, [*known, ("message", "m"), ("user", "local"), ("conversation", "d")]) == set(known)
+        assert connection.value("SELECT 1 FROM audit_erased WHERE digest = ?", (bytes.fromhex(receipt.subject_digest),)) == 1
+
+
+def test_events_are_emptied_for_what_they_name_and_for_nothing_else(store):
+    store.chat.create_conversation(id="c", user_id="ada")
+    store.chat.append("c", "user", "text", id="m")
+    log = store.audit.append
+    named = [
+        log("a", user_id="ada").seq,
+        log("a", actor="ada").seq,
+        log("a", token_id="ada").seq,
+        log("a", session_id="c").seq,
+        log("a", trace_id="ada").seq,
+        log("a", entity_kind="message", entity_id="m").seq,
+        log("a", entity_id="m").seq,
+        log("a", details={"who": ["ada"]}).seq,
+        log("a", note="ada").seq,
+        log("a", before={"ada": 1}).seq,
+        log("a", details={"chat": "c"}).seq,
+        log("keyword.remove", entity_kind="keyword", entity_id="m").seq,
+    ]
+    others = [
+        log("a", entity_kind="correction", entity_id="m"),
+        log("a", user_id="adam", details={"who": "adam", "more": 'the "ada" language'}),
+        log("a", actor="bob", details={"n": 1}),
+        log("a", stream="ada"),
+        log("a", trace_id="c", details=["m"]),
+    ]
+    receipt = store.erase(user_id="ada")
+    assert store.audit.get(receipt.audit_seq).redacts == named
+    assert [store.audit.get(event.seq) for event in others] == others
+    assert store.audit.find(user_id="ada") == []
+    assert store.audit.find(user_id="adam") == [others[1]]
+    assert receipt.kept == ["audit events with an id or name of it in their body: 1, kept, since what is hashed stays as it was written"]
+
+
+def test_an_id_that_something_else_has_too_means_that_in_its_own_places(store):
+    store.chat.create_conversation(id="7", user_id="bob")
+    store.chat.append("7", "user", "text", id="1")
+    store.chat.create_conversation(id="of-seven", user_id="7")
+    store.keywords.add("7", "seven", kind="number")
+    store.keywords.add("1", "one", kind="number")
+    store.corrections.add("subject", "claim", conversation_id="7")
+    log = store.audit.append
+    bobs = [log("a", conversation_id="7").seq, log("a", entity_kind="conversation", entity_id="7").seq]
+    own = [log("a", actor="7").seq, log("a", entity_kind="user", entity_id="7").seq, log("a", entity_id="7").seq]
+    ones = [log("a", conversation_id="1").seq, log("a", actor="1").seq]
+    assert store.audit.get(store.erase(user_id="7").audit_seq).redacts == own
+    assert store.audit.get(store.erase(message_id="1").audit_seq).redacts == []
+    assert [event.seq for event in store.audit.find(event_type="a", ascending=True) if not event.redacted] == bobs + ones
+    assert len(store.keywords.search("seven")) == len(store.keywords.search("one")) == store.corrections.count() == 1
+
+
+def test_a_project_called_like_an_actor_leaves_the_events_of_that_actor(store):
+    store.chat.create_project("coder")
+    seq = store.audit.append("query", actor="coder", details={"by": "coder"}).seq
+    gone = store.audit.append("query", actor="ann", project="coder").seq
+    assert store.audit.get(store.erase(project="coder").audit_seq).redacts == [gone]
+    assert store.audit.get(seq).actor == "coder"
+
+
+def test_events_that_came_with_imports_are_emptied_and_named_with_their_store(store):
+    store.audit.append("query")
+    with store.audit.db.write() as connection:
+        connection.run("INSERT INTO audit_histories(pk, store_id) VALUES (7, ?)", ("f" * 32,))
+        refs = '{"salt":"%s","user_id":"%s"}'
+        for seq, user in ((3, "ada"), (4, "bob"), (5, "ada")):
+            connection.run(
+                "INSERT INTO audit_imported(history, seq, body, hash, refs, payload) VALUES (7, ?, '{}', x'00', ?, '{}')",
+                (seq, refs % ("0" * 32, user)),
+            )
+    receipt = store.erase(user_id="ada")
+    assert receipt.counts == {"audit_imported": 2}
+    body = store.query("SELECT body FROM audit_log WHERE seq = ?", (receipt.audit_seq,))[0]["body"]
+    assert f',"redacts_imported":{{"{"f" * 32}":[3,5]}}' in body
+    assert '"redacts":' not in body
+    left = store.query("SELECT seq, refs, payload FROM audit_imported ORDER BY seq")
+    assert [(row["seq"], row["refs"] == "", row["payload"]) for row in left] == [(3, True, None), (4, False, "{}"), (5, True, None)]
+    assert store.audit.verify().ok
+
+
+def test_the_log_still_knows_who_erased_and_a_second_erasure_finds_that_person(store):
+    store.chat.create_conversation(id="c", user_id="ada")
+    first = store.erase(user_id="ada", actor="eve")
+    assert store.erase(user_id="eve").counts == {"audit_log": 1}
+    assert store.audit.get(first.audit_seq).redacted
+    assert store.audit.verify().ok
+
+
+def test_texts_of_others_that_mention_somebody_are_kept_and_said(store):
+    store.chat.create_conversation(id="a", user_id=ADA)
+    store.chat.create_conversation(id="b", user_id="bob")
+    store.chat.append("b", "user", f"write to {ADA}")
+    store.audit.append("query", user_id="bob", details={"text": f"write to {ADA}"})
+    assert store.erase(user_id=ADA).kept == [
+        "rows of messages with the id inside a text: 1, kept, since the text is about something else",
+        "rows of audit_log with the id inside a text: 1, kept, since the text is about something else",
+    ]
+    store.chat.create_conversation(id="c", user_id="local")
+    store.chat.append("b", "user", "a local word")
+    assert store.erase(user_id="local").kept == []
+
+
+def test_a_failing_vacuum_leaves_it_owed(file_store, monkeypatch):
+    """A full disk, say: the erasure stands."""
+
+    def full(writer):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    ada = Life("ada", ADA)
+    ada.live(file_store)
+    monkeypatch.setattr(file_store._database.wal, "vacuum", full)
+    assert not file_store.erase(user_id=ADA).scrubbed
+    assert file_store.stats().scrub_owed
+    assert file_store.chat.conversations(user_id=ADA) == []
+    monkeypatch.undo()
+    assert not file_store.optimize().scrub_owed
+
+
+# -- what is refused ----------------------------------------------------------------------------------------------------
+
+
+def test_exactly_one_subject_is_named(store):
+    with pytest.raises(Invalid, match="none was given"):
+        store.erase()
+    with pytest.raises(Invalid, match="not conversation_id and user_id given"):
+        store.erase(conversation_id="c", user_id="u")
+    with pytest.raises(Invalid, match="user_id"):
+        store.erase(user_id="")
+
+
+@pytest.mark.parametrize("kind", ["conversation_id", "project", "message_id"])
+def test_what_no_room_knows_is_not_found_and_the_nearest_is_named(lives, kind):
+    store, ada, _ = lives
+    near = {"conversation_id": ada.chat, "project": ada.project, "message_id": ada.message}[kind]
+    before = store.query("SELECT total_changes() AS n"), rows(store), store.audit.head()
+    with pytest.raises(NotFound, match=f"nearest: '{near}'.*nothing was erased"):
+        store.erase(**{kind: near[:-1]})
+    assert (store.query("SELECT total_changes() AS n"), rows(store), store.audit.head()) == before
+
+
+def test_a_user_who_left_nothing_is_no_error_and_writes_nothing(store):
+    receipt = store.erase(user_id="nobody")
+    assert (receipt.counts, receipt.audit_seq) == ({}, None)
+    assert store.stats().rooms == {}
+
+
+@pytest.mark.parametrize("said", [{"actor": "ada"}, {"reason": "ada asked"}, {"reason": "asked (ada)"}])
+def test_who_is_forgotten_is_not_named_in_what_stays(store, said):
+    store.chat.create_conversation(id="c", user_id="ada")
+    with pytest.raises(Invalid, match="names what is to be erased"):
+        store.erase(user_id="ada", **said)
+    assert store.erase(user_id="ada", actor="adam", reason="cadaver").counts == {"conversations": 1}
+
+
+def test_a_read_only_store_says_so(tmp_path):
+    open_store(tmp_path / "agent.db").close()
+    with open_store(tmp_path / "agent.db", read_only=True) as store:
+        for dry_run in (False, True):
+            with pytest.raises(ReadOnly):
+                store.erase(user_id="ada", dry_run=dry_run)
+
+
+def test_a_room_of_a_newer_memstore_forbids_it(file_store):
+    file_store.chat.create_conversation(id="c", user_id="ada")
+    Things(file_store).add("something")
+    with pytest.raises(SchemaTooNew, match="things.*upgrade memstore"):
+        file_store.erase(user_id="ada")
+    assert file_store.chat.get_conversation("c").user_id == "ada"
+
+
+def test_a_keyed_log_needs_its_key(tmp_path):
+    path = tmp_path / "agent.db"
+    with open_store(path, audit_key="secret") as store:
+        store.chat.create_conversation(id="c", user_id="ada")
+    with open_store(path) as store:
+        with pytest.raises(Invalid, match="audit_key"):
+            store.erase(user_id="ada")
+        assert store.chat.get_conversation("c").user_id == "ada"
+    with open_store(path, audit_key="secret") as store:
+        store.audit.append("query", user_id="ada")
+        store.erase(user_id="ada")
+        assert store.audit.verify().ok
+
+
+# -- a trial, and inside a transaction ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["conversation_id", "project", "user_id", "message_id"])
+def test_a_dry_run_tells_the_same_and_writes_nothing(lives, searcher, kind):
+    store, ada, _ = lives
+    given = {kind: {"conversation_id": ada.chat, "project": ada.project, "user_id": ADA, "message_id": ada.message}[kind]}
+    before = {table: store.query(f"SELECT * FROM {table}") for table in (*rows(store), *DERIVED) if store.query(
+        "SELECT 1 FROM sqlite_schema WHERE name = ?", (table,))}  # fmt: skip
+    trial = store.erase(**given, dry_run=True)
+    assert trial.dry_run
+    assert (trial.audit_seq, trial.scrubbed) == (None, False)
+    assert {table: store.query(f"SELECT * FROM {table}") for table in before} == before
+    real = store.erase(**given)
+    assert (real.counts, real.kept, real.forks) == (trial.counts, trial.kept, trial.forks)
+
+
+def test_inside_a_transaction_it_happens_with_it_and_the_bytes_go_after_it(lives, searcher):
+    store, ada, _ = lives
+    with pytest.raises(KeyError), store.transaction():
+        store.erase(user_id=ADA)
+        raise KeyError
+    assert store.chat.get_conversation(ada.chat).user_id == ADA
+    with store.transaction():
+        assert not store.erase(user_id=ADA).scrubbed
+    assert searcher(store, *ada.words) == []
+    assert not store.stats().scrub_owed
+
+
+def test_a_store_in_memory_forgets_too_and_so_do_its_snapshots(tmp_path, searcher):
+    with open_store() as store:
+        ada = Life("ada", ADA)
+        ada.live(store)
+        assert store.erase(user_id=ADA).scrubbed
+        assert searcher(store.snapshot(tmp_path / "copy.db"), *ada.words) == []
+
+
+# -- life goes on -------------------------------------------------------------------------------------------------------
+
+
+def test_numbers_of_arrival_and_places_are_not_given_again(store):
+    store.chat.create_conversation(id="c", user_id="ada")
+    last = [store.chat.append("c", "user", f"text {n}") for n in range(5)][-1]
+    highest = store.query("SELECT max(arrival) AS n FROM messages")[0]["n"]
+    store.erase(conversation_id="c")
+    store.chat.create_conversation(id="c", user_id="bob")
+    message = store.chat.append("c", "user", "text again")
+    assert store.query("SELECT arrival FROM messages")[0]["arrival"] > highest
+    assert store.chat.search("text")[0].message == message
+    with pytest.raises(NotFound):
+        store.chat.get_message(last.id)
+
+
+def test_the_log_verifies_without_memstore_too(lives):
+    store, _, _ = lives
+    anchor = str(store.audit.head())
+    store.erase(user_id=ADA)
+    script = os.path.join(os.path.dirname(__file__), "..", "examples", "verify_without_memstore.py")
+    done = subprocess.run([sys.executable, script, store.path, anchor], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.returncode) == ("no findings\n", 0), done.stderr
+
+
+def test_append_search_fork_and_erasing_go_on(lives, searcher):
+    store, ada, bob = lives
+    store.erase(user_id=ADA)
+    store.chat.append(bob.chat, "user", "quokka words")
+    assert store.chat.search("quokka")[0].message.conversation_id == bob.chat
+    assert store.chat.search(ADA) == []
+    fork = store.chat.fork(bob.chat, at=bob.message)
+    assert store.chat.messages(fork.id)
+    store.keywords.rebuild()
+    again = Life("ada", ADA)
+    again.live(store)
+    store.erase(user_id=ADA)
+    assert searcher(store, *again.words) == []
+
+
+GO_ON = """
+import sys
+from memstore import open_store
+
+with open_store(sys.argv[1]) as store:
+    print("ready", flush=True)
+    for n in range(150):
+        message = store.chat.append("b", "user", f"theirs {n}")
+        assert store.chat.search(f"theirs {n}")[0].message.id == message.id
+        store.audit.append("query", actor="bob")
+"""
+
+
+def test_another_process_and_a_second_handle_go_on_reading_and_writing(tmp_path, searcher):
+    path = tmp_path / "agent.db"
+    with open_store(path) as store, open_store(path) as other:
+        store.chat.create_conversation(id="b", user_id="bob")
+        child = start(GO_ON, path)
+        assert child.stdout.readline() == "ready\n"
+        words = []
+        for n in range(6):
+            ada = Life(f"ada{n}", f"{n}.{ADA}")
+            ada.live(other)
+            store.erase(user_id=ada.user_id)
+            other.chat.append("b", "user", f"ours {n}")
+            words += ada.words
+        finish(child)
+        assert len(other.chat.messages("b", limit=None)) == 156
+        assert len(store.audit.find(actor="bob", limit=None)) == 150
+        assert [hit.message.content for hit in other.chat.search("ours 5")] == ["ours 5"]
+        store._database.wal.scrub()  # where the writer left no moment for it
+        assert searcher(store, *words) == []
+
+
+# -- what is owed -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("finished_by", ["commits", "close", "open", "optimize", "the next erasure"])
+@pytest.mark.parametrize("held", ["BEGIN", "BEGIN IMMEDIATE"])
+def test_what_another_process_delays_is_owed_told_and_done_later(tmp_path, searcher, finished_by, held):
+    path = tmp_path / "agent.db"
+    ada = Life("ada", ADA)
+    store = open_store(path, timeout=0.1)
+    ada.live(store)
+    store.chat.create_conversation(id="b", user_id="bob")
+    undone = store._database.wal._restart
+    if held == "BEGIN":
+        with Holder(path, held):
+            assert not store.erase(user_id=ADA).scrubbed
+    else:  # somebody writes just after our COMMIT and does not stop
+
+        def busy(writer):
+            with sqlite3.connect(path, isolation_level=None, timeout=0) as raw:
+                raw.execute(held)
+                try:
+                    return undone(writer)
+                finally:
+                    raw.execute("ROLLBACK")
+                    raw.close()
+
+        store._database.wal._restart = busy
+        assert not store.erase(user_id=ADA).scrubbed
+        assert "vacuum_owed" in {row["key"] for row in store.query("SELECT key FROM meta")}
+        assert any("unused bytes" in line for line in store.stats().advice)
+        store._database.wal._restart = undone
+    assert store.stats().scrub_owed
+    assert "scrub_owed" in {finding.kind for finding in store.check().findings}
+    assert searcher(store, *ada.words) != []
+    if finished_by == "commits":
+        for _ in range(wal.LOOK_EVERY):
+            store.chat.rename("b", "title")
+    elif finished_by == "optimize":
+        assert not store.optimize().scrub_owed
+    elif finished_by == "the next erasure":
+        assert store.erase(conversation_id="b").scrubbed
+    else:
+        store.close()
+        if finished_by == "open":
+            store = open_store(path)
+    assert searcher(os.fspath(path), *ada.words) == []
+    store.close()
+    with open_store(path) as store:
+        assert not store.stats().scrub_owed
+
+
+def test_the_mark_of_an_erasure_during_the_vacuum_stays(lives):
+    store, ada, bob = lives
+    database = store._database
+    with store.audit.db.write() as connection:
+        database.wal.owe(connection, vacuum=True)
+        del database._levels[-1].after[:]
+
+    class Raw:
+        """The writer, and somebody who owes a VACUUM just after ours."""
+
+        def execute(self, sql, *params):
+            result = database.writer.raw.execute(sql, *params)
+            if sql == "VACUUM":
+                database.writer.raw.execute("UPDATE meta SET value = 'theirs' WHERE key = 'vacuum_owed'")
+            return result
+
+    class Writer:
+        raw = Raw()
+
+    database.wal.vacuum(Writer())
+    assert store.query("SELECT value FROM meta WHERE key = 'vacuum_owed'") == [{"value": "theirs"}]
+    database.wal.scrub()
+    assert not store.stats().scrub_owed
+
+
+ERASE_AND_DIE = """
+import os, signal, sys
+from memstore import open_store
+from memstore.kernel.wal import WriteAheadLog
+
+def die(self, *_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+setattr(WriteAheadLog, sys.argv[3], die)
+open_store(sys.argv[1]).erase(user_id=sys.argv[2])
+"""
+
+
+@pytest.mark.parametrize("at", ["scrub", "vacuum", "copy", "_restart"])
+def test_killed_after_its_commit_it_is_finished_by_the_next_open(tmp_path, searcher, at):
+    path = tmp_path / "agent.db"
+    ada = Life("ada", ADA)
+    with open_store(path) as store:
+        ada.live(store)
+        finish(start(ERASE_AND_DIE, path, ADA, at), code=-9)
+        assert searcher(store, *ada.words) != []
+        with open_store(path):
+            assert searcher(store, *ada.words) == []
+        assert not store.stats().scrub_owed
+
+
+def test_text_that_was_written_without_secure_delete_goes_too(tmp_path, searcher):
+    """As by an SQLite that was built without it, or by another program."""
+    path = os.fspath(tmp_path / "agent.db")
+    ada = Life("ada", ADA)
+    with open_store(path) as store:
+        ada.live(store)
+        for _ in range(30):
+            store.chat.append(ada.chat, "user", ada.word("long") * 300)
+    raw = sqlite3.connect(path, isolation_level=None)
+    raw.execute("PRAGMA secure_delete = OFF")
+    raw.execute("UPDATE messages SET content = 'changed' WHERE length(content) > 500")
+    raw.execute("UPDATE conversations SET title = 'changed'")
+    raw.close()
+    with open_store(path) as store:
+        assert {end for end, _ in searcher(store, *ada.words)} == {""}
+        assert "long" in "".join(word for _, word in searcher(store, *ada.words)), "in free pages"
+        store.keywords.rebuild()
+        store.erase(user_id=ADA)
+        assert searcher(store, *ada.words) == []
+
+
+def test_without_the_vacuum_copies_would_be_left(tmp_path, searcher, rng):
+    """If this one fails, SQLite leaves no copies of moved rows any more, and the VACUUM could go."""
+    left = []
+    for attempt in range(20):
+        path = tmp_path / f"{attempt}.db"
+        with open_store(path) as store:
+            store._database.wal.vacuum = lambda writer: writer.raw.execute("DELETE FROM meta WHERE key = 'vacuum_owed'")
+            words = scatter(store, rng)
+            store.erase(user_id="ada")
+            left += searcher(store, *words)
+    assert left
+
+
+def scatter(store, rng):
+    """Rows of two users side by side, in pages that split and fill; the words of one of them."""
+    words = []
+    for n in range(200):
+        word = f"adaq{n}z"
+        words.append(word)
+        store.corrections.add(f"{word} {'s' * rng.randrange(200)}", "claim", user_id="ada")
+        store.corrections.add(f"bob {n} {'b' * rng.randrange(200)}", "claim", user_id="bob")
+    return words
+
+
+def test_an_erasure_that_waits_for_a_writer_is_busy_and_has_not_happened(tmp_path):
+    path = tmp_path / "agent.db"
+    with open_store(path, timeout=0.05) as store:
+        store.chat.create_conversation(id="c", user_id="ada")
+        with Holder(path), pytest.raises(Busy):
+            store.erase(user_id="ada")
+        assert store.chat.get_conversation("c").user_id == "ada"
+
+
+# -- random histories ---------------------------------------------------------------------------------------------------
+
+
+class History:
+    """A random past of three users in two handles of one file; each text holds words of its user and conversation."""
+
+    def __init__(self, path, rng):
+        self.rng, self.path = rng, path
+        self.stores = [open_store(path), open_store(path)]
+        self.users = [f"{name}.{rng.randrange(10**6)}@example.org" for name in ("ada", "bob", "cid")]
+        self.chats = {}  # id -> the user
+        self.anchors = []
+        self.number = 0
+
+    @property
+    def store(self):
+        return self.rng.choice(self.stores)
+
+    def text(self, user, chat):
+        self.number += 1
+        return f"{self.mark(user)} {chat}mark word{self.rng.randrange(50)} " + "fill" * self.rng.choice((0, 3, 30, 300, 1500))
+
+    def mark(self, user):
+        return f"{user.partition('.')[0]}mark{user[4:8]}"
+
+    def live(self, steps):
+        acts = [getattr(self, name) for name in dir(self) if name.startswith("do_")]
+        for _ in range(steps):
+            user = self.rng.choice(self.users)
+            chats = [chat for chat, owner in self.chats.items() if owner == user]
+            if not chats or self.rng.random() < 0.05:
+                self.create(user)
+            else:
+                self.rng.choice(acts)(user, self.rng.choice(chats))
+
+    def create(self, user):
+        chat = f"c{len(self.chats)}x{self.rng.randrange(10**6)}"
+        self.store.chat.create_conversation(id=chat, user_id=user, title=self.text(user, chat)[:60])
+        self.chats[chat] = user
+
+    def do_append(self, user, chat):
+        self.store.chat.append(chat, "user", self.text(user, chat))
+
+    def do_append_many(self, user, chat):
+        self.store.chat.append_many(chat, [{"role": "user", "content": self.text(user, chat)} for _ in range(self.rng.randrange(30))])
+
+    def do_pop(self, user, chat):
+        self.store.chat.pop(chat)
+
+    def do_clear(self, user, chat):
+        if self.rng.random() < 0.2:
+            self.store.chat.clear(chat, actor=user)
+
+    def do_correct(self, user, chat):
+        store = self.store
+        found = store.corrections.find(user_id=user)
+        if found and self.rng.random() < 0.5:
+            chosen = self.rng.choice(found)
+            store.corrections.update(chosen.id, why=self.text(user, chosen.conversation_id), actor=user)
+        else:
+            text = f"{self.number} {self.text(user, chat)}"
+            store.corrections.add(text, text[:200], user_id=user, conversation_id=chat, rejected=text[:90])
+
+    def do_back_up(self, user, chat):
+        store = self.store
+        store.backups.track(chat, "coder", "text")
+        store.backups.save(chat, "coder", self.text(user, chat))
+
+    def do_run(self, user, chat):
+        self.store.evals.record_run(chat, self.mark(user))
+        self.store.evals.record_assertion(self.mark(user), "info", True, session_id=chat)
+
+    def do_index(self, user, chat):
+        self.store.keywords.add(f"{self.mark(user)}{self.rng.randrange(9)}", self.text(user, chat), kind="note", conversation_id=chat)
+
+    def do_log(self, user, chat):
+        who = self.rng.choice(({"user_id": user}, {"actor": user}, {"token_id": user}, {"conversation_id": chat}))
+        details = {"text": self.text(user, chat)} if "conversation_id" in who else {"text": self.mark(user)}
+        self.store.audit.append("query", details=details, **who)
+
+    def do_tidy(self, user, chat):
+        store = self.store
+        self.rng.choice((store.keywords.compact, store.keywords.catch_up, store.optimize, store._database.wal.flush))()
+
+    def do_reopen(self, user, chat):
+        turn = self.rng.randrange(2)
+        self.anchors.append(self.stores[turn].audit.head())
+        self.stores[turn].close()
+        self.stores[turn] = open_store(self.path)
+
+    def do_search(self, user, chat):
+        self.store.chat.search(self.mark(user))
+
+
+def erased_in_a_random_history(path, rng, searcher, steps):
+    history = History(path, rng)
+    history.live(steps)
+    for _ in range(rng.randrange(1, 4)):
+        store, user = history.store, rng.choice(history.users)
+        chats = [chat for chat, owner in history.chats.items() if owner == user]
+        if rng.random() < 0.5 or not chats:
+            words = [user, history.mark(user), *chats]
+            before = without(rows(store), words)
+            receipt = store.erase(user_id=user)
+        else:
+            words = [chat := rng.choice(chats), f"{chat}mark"]
+            chats = [chat]
+            before = without(rows(store), words)
+            receipt = store.erase(conversation_id=chat)
+        assert receipt.scrubbed
+        assert searcher(store, *words) == []
+        assert rows(store) == before
+        for chat in chats:
+            del history.chats[chat]
+        for each in history.stores:
+            assert each.check().ok, each.check().findings
+            assert each.audit.verify(anchors=history.anchors).ok
+        history.live(steps // 5)
+    for store in history.stores:
+        store.close()
+
+
+@pytest.mark.parametrize("number", range(12))
+def test_erased_in_a_random_history(tmp_path, rng, searcher, number):
+    erased_in_a_random_history(tmp_path / "agent.db", rng, searcher, 60)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("number", range(150))
+def test_erased_in_a_long_random_history(tmp_path, rng, searcher, number):
+    erased_in_a_random_history(tmp_path / "agent.db", rng, searcher, 250)
+
+
+@pytest.mark.nightly
+def test_many_events_take_as_long_as_a_few_readings_of_the_log(file_store):
+    details = {"text": "x" * 80, "who": ["somebody"]}
+    file_store.audit.append_many([{"event_type": "query", "actor": f"u{n % 9}", "details": details} for n in range(60_000)])
+    begun = time.process_time()
+    assert file_store.audit.verify().ok
+    floor = time.process_time() - begun
+    begun = time.process_time()
+    assert file_store.erase(user_id="u7").counts == {"audit_log": 6_666}
+    assert time.process_time() - begun < 20 * floor
