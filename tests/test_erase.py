@@ -14,7 +14,7 @@ from kernel.things import Holder, Things, finish, start
 
 from memstore import Busy, EraseReceipt, Invalid, NotFound, ReadOnly, SchemaTooNew, open_store
 from memstore.audit.erased import were_erased
-from memstore.kernel import wal
+from memstore.kernel import upkeep, wal
 
 ADA = "ada.lovelace@example.org"
 #: Tables that are derived from others or are the store's own book-keeping.
@@ -561,7 +561,7 @@ def test_another_process_and_a_second_handle_go_on_reading_and_writing(tmp_path,
         assert child.stdout.readline() == "ready\n"
         words = []
         for n in range(6):
-            ada = Life(f"ada{n}", f"{n}.{ADA}")
+            ada = Life(f"ada{n}", f"user{n}.{ADA}")
             ada.live(other)
             store.erase(user_id=ada.user_id)
             other.chat.append("b", "user", f"ours {n}")
@@ -625,6 +625,25 @@ def test_what_another_process_delays_is_owed_told_and_done_later(tmp_path, searc
         assert not store.stats().scrub_owed
 
 
+def test_samples_of_an_analyze_go_where_there_are_any():
+    """SQLite keeps some where it was built with STAT4."""
+
+    class Connection:
+        def __init__(self, found):
+            self.found, self.ran = found, []
+
+        def value(self, sql):
+            return self.found
+
+        def run(self, sql):
+            self.ran.append(sql)
+
+    for found, ran in ((None, []), (1, ["DELETE FROM sqlite_stat4"])):
+        connection = Connection(found)
+        upkeep.forget_samples(connection)
+        assert connection.ran == ran
+
+
 def test_the_mark_of_an_erasure_during_the_vacuum_stays(lives):
     store, ada, bob = lives
     database = store._database
@@ -648,6 +667,42 @@ def test_the_mark_of_an_erasure_during_the_vacuum_stays(lives):
     assert store.query("SELECT value FROM meta WHERE key = 'vacuum_owed'") == [{"value": "theirs"}]
     database.wal.scrub()
     assert not store.stats().scrub_owed
+
+
+ERASE_FOR_EVER = """
+import itertools, os, sys
+from erasing import Life
+from memstore import open_store
+
+with open_store(sys.argv[1]) as store:
+    for n in itertools.count():
+        life = Life(f"p{os.getpid()}n{n}", f"user{n}.{os.getpid()}@example.org")
+        life.live(store)
+        store.erase(user_id=life.user_id)
+        print(*life.words, flush=True)
+"""
+
+
+def test_killed_at_any_moment_beside_a_writer_nothing_is_lost_and_nothing_left(tmp_path, searcher, rng):
+    path = tmp_path / "agent.db"
+    with open_store(path) as store:
+        store.chat.create_conversation(id="b", user_id="bob")
+        words, written = [], 0
+        for _ in range(4):
+            child = start(ERASE_FOR_EVER, path)
+            for _ in range(rng.randrange(1, 8)):
+                words += child.stdout.readline().split()
+                for _ in range(rng.randrange(20)):
+                    store.chat.append("b", "user", f"ours {written}")
+                    written += 1
+            time.sleep(rng.random() * 0.05)  # which decides where it dies
+            child.kill()
+            child.communicate()
+            with open_store(path):  # finishes what is owed
+                assert searcher(store, *words) == []
+        assert words
+        assert len(store.chat.messages("b", limit=None)) == written
+        assert store.check().ok
 
 
 ERASE_AND_DIE = """

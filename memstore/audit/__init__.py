@@ -3,8 +3,8 @@
 1. Events are numbered 1, 2, 3 ... without gaps, chained by hash, and written in the transaction of what they report.
 2. An event is a body, which stays for ever, and a redactable part: the references that may name a person, and the payload.
    The body holds a salted digest of that part, so `redact` empties it and the chain still verifies.
-3. Rows are fixed: triggers refuse UPDATE, DELETE and REPLACE unless a permit stands in `audit_permit`, which `redact` and
-   `prune` put there and take away within their own transaction. Triggers keep honest programs honest; hashes show the rest.
+3. Rows are fixed: triggers refuse UPDATE, DELETE and REPLACE unless a permit stands in `audit_permit`, which `redact`,
+   `erase` and `prune` put there and take away within their own transaction. Triggers keep honest programs honest; hashes show the rest.
 4. `verify` reads one snapshot in bounded memory and never raises for damage: damage is a finding with a number.
 5. What a prune removed is sealed by the event that says so; the chain goes on from the seal.
 
@@ -638,10 +638,10 @@ class AuditLog:
         said = {"actor": actor, "note": reason, "entity_kind": subject.kind, "entity_id": known.hex(), "details": subject.counts}
         claims = erasing.claims(own, dict(imported.values()))
         event = self._append(connection, draft(said, self._write, f',"event_type":"{subject.kind}.erase"{claims}'))
+        erasing.forget_places(connection, own)
         self._permitted(connection, erasing.EMPTY, listed(own.emptied))
         for pk, (_, found) in imported.items():
             self._permitted(connection, erasing.EMPTY_IMPORTED, pk, listed(found.emptied))
-        erasing.forget_places(connection, own)
         return event.seq, known
 
     def _permitted(self, connection: Connection, sql: str, *params: int | str) -> None:

@@ -41,7 +41,7 @@ IMPORTED = """
 """
 EMPTY = f"UPDATE audit_log SET refs = '', payload = NULL WHERE seq {AMONG}"
 EMPTY_IMPORTED = f"UPDATE audit_imported SET refs = '', payload = NULL WHERE history = ? AND seq {AMONG}"
-LEFT = "SELECT refs FROM audit_log WHERE seq BETWEEN ? AND ? AND refs > ''"
+TOGETHER = "SELECT seq, CAST(refs AS BLOB) FROM audit_log WHERE seq BETWEEN ? AND ? AND refs > ''"
 FORGET = "DELETE FROM audit_places WHERE reference = ? AND page = ?"
 REFERENCE_START = 42  # of the first reference in refs, behind the salt
 REMEMBERED = ("conversation", "project", "session", "correction")  # beside the subject itself
@@ -50,9 +50,9 @@ _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
 
 
 class Events(NamedTuple):
-    """Events to be emptied, with their references, and how many keep something in their body."""
+    """Events to be emptied, and how many keep something in their body."""
 
-    emptied: dict[int, bytes]
+    emptied: list[int]
     keeping: int
 
 
@@ -93,26 +93,26 @@ class Names:
 
 def naming(connection: Connection, names: Names, history: int | None = None) -> Events:
     """Read a log, ours or an imported one, and tell which events name the subject."""
-    emptied: dict[int, bytes] = {}
+    emptied: list[int] = []
     keeping = 0
     cipher = connection.cipher
     for seq, body, refs, stored in _all(connection, history):
         payload = stored if cipher is None else _opened(cipher, stored, seq, history)
         keeping += any(name in body for name in names.visible)
         if refs and names.are_in(body, refs, payload):
-            emptied[seq] = refs
+            emptied.append(seq)
     return Events(emptied, keeping)
 
 
 def forget_places(connection: Connection, found: Events) -> None:
-    """Take out of the index what led to emptied events of our log alone."""
-    pages: dict[int, set[bytes]] = {}
-    for seq, refs in found.emptied.items():
-        pages.setdefault(seq >> 6, set()).update(_members(refs))
-    for page, gone in pages.items():
-        for (refs,) in connection.rows(LEFT, (page << 6, (page << 6) + 63)):
-            gone.difference_update(_members(refs.encode()))
-        connection.many(FORGET, [(member.decode(errors="replace"), page) for member in gone])
+    """Before events of our log are emptied: take out of the index what leads to them alone."""
+    going = set(found.emptied)
+    for page in sorted({seq >> 6 for seq in going}):
+        gone: set[bytes] = set()
+        left: set[bytes] = set()
+        for seq, refs in connection.rows(TOGETHER, (page << 6, (page << 6) + 63)):
+            (gone if seq in going else left).update(_members(refs))
+        connection.many(FORGET, [(member.decode(errors="replace"), page) for member in gone - left])
 
 
 def histories(connection: Connection) -> list[tuple[int, str]]:
@@ -122,8 +122,8 @@ def histories(connection: Connection) -> list[tuple[int, str]]:
 
 def claims(own: Events, imported: dict[str, Events]) -> str:
     """What the body of the event says of those that were emptied."""
-    said = f',"redacts":{json.dumps([*own.emptied], separators=(",", ":"))}' if own.emptied else ""
-    foreign = {store_id: [*found.emptied] for store_id, found in imported.items() if found.emptied}
+    said = f',"redacts":{json.dumps(own.emptied, separators=(",", ":"))}' if own.emptied else ""
+    foreign = {store_id: found.emptied for store_id, found in imported.items() if found.emptied}
     return said + (f',"redacts_imported":{json.dumps(foreign, separators=(",", ":"))}' if foreign else "")
 
 

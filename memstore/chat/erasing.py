@@ -39,7 +39,7 @@ class Forgetting(Positions):
 
     def erase(self, conn: Connection, subject: Subject) -> None:
         """Remove what is the subject's for `Store.erase`; the words leave the index when its turn comes."""
-        erase(conn, subject, self._forget)
+        _erase(conn, subject, self._forget)
         taken = "SELECT 'conversation' FROM conversations WHERE id = ? UNION ALL SELECT 'session' FROM sessions WHERE id = ?"
         subject.others |= {row[0] for row in conn.rows(taken, (subject.id, subject.id))}
 
@@ -49,7 +49,7 @@ class Forgetting(Positions):
             self._keywords().discard(conn, MessageTexts.kind, numbers, wipe=wipe)
 
 
-def erase(conn: Connection, subject: Subject, forget: Forget) -> None:
+def _erase(conn: Connection, subject: Subject, forget: Forget) -> None:
     """Remove what is the subject's, and tell the rooms that follow which conversations and sessions those were."""
     if subject.kind == "message":
         _erase_message(conn, subject, forget)
@@ -119,6 +119,7 @@ def _part_from_forks(conn: Connection, subject: Subject, ids: list[str]) -> None
 def _copies(conn: Connection, origins: list[str], begun: list[str]) -> list[str]:
     """Conversations that were forked from some, or from such forks again; `begun` are forks known already."""
     forks: dict[str, list[str]] = {}
+    erased = set(origins)
     for id, origin in conn.rows("SELECT id, forked_from FROM conversations WHERE forked_from IS NOT NULL ORDER BY pk"):
         forks.setdefault(origin, []).append(id)
     found, waiting = dict.fromkeys(begun), [*origins, *begun]
@@ -126,7 +127,7 @@ def _copies(conn: Connection, origins: list[str], begun: list[str]) -> list[str]
         new = [id for id in forks.get(waiting.pop(), ()) if id not in found]
         found.update(dict.fromkeys(new))
         waiting += new
-    return [id for id in found if id not in set(origins)]
+    return [id for id in found if id not in erased]
 
 
 def _erase_message(conn: Connection, subject: Subject, forget: Forget) -> None:
