@@ -88,12 +88,17 @@ class Report(Record):
 
 @record
 class TableStats(Record):
-    """Rows and bytes of one table; bytes are None where SQLite was built without the means to tell."""
+    """Rows of one table, its bytes with those of its indexes, and how many of them are what callers have said.
+
+    `bytes` are None where SQLite was built without the means to tell. `text_bytes` are of texts and JSON, in UTF-8 or encrypted;
+    0 in a table that has none or whose texts are derived from another's.
+    """
 
     room: str
     table: str
     rows: int
     bytes: int | None
+    text_bytes: int
 
 
 @record
@@ -331,17 +336,18 @@ class Store:
         return list(dict.fromkeys([*found, *room.check()]))  # the audit log looks at its schema by itself too
 
     def stats(self) -> Stats:
-        """Count rows and bytes by table, and say in `advice` what keeps the log long and what is owed."""
+        """Count rows, bytes and bytes of text by table, and say in `advice` what keeps the log long and what is owed."""
         rooms = rooms_in_file(self._database)
-        counted = [
-            TableStats(name, *line)
-            for name in rooms
-            if name in ROOMS
-            for line in upkeep.table_sizes(self._database, tables(import_module(f"memstore.{name}").SCHEMA))
-        ]
+        counted = [line for name in rooms if name in ROOMS for line in self._table_stats(name)]
         sizes = upkeep.file_sizes(self._database)
         advice = upkeep.advice(self._database, sizes[1], sizes[3])
         return Stats(self.path, self.store_id, *sizes, rooms, counted, *upkeep.maintenance(self._database), advice)
+
+    def _table_stats(self, name: str) -> list[TableStats]:
+        schema: Schema = import_module(f"memstore.{name}").SCHEMA
+        said = upkeep.text_sizes(self._database, schema)
+        sizes = upkeep.table_sizes(self._database, tables(schema))
+        return [TableStats(name, table, rows, size, said.get(table, 0)) for table, rows, size in sizes]
 
     # -- asyncio ----------------------------------------------------------------------------------------------------
 

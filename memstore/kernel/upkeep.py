@@ -14,7 +14,7 @@ from .blocks import Borrow, Hold, Read, Write
 from .connection import Connection, Database
 from .driver import FAILURES, primary_code, translate
 from .errors import Busy, Closed, Invalid, ReadOnly, Replaced, StoreError
-from .schema import quote
+from .schema import Schema, quote
 from .values import Finding, integer, shorten, text
 
 FREE_SHARE = 5  # VACUUM when more than one page in five is free: giving back single pages would fragment the file
@@ -123,15 +123,27 @@ def _bytes_by_table(connection: Connection) -> dict[str, int] | None:
     try:
         rows = connection.rows(
             """
-            SELECT coalesce(sqlite_schema.tbl_name, dbstat.name), sum(dbstat.pgsize)
-            FROM dbstat LEFT JOIN sqlite_schema ON sqlite_schema.name = dbstat.name
-            WHERE dbstat.aggregate
+            SELECT coalesce(known.tbl_name, size.name), sum(size.pgsize)
+            FROM dbstat AS size LEFT JOIN sqlite_schema AS known ON known.name = size.name
+            WHERE size.aggregate = 1
             GROUP BY 1
             """
         )
     except StoreError:
         return None  # dbstat is a build option
     return dict(rows)
+
+
+def text_sizes(database: Database, schema: Schema) -> dict[str, int]:
+    """Bytes of the texts and documents that callers have put into each table, as they lie there."""
+    result = {}
+    with Read(database, True) as connection:
+        for carried in schema.carried:
+            columns = " + ".join(f"ifnull(length(CAST({quote(name)} AS BLOB)), 0)" for name in (*carried.sealed, *carried.documents))
+            if columns:
+                table = quote(carried.table)
+                result[carried.table] = int(connection.value(f"SELECT coalesce(sum({columns}), 0) FROM {table}"))
+    return result
 
 
 def file_sizes(database: Database) -> tuple[int, int, int, bool, str]:
