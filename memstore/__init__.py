@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         VersionConflict,
     )
     from .keywords import KeywordIndex
+    from .pruning import PruneReport
     from .store import Embedder, Store, open_store
 
 __version__ = "0.1.0"
@@ -59,6 +60,7 @@ _HOMES = {
     "NotFound": "kernel.errors",
     "NotSupported": "kernel.errors",
     "OutcomeUnknown": "kernel.errors",
+    "PruneReport": "pruning",
     "ReadOnly": "kernel.errors",
     "RejectedClaim": "kernel.errors",
     "Replaced": "kernel.errors",
@@ -93,6 +95,7 @@ __all__ = [
     "NotFound",
     "NotSupported",
     "OutcomeUnknown",
+    "PruneReport",
     "ReadOnly",
     "RejectedClaim",
     "Replaced",

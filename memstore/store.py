@@ -40,6 +40,7 @@ from .kernel.room import check_schema, open_database, rooms_in_file
 from .kernel.schema import KERNEL, Schema, tables
 
 if TYPE_CHECKING:
+    from datetime import timedelta
     from typing import ParamSpec, TypeVar
 
     from .audit import AuditLog
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from .corrections import CorrectionStore
     from .evals import EvalStore
     from .keywords import KeywordIndex, TextSource
+    from .pruning import PruneReport
 
     P = ParamSpec("P")
     T = TypeVar("T")
@@ -308,6 +310,31 @@ class Store:
             self.keywords.compact()
         upkeep.optimize(self._database)
         return self.stats()
+
+    def prune(
+        self,
+        *,
+        room: str | None = None,
+        keep_last: int | None = None,
+        max_age: float | timedelta | None = None,
+        max_bytes: int | None = None,
+        dry_run: bool = False,
+        reason: str = "",
+        actor: str = "",
+    ) -> PruneReport:
+        """Remove what is old from all rooms or one, give its space back to the disk, and tell what went and what stayed.
+
+        Whole conversations go by their last activity, runs and assertions by age, corrections only when superseded, keyword items
+        added by hand, and events from the front of the log; each goes if any limit says so: it is not among the newest
+        `keep_last` of its kind, it rests for longer than `max_age` (seconds), or it is the oldest while the file (with `room`, the
+        room's tables) takes more than `max_bytes`. Backups and promotions stay. With `dry_run` all of it is done and undone again.
+        """
+        from . import pruning
+
+        limits = pruning.limits(keep_last, max_age, max_bytes, self._database.now)
+        event = {"actor": values.text("actor", actor), "note": values.text("reason", reason)}
+        room = values.optional(values.text, "room", room)
+        return pruning.prune(self, self._database, room, limits, event, values.flag("dry_run", dry_run))
 
     def check(self, deep: bool = False) -> Report:
         """Look for damage in everything the file has; with `deep` also for what is merely risky.

@@ -20,10 +20,11 @@ import operator
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import islice, repeat, starmap
 from typing import TYPE_CHECKING, Any
 
-from ..kernel import Connection, Corrupt, Exists, Finding, NotFound, Recorder, Room, estimate_tokens, values, write_lines
+from ..kernel import Connection, Corrupt, Exists, Finding, NotFound, Prunable, Recorder, Room, estimate_tokens, values, write_lines
 from . import forms, sft
 from .places import (
     AT_WANTED,
@@ -41,6 +42,7 @@ from .places import (
 )
 from .positions import Positions
 from .projects import json_text
+from .removal import prunable_conversations
 from .rows import Columns, Row, as_columns, check_said, columns_of, row, row_of, tool_calls_of
 from .session import AgentSession
 from .tables import (
@@ -550,6 +552,10 @@ class ChatStore(Positions):
             )
             self.db.scrub()
         return len(numbers)
+
+    def prunable(self) -> list[Prunable]:
+        """What `Store.prune` may remove."""
+        return [prunable_conversations(partial(self._forget, wipe=True))]
 
     def _forget(self, conn: Connection, numbers: list[int], *, wipe: bool = False) -> None:
         """Before messages go: the index must not lead to them, or with `wipe` hold their words."""

@@ -24,6 +24,7 @@ from .errors import (
     VersionConflict,
 )
 from .lines import path_of, write_lines
+from .prunable import Prunable
 from .room import Canonical, Recorder, Room
 from .schema import Carried, Schema, Step
 from .table import Record, Table, record
@@ -46,6 +47,7 @@ __all__ = [
     "NotFound",
     "NotSupported",
     "OutcomeUnknown",
+    "Prunable",
     "ReadOnly",
     "Record",
     "Recorder",

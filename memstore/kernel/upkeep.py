@@ -18,6 +18,7 @@ from .schema import Schema, quote
 from .values import Finding, integer, shorten, text
 
 FREE_SHARE = 5  # VACUUM when more than one page in five is free: giving back single pages would fragment the file
+STEP = 1000  # pages that are given back in one transaction: some 10 ms
 READS = ("select", "with", "values", "explain")
 
 
@@ -144,6 +145,36 @@ def text_sizes(database: Database, schema: Schema) -> dict[str, int]:
                 table = quote(carried.table)
                 result[carried.table] = int(connection.value(f"SELECT coalesce(sum({columns}), 0) FROM {table}"))
     return result
+
+
+def packed_size(connection: Connection) -> int:
+    """Bytes of the file once its free pages are given back, as the transaction under way leaves it."""
+    size = int(connection.value("PRAGMA page_size"))
+    pages, free = int(connection.value("PRAGMA page_count")), int(connection.value("PRAGMA freelist_count"))
+    if connection.value("PRAGMA auto_vacuum") == 0:
+        return (pages - free) * size
+    mapped = size // 5  # pages that one page of the pointer map tells of; the first stands after page 1
+    used = pages - free - math.ceil((pages - 1) / (mapped + 1))
+    return (used + math.ceil((used - 1) / mapped)) * size
+
+
+def give_back(database: Database) -> None:
+    """Give free pages back to the disk, in steps between which others write and Ctrl-C is heard; then cut the log."""
+    with Read(database, False) as connection:
+        whole = connection.value("PRAGMA auto_vacuum") == 0
+        free = connection.value("PRAGMA freelist_count")
+    if not free:
+        return
+    while free:
+        _outside_transaction(database, "VACUUM" if whole else f"PRAGMA incremental_vacuum({STEP})")
+        with Read(database, False) as connection:
+            before, free = free, connection.value("PRAGMA freelist_count")
+        if free >= before:
+            break  # others free as fast as we give back
+    if database.wal.owed:
+        database.wal.flush()  # a reader has had its time to end already
+    else:
+        database.wal.scrub()
 
 
 def file_sizes(database: Database) -> tuple[int, int, int, bool, str]:

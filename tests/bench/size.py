@@ -95,7 +95,8 @@ def live_a_turn(store: Store, chat: str, number: int, message: dict[str, Any]) -
         note = HandoffNote(*(message["content"][start : start + 120] for start in range(0, 720, 120)))
         store.backups.save(chat, "coder", note, trigger="message_count")
     if number == 5:
-        store.corrections.add(message["content"][:40], message["content"][40:160], rejected=message["content"][160:240], conversation_id=chat)
+        said = message["content"]
+        store.corrections.add(said[:40], said[40:160], rejected=said[160:240], conversation_id=chat)
 
 
 def measured(said: Said) -> tuple[float, float]:

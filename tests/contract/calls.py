@@ -103,6 +103,7 @@ CALLS: dict[str, tuple[Call, ...]] = {
     ),
     "store.check": (Call(),),
     "store.snapshot": (Call({"path": "copy.db"}, alone=True),),
+    "store.prune": (Call({"max_age": 1e9, "dry_run": True}, alone=True),),
     "store.run": (Call({"function": len, "args": "a"}, alone=True),),
     # -- chat
     "chat.activate": (Call({"project": "p-1"}, itself, unkept=("project", "user_id")),),
