@@ -481,6 +481,7 @@ class EvalStore:
 
     # -- remove -----------------------------------------------------------------------------------------------------
 
+    @property
     def prunable(self) -> list[Prunable]:
         """What `Store.prune` may remove; promotions are no part of it, for the active model follows from them."""
         return [

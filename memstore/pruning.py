@@ -123,7 +123,7 @@ class _Work:
     def report(self, limits: Limits, event: dict[str, Any], dry_run: bool) -> PruneReport:
         """Remove, write the event and tell of both."""
         rooms: list[Any] = [getattr(self.store, name) for name in self.names if name != "backups"]
-        kinds: list[Prunable] = [kind for room in rooms for kind in room.prunable()]
+        kinds: list[Prunable] = [kind for room in rooms for kind in room.prunable]
         with Read(self.database, False) as connection:  # inside a transaction it is the writer
             before = connection.value("PRAGMA page_count") * connection.value("PRAGMA page_size")
             for kind in kinds:

@@ -332,7 +332,7 @@ class Store:
         from . import pruning
 
         limits = pruning.limits(keep_last, max_age, max_bytes, self._database.now)
-        event = {"actor": values.text("actor", actor), "note": values.text("reason", reason)}
+        event = {"actor": values.label("actor", actor), "note": values.text("reason", reason)}
         room = values.optional(values.text, "room", room)
         return pruning.prune(self, self._database, room, limits, event, values.flag("dry_run", dry_run))
 

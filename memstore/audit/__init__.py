@@ -628,6 +628,7 @@ class AuditLog:
             connection.run(FORGET_BEFORE, (before_seq >> 6, before_seq >> 6))
             return int(count)
 
+    @property
     def prunable(self) -> list[Prunable]:
         """What `Store.prune` may remove."""
         return [Prunable("audit_log", COUNT_OLD, OLDEST, self._prune_oldest)]

@@ -553,6 +553,7 @@ class ChatStore(Positions):
             self.db.scrub()
         return len(numbers)
 
+    @property
     def prunable(self) -> list[Prunable]:
         """What `Store.prune` may remove."""
         return [prunable_conversations(partial(self._forget, wipe=True))]

@@ -536,6 +536,7 @@ class CorrectionStore:
                 self.db.scrub()
         return len(stale)
 
+    @property
     def prunable(self) -> list[Prunable]:
         """What `Store.prune` may remove: what was superseded; live ones fade, and `prune` here removes them."""
         return [Prunable("corrections", removal.COUNT, removal.OLDEST, removal.remove_oldest)]

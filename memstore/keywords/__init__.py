@@ -350,6 +350,7 @@ class KeywordIndex:
                 while wipe and source.kind == kind and self._sweep(source, 1):
                     pass
 
+    @property
     def prunable(self) -> list[Prunable]:
         """What `Store.prune` may remove: items added by hand; the others go with what they are of."""
         return [

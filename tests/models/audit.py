@@ -37,7 +37,7 @@ class Audit(Model):
 
     room = "audit"
     reads = frozenset({"get", "find", "history", "head", "verify"})
-    beyond = frozenset({"check", "begin", "prunable"})  # begin is open_store's
+    beyond = frozenset({"check", "begin"})  # begin is open_store's
     often = {"append": 8, "redact": 3}
     undrawn = frozenset({"resume", "store_id"})
 

@@ -56,7 +56,7 @@ class Chat(Model):
         "get_conversation", "conversations", "get_message", "messages", "window", "search", "export_sft", "projects", "get_project",
         "active_project", "canonical", "position", "positions", "get_session", "sessions", "session__get_items",
     })  # fmt: skip
-    beyond = frozenset({"check", "prunable", "session"})  # what a session does stands here as session__...
+    beyond = frozenset({"check", "session"})  # what a session does stands here as session__...
     often = {"append": 8, "append_many": 4, "pop": 3, "create_conversation": 3, "fork": 2}
 
     def __init__(self):

@@ -56,7 +56,7 @@ class Corrections(Model):
 
     room = "corrections"
     reads = frozenset({"get", "find", "count", "relevant", "prompt", "rejections", "applications", "export_dpo"})
-    beyond = frozenset({"check", "prunable"})
+    beyond = frozenset({"check"})
     often = {"add": 6, "update": 4, "applied": 2}
     undrawn = frozenset({"skip_invalid", "dry_run"})
 

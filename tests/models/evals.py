@@ -31,7 +31,7 @@ class Evals(Model):
 
     room = "evals"
     reads = frozenset({"runs", "assertions", "promotions", "active_model", "reliability"})
-    beyond = frozenset({"check", "prunable"})
+    beyond = frozenset({"check"})
     often = {"record_run": 3, "promote": 2, "rollback": 2}
 
     def __init__(self):

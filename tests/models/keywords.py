@@ -19,7 +19,7 @@ class Keywords(Model):
 
     room = "keywords"
     reads = frozenset({"search", "complete", "keywords"})
-    beyond = frozenset({"check", "prunable", "numbers", "discard"})  # the last two take a connection, which rooms only have
+    beyond = frozenset({"check", "numbers", "discard"})  # the last two take a connection, which rooms only have
     often = {"add": 4, "remove": 3, "chat__append": 6, "chat__create_conversation": 2, "chat__pop": 2}
 
     def __init__(self):
