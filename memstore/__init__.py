@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         WrongKey,
     )
     from .keywords import KeywordIndex
+    from .pruning import PruneReport
     from .store import Embedder, Store, open_store
 
 __version__ = "0.1.0"
@@ -62,6 +63,7 @@ _HOMES = {
     "NotFound": "kernel.errors",
     "NotSupported": "kernel.errors",
     "OutcomeUnknown": "kernel.errors",
+    "PruneReport": "pruning",
     "ReadOnly": "kernel.errors",
     "RejectedClaim": "kernel.errors",
     "Replaced": "kernel.errors",
@@ -98,6 +100,7 @@ __all__ = [
     "NotFound",
     "NotSupported",
     "OutcomeUnknown",
+    "PruneReport",
     "ReadOnly",
     "RejectedClaim",
     "Replaced",

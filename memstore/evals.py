@@ -1,6 +1,6 @@
 """Which model is good at what: every run of a specialist, every assertion on an answer, every promotion.
 
-1. Rows are appended and never removed; the only one that changes is a promotion, which is marked when it is rolled back.
+1. Rows are appended; old runs and assertions go by `Store.prune`. The only row that changes is a promotion, marked when rolled back.
 2. A run names its conversation, always: without it nothing leads from a conversation to the models that answered it.
 3. The active model is what the newest promotion or rollback says. Newest is by arrival, since a clock can step back.
 4. What was not measured is NULL and enters no mean and no percentile; 0 is a measurement.
@@ -13,10 +13,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
-from .kernel import Carried, Exists, Finding, Invalid, NotFound, Record, Recorder, Room, Schema, Table, new_id, record, values
+from .kernel import Carried, Exists, Finding, Invalid, NotFound, Prunable, Record, Recorder, Room, Schema, Table, new_id, record, values
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
 
     from .kernel import Connection
@@ -487,6 +487,26 @@ class EvalStore:
         latencies = {name: percentiles for name, *percentiles in ranked}
         return [Reliability(*line, *latencies.get(line[0], (None, None, None))) for line in totals]
 
+    # -- remove -----------------------------------------------------------------------------------------------------
+
+    @property
+    def prunable(self) -> list[Prunable]:
+        """What `Store.prune` may remove; promotions are no part of it, for the active model follows from them."""
+        return [
+            Prunable(
+                "model_runs",
+                "SELECT count(*) FROM model_runs",
+                "SELECT created_at, pk, 300 FROM model_runs WHERE (created_at, pk) > (?, ?) ORDER BY created_at, pk LIMIT ?",
+                _remove_runs,
+            ),
+            Prunable(
+                "assertion_events",
+                "SELECT count(*) FROM assertion_events",
+                "SELECT created_at, pk, 300 FROM assertion_events WHERE (created_at, pk) > (?, ?) ORDER BY created_at, pk LIMIT ?",
+                _remove_assertions,
+            ),
+        ]
+
     # -- check ------------------------------------------------------------------------------------------------------
 
     def check(self) -> list[Finding]:
@@ -505,3 +525,13 @@ class EvalStore:
 
 def _optional(name: str, value: Any) -> str | None:
     return values.optional(values.label, name, value)
+
+
+def _remove_runs(connection: Connection, count: int, _why: Mapping[str, str]) -> dict[str, int]:
+    oldest = "DELETE FROM model_runs WHERE pk IN (SELECT pk FROM model_runs ORDER BY created_at, pk LIMIT ?)"
+    return {"model_runs": connection.run(oldest, (count,))}
+
+
+def _remove_assertions(connection: Connection, count: int, _why: Mapping[str, str]) -> dict[str, int]:
+    oldest = "DELETE FROM assertion_events WHERE pk IN (SELECT pk FROM assertion_events ORDER BY created_at, pk LIMIT ?)"
+    return {"assertion_events": connection.run(oldest, (count,))}

@@ -42,6 +42,7 @@ from .kernel.room import check_schema, open_database, rooms_in_file
 from .kernel.schema import KERNEL, Schema, tables
 
 if TYPE_CHECKING:
+    from datetime import timedelta
     from typing import ParamSpec, TypeVar
 
     from .audit import AuditLog
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from .erasure import EraseReceipt
     from .evals import EvalStore
     from .keywords import KeywordIndex, TextSource
+    from .pruning import PruneReport
 
     P = ParamSpec("P")
     T = TypeVar("T")
@@ -91,12 +93,17 @@ class Report(Record):
 
 @record
 class TableStats(Record):
-    """Rows and bytes of one table; bytes are None where SQLite was built without the means to tell."""
+    """Rows of one table, its bytes with those of its indexes, and how many of them are what callers have said.
+
+    `bytes` are None where SQLite was built without the means to tell. `text_bytes` are of texts and JSON, in UTF-8 or encrypted;
+    0 in a table that has none or whose texts are derived from another's.
+    """
 
     room: str
     table: str
     rows: int
     bytes: int | None
+    text_bytes: int
 
 
 @record
@@ -346,6 +353,31 @@ class Store:
         subject = erasure.subject_of(given)
         return erasure.erase(self, subject, reason=reason, actor=actor, dry_run=values.flag("dry_run", dry_run))
 
+    def prune(
+        self,
+        *,
+        room: str | None = None,
+        keep_last: int | None = None,
+        max_age: float | timedelta | None = None,
+        max_bytes: int | None = None,
+        dry_run: bool = False,
+        reason: str = "",
+        actor: str = "",
+    ) -> PruneReport:
+        """Remove what is old from all rooms or one, give its space back to the disk, and tell what went and what stayed.
+
+        Whole conversations go by their last activity, runs and assertions by age, corrections only when superseded, keyword items
+        added by hand, and events from the front of the log; each goes if any limit says so: it is not among the newest
+        `keep_last` of its kind, it rests for longer than `max_age` (seconds), or it is the oldest while the file (with `room`, the
+        room's tables) takes more than `max_bytes`. Backups and promotions stay. With `dry_run` all of it is done and undone again.
+        """
+        from . import pruning
+
+        limits = pruning.limits(keep_last, max_age, max_bytes, self._database.now)
+        event = {"actor": values.label("actor", actor), "note": values.text("reason", reason)}
+        room = values.optional(values.text, "room", room)
+        return pruning.prune(self, self._database, room, limits, event, values.flag("dry_run", dry_run))
+
     def check(self, deep: bool = False) -> Report:
         """Look for damage in everything the file has; with `deep` also for what is merely risky.
 
@@ -376,17 +408,18 @@ class Store:
         return list(dict.fromkeys([*found, *room.check()]))  # the audit log looks at its schema by itself too
 
     def stats(self) -> Stats:
-        """Count rows and bytes by table, and say in `advice` what keeps the log long and what is owed."""
+        """Count rows, bytes and bytes of text by table, and say in `advice` what keeps the log long and what is owed."""
         rooms = rooms_in_file(self._database)
-        counted = [
-            TableStats(name, *line)
-            for name in rooms
-            if name in ROOMS
-            for line in upkeep.table_sizes(self._database, tables(import_module(f"memstore.{name}").SCHEMA))
-        ]
+        counted = [line for name in rooms if name in ROOMS for line in self._table_stats(name)]
         sizes = upkeep.file_sizes(self._database)
         advice = upkeep.advice(self._database, sizes[1], sizes[3])
         return Stats(self.path, self.store_id, *sizes, rooms, counted, *upkeep.maintenance(self._database), advice)
+
+    def _table_stats(self, name: str) -> list[TableStats]:
+        schema: Schema = import_module(f"memstore.{name}").SCHEMA
+        said = upkeep.text_sizes(self._database, schema)
+        sizes = upkeep.table_sizes(self._database, tables(schema))
+        return [TableStats(name, table, rows, size, said.get(table, 0)) for table, rows, size in sizes]
 
     # -- asyncio ----------------------------------------------------------------------------------------------------
 

@@ -20,10 +20,11 @@ import operator
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import islice, repeat, starmap
 from typing import TYPE_CHECKING, Any
 
-from ..kernel import Cipher, Connection, Exists, Finding, NotFound, Recorder, Room, estimate_tokens, values, write_lines
+from ..kernel import Cipher, Connection, Exists, Finding, NotFound, Prunable, Recorder, Room, estimate_tokens, values, write_lines
 from . import forms, sft
 from .erasing import Forgetting
 from .places import (
@@ -41,6 +42,7 @@ from .places import (
     no_conversation,
 )
 from .projects import json_text
+from .removal import prunable_conversations
 from .rows import Columns, Row, as_columns, check_said, columns_of, copied, row, row_of, sealed_columns, tool_calls_of
 from .session import AgentSession
 from .tables import (
@@ -560,6 +562,11 @@ class ChatStore(Forgetting):
             )
             self.db.scrub()
         return len(numbers)
+
+    @property
+    def prunable(self) -> list[Prunable]:
+        """What `Store.prune` may remove."""
+        return [prunable_conversations(partial(self._forget, wipe=True))]
 
     # -- sessions of queries ----------------------------------------------------------------------------------------
 

@@ -1,8 +1,4 @@
-"""Forgetting a user, a project, a conversation or a message.
-
-The trap: whole conversations take their numbers of arrival along, and the newest run tells the last number ever given. So a run
-without a conversation begins before they go, and no number is given twice.
-"""
+"""Forgetting a user, a project, a conversation or a message."""
 
 from __future__ import annotations
 
@@ -11,15 +7,14 @@ from typing import TYPE_CHECKING
 
 from ..kernel import Invalid, Recorder, Room
 from ..kernel.subject import AMONG, Subject, listed
-from .places import find_message, next_arrival
+from .places import find_message
 from .positions import Positions
+from .removal import Forget, remove_conversations
 from .texts import MessageTexts
 
 if TYPE_CHECKING:
     from ..kernel import Connection
     from ..keywords import KeywordIndex
-
-Forget = Callable[["Connection", list[int]], None]  # takes messages out of the keyword index, by their numbers
 
 EITHER = f"id {AMONG} OR user_id {AMONG}"
 NAMES = "SELECT name FROM projects WHERE id = ? UNION SELECT alias FROM project_aliases WHERE project_id = ?"
@@ -68,21 +63,6 @@ def _erase(conn: Connection, subject: Subject, forget: Forget) -> None:
     subject.remove(conn, "sessions", "session", EITHER, subject.conversations, owners)
     subject.sessions += [id for kind, id in subject.gone if kind == "session"]
     _erase_projects(conn, subject, [subject.id] if subject.kind == "project" else [], owners)
-
-
-def remove_conversations(conn: Connection, pks: list[int], forget: Forget) -> list[str]:
-    """Remove conversations with their messages and return the ids of those messages."""
-    if not pks:
-        return []
-    next_arrival(conn)
-    messages: list[tuple[int, str]] = []
-    for pk in pks:
-        messages += conn.rows("SELECT arrival, id FROM messages WHERE pk > ? AND pk < ?", (pk << 32, pk + 1 << 32))
-    forget(conn, [number for number, _ in messages])
-    for pk in pks:
-        conn.run("DELETE FROM messages WHERE pk > ? AND pk < ?", (pk << 32, pk + 1 << 32))
-        conn.run("DELETE FROM conversations WHERE pk = ?", (pk,))
-    return [id for _, id in messages]
 
 
 def _resolve(conn: Connection, subject: Subject) -> None:

@@ -24,6 +24,7 @@ from ..kernel import (
     Finding,
     Invalid,
     NotFound,
+    Prunable,
     Recorder,
     RejectedClaim,
     Room,
@@ -33,7 +34,7 @@ from ..kernel import (
     values,
     write_lines,
 )
-from . import dpo
+from . import dpo, removal
 from .correction import (
     APPLICATIONS,
     CORRECTIONS,
@@ -555,6 +556,11 @@ class CorrectionStore:
         from . import erasing
 
         erasing.erase(connection, subject)
+
+    @property
+    def prunable(self) -> list[Prunable]:
+        """What `Store.prune` may remove: what was superseded; live ones fade, and `prune` here removes them."""
+        return [Prunable("corrections", removal.COUNT, removal.OLDEST, removal.remove_oldest)]
 
     # -- training data ----------------------------------------------------------------------------------------------
 

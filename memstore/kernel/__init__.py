@@ -26,6 +26,7 @@ from .errors import (
     WrongKey,
 )
 from .lines import path_of, write_lines
+from .prunable import Prunable
 from .room import Canonical, Recorder, Room
 from .schema import Carried, Schema, Step
 from .table import Record, Table, record
@@ -49,6 +50,7 @@ __all__ = [
     "NotFound",
     "NotSupported",
     "OutcomeUnknown",
+    "Prunable",
     "ReadOnly",
     "Record",
     "Recorder",

@@ -7,6 +7,7 @@ import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from . import files
@@ -14,11 +15,12 @@ from .blocks import Borrow, Hold, Read, Write
 from .connection import Connection, Database
 from .driver import FAILURES, primary_code, translate
 from .errors import Busy, Closed, Invalid, ReadOnly, Replaced, StoreError, WrongKey
-from .schema import quote
+from .schema import Schema, quote
 from .values import Finding, integer, shorten, text
 from .wal import OWED
 
 FREE_SHARE = 5  # VACUUM when more than one page in five is free: giving back single pages would fragment the file
+STEP = 1000  # pages that are given back in one transaction: some 10 ms
 READS = ("select", "with", "values", "explain")
 
 
@@ -124,15 +126,57 @@ def _bytes_by_table(connection: Connection) -> dict[str, int] | None:
     try:
         rows = connection.rows(
             """
-            SELECT coalesce(sqlite_schema.tbl_name, dbstat.name), sum(dbstat.pgsize)
-            FROM dbstat LEFT JOIN sqlite_schema ON sqlite_schema.name = dbstat.name
-            WHERE dbstat.aggregate
+            SELECT coalesce(known.tbl_name, size.name), sum(size.pgsize)
+            FROM dbstat AS size LEFT JOIN sqlite_schema AS known ON known.name = size.name
+            WHERE size.aggregate = 1
             GROUP BY 1
             """
         )
     except StoreError:
         return None  # dbstat is a build option
     return dict(rows)
+
+
+def text_sizes(database: Database, schema: Schema) -> dict[str, int]:
+    """Bytes of the texts and documents that callers have put into each table, as they lie there."""
+    result = {}
+    with Read(database, True) as connection:
+        for carried in schema.carried:
+            columns = " + ".join(f"ifnull(length(CAST({quote(name)} AS BLOB)), 0)" for name in (*carried.sealed, *carried.documents))
+            if columns:
+                table = quote(carried.table)
+                result[carried.table] = int(connection.value(f"SELECT coalesce(sum({columns}), 0) FROM {table}"))
+    return result
+
+
+def packed_size(connection: Connection) -> int:
+    """Bytes of the file once its free pages are given back, as the transaction under way leaves it."""
+    size = int(connection.value("PRAGMA page_size"))
+    pages, free = int(connection.value("PRAGMA page_count")), int(connection.value("PRAGMA freelist_count"))
+    if connection.value("PRAGMA auto_vacuum") == 0:
+        return (pages - free) * size
+    mapped = size // 5  # pages that one page of the pointer map tells of; the first stands after page 1
+    used = pages - free - math.ceil((pages - 1) / (mapped + 1))
+    return (used + math.ceil((used - 1) / mapped)) * size
+
+
+def give_back(database: Database) -> None:
+    """Give free pages back to the disk, in steps between which others write and Ctrl-C is heard; then cut the log."""
+    with Read(database, False) as connection:
+        whole = connection.value("PRAGMA auto_vacuum") == 0
+        free = connection.value("PRAGMA freelist_count")
+    if not free:
+        return
+    while free:
+        _outside_transaction(database, database.wal.vacuum if whole else partial(_shrink, pages=STEP))
+        with Read(database, False) as connection:
+            before, free = free, connection.value("PRAGMA freelist_count")
+        if free >= before:
+            break  # others free as fast as we give back
+    if database.wal.owed:
+        database.wal.flush()  # a reader has had its time to end already
+    else:
+        database.wal.scrub()
 
 
 def file_sizes(database: Database) -> tuple[int, int, int, bool, str]:
@@ -209,7 +253,7 @@ def optimize(database: Database) -> None:
     if vacuumed:
         _outside_transaction(database, database.wal.vacuum)
     elif free:
-        _outside_transaction(database, lambda writer: writer.raw.execute("PRAGMA incremental_vacuum").fetchall())
+        _outside_transaction(database, _shrink)
     with Write(database) as connection:
         connection.rows("PRAGMA analysis_limit = 400")
         connection.run("ANALYZE")
@@ -226,6 +270,11 @@ def optimize(database: Database) -> None:
             (vacuumed, database.now, vacuumed, database.now),
         )
     (database.wal.scrub if owed else database.wal.flush)()
+
+
+def _shrink(writer: Connection, pages: int = 0) -> None:
+    """Give back so many free pages, with 0 all of them."""
+    writer.raw.execute(f"PRAGMA incremental_vacuum({pages})").fetchall()
 
 
 def _outside_transaction(database: Database, act: Callable[[Connection], object]) -> None:

@@ -21,14 +21,14 @@ from itertools import chain, islice
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
-from ..kernel import Carried, Corrupt, Finding, Invalid, NotFound, Record, Room, Schema, StoreError, record, values
+from ..kernel import Carried, Corrupt, Finding, Invalid, NotFound, Prunable, Record, Room, Schema, StoreError, record, values
 from .segments import CAPACITY, LAST_NUMBER, PAGE, Asked, crowd, fill, merge
 from .sources import TEXT, ByHand, TextSource
 from .spaces import BATCH, DAMAGED, Memory, Space, damaged, grow, read_segment, sealed
 from .words import prefixes, words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from ..kernel import Connection, Recorder
@@ -362,6 +362,33 @@ class KeywordIndex:
         for source in (*self._sources(), BY_HAND):
             while self._sweep(source, 1):
                 pass
+
+    @property
+    def prunable(self) -> list[Prunable]:
+        """What `Store.prune` may remove: items added by hand; the others go with what they are of."""
+        return [
+            Prunable(
+                "keyword_items",
+                "SELECT count(*) FROM keyword_items",
+                """
+                SELECT created_at, pk, 300 + length(text) * 2
+                FROM keyword_items
+                WHERE (created_at, pk) > (?, ?)
+                ORDER BY created_at, pk
+                LIMIT ?
+                """,
+                self._remove_oldest,
+            )
+        ]
+
+    def _remove_oldest(self, conn: Connection, count: int, _why: Mapping[str, str]) -> dict[str, int]:
+        items = conn.rows("SELECT kind, item_id FROM keyword_items ORDER BY created_at, pk LIMIT ?", (count,))
+        for kind, item_id in items:
+            self._drop_by_hand(conn, kind, item_id)
+            self._override(conn, kind, item_id)  # a message that came after it
+        while self._sweep(BY_HAND, 1):
+            pass
+        return {"keyword_items": len(items)}
 
     # -- check ------------------------------------------------------------------------------------------------------
 

@@ -114,6 +114,7 @@ CALLS: dict[str, tuple[Call, ...]] = {
         )
         for subject in ({"conversation_id": "c-1"}, {"user_id": "local"}, {"project": "p-1"}, {"message_id": "m-1"})
     ),
+    "store.prune": (Call({"max_age": 1e9, "dry_run": True}, alone=True),),
     "store.run": (Call({"function": len, "args": "a"}, alone=True),),
     # -- chat
     "chat.activate": (Call({"project": "p-1"}, itself, unkept=("project", "user_id")),),
