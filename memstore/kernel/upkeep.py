@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from . import files
+from . import files, sealed
 from .blocks import Borrow, Hold, Read, Write
 from .connection import Connection, Database
 from .driver import FAILURES, primary_code, translate
@@ -159,6 +159,8 @@ def advice(database: Database, log: int, owed: bool) -> list[str]:
             f" whoever reads an older state must end first ({len(database.lent)} reader(s) of this process are out, another process may"
             " have more); it is cut by the first commit at which nobody reads"
         )
+    if sealed.pending(database):
+        said.append("a rekey() has not come through; call it again with the same codec, which goes on where it was")
     if owed:
         said.append("deleted text may still be in the write-ahead log; the next checkpoint, open or close that no reader pins empties it")
     return said
