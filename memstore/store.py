@@ -314,8 +314,8 @@ class Store:
         """Bring all that is encrypted under another codec, with an audit event, and return how many values that were.
 
         Others go on reading and writing until it comes through, then they get WrongKey and open the store again. Interrupted at
-        any step it leaves the old key in force; called again with the same codec it goes on. `progress` is called with (rows done,
-        rows in all).
+        any step it leaves the old key in force; called again with the same codec it goes on. Snapshots made before stay under the
+        old key. `progress` is called with (rows done, rows in all).
         """
         from .rekeying import rekey
 

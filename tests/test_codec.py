@@ -226,6 +226,8 @@ def test_a_store_in_memory_takes_a_codec_too():
         furnish(store)
         assert "contentquagga" not in str(store.query("SELECT content FROM messages"))
         assert store.chat.get_message("m3").content == "seven contentquagga"
+        store.rekey(Toy(b"second"))
+        assert store.chat.get_message("m3").content == "seven contentquagga"
 
 
 # -- whose file it is ---------------------------------------------------------------------------------------------------
@@ -420,6 +422,7 @@ def test_who_reads_what_was_moved_or_altered_hears_of_it(path):
             store.chat.projects()
         assert store.chat.get_message("m1").content.startswith("the contentquagga"), "the rest is read"
         assert {finding.kind for finding in store.check().findings} == {"sealed"}
+        assert {finding.kind for finding in store.chat.check()} == {"damaged"}
         assert store.chat.search("contentquagga")[0].message.id == "m1"
 
 

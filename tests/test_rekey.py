@@ -117,6 +117,7 @@ def test_interrupted_it_goes_on_with_the_same_codec_and_begins_anew_with_another
         with pytest.raises(Stop):
             store.rekey(new, progress=stopping(550))
         assert store.check().ok, "the old key is in force"
+        assert any("rekey() has not come through" in line for line in store.stats().advice)
         made = store.query("SELECT count(*) AS made FROM rekeyed")[0]["made"]
         assert made > 500
         with pytest.raises(Stop):
@@ -127,6 +128,7 @@ def test_interrupted_it_goes_on_with_the_same_codec_and_begins_anew_with_another
     with opened(path, Toy()) as store:
         before = new.made
         store.rekey(new)
+        assert store.stats().advice == []
         assert new.made - before < 250, "what was made before is not made again"
         assert len(store.chat.search("amber", limit=None)) == 601
     with opened(path, new) as store:

@@ -15,6 +15,7 @@ HMAC-SHA256(key, x), except in `digest`, which is always SHA-256. Texts are hash
 - All JSON is canonical: names in a fixed order, no white space, no control characters. So `,"user_id":"u-1"` inside refs can only be
   that reference, and nothing can be moved from refs to payload or back. A payload is never ''. The salt, which comes first, keeps
   this digest apart from the other hashes, whose texts begin with their names.
+- Where a codec encrypts, payload lies there as bytes; digests are of the text, so another key changes no hash.
 - No digest in the body: there was nothing to redact; refs and payload are NULL. Redacted: refs is '' and payload NULL, and a later
   event has `"redacts":[seq, ...]` in its body: `audit.redact`, or `user.erase`, `conversation.erase`, `project.erase` or
   `message.erase`, whose entity_id is a salted digest of what was erased (see erased.py). A part that is empty otherwise is a finding.

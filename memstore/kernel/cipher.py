@@ -12,8 +12,10 @@
 What still leaks to whoever has the file: how many rows there are, the length and time of each, ids and everything that rows are
 found by (user, conversation, project with its name and aliases, role, domain, scope, source, specialist, model, tool call id,
 audit references and bodies), numbers of tokens and words. Tags show which corrections have equal texts or share a word, though
-not which. The digest of an audit event lets somebody confirm a guess of its payload, an id that `import_dpo` made one of subject
-and claim. A row can be removed, or all of the file put back to an older state, unseen but by the audit log and an anchor of it.
+not which word. Of the vocabulary of a keyword segment it shows how many items have the first, the second, ... word of its alphabet.
+The digest of an audit event lets somebody confirm a guess of its payload, an id that `import_dpo` made one of subject and claim. A
+row can be removed, a value that may be missing too, and all of the file put back to an older state, unseen but by the audit log and
+an anchor of it. Copies made before a `rekey` stay under the old key. `Store.query` shows ciphertext.
 """
 
 from __future__ import annotations
@@ -124,7 +126,7 @@ class Cipher:
 
     def unseal(self, place: str, owner: Owner, stored: Any) -> str:
         """Decrypt a text of a row."""
-        return self._unsealed(place, owner, stored).decode()
+        return _legible(place, owner, self._unsealed(place, owner, stored))
 
     def seal_document(self, place: str, owner: Owner, source: str) -> str:
         """Encrypt a JSON text as a JSON string, for the CHECK of its column and the functions of SQLite."""
@@ -167,7 +169,7 @@ class Cipher:
             return None
         place = f"{carried.table}.{column}"
         if column in carried.blobs:
-            return self.unseal_bytes(place, owner, stored).decode()
+            return _legible(place, owner, self.unseal_bytes(place, owner, stored))
         return self.unseal_document(place, owner, stored) if column in carried.documents else self.unseal(place, owner, stored)
 
     def tag(self, kind: str, text: str) -> str:
@@ -248,6 +250,13 @@ def _ciphertext(stored: Any) -> bytes | None:
         return base64.b64decode(stored[1:], validate=True) if stored[:1] == "b" else None
     except ValueError:
         return None
+
+
+def _legible(place: str, owner: Owner, plain: bytes) -> str:
+    try:
+        return plain.decode()
+    except UnicodeDecodeError as error:  # a codec that does not notice altered bytes
+        raise Corrupt(f"{_named(place, owner)} is no text any more ({error}); check() lists what else is damaged") from None
 
 
 def _bound(place: str, owner: Owner) -> bytes:

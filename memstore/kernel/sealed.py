@@ -164,6 +164,14 @@ def put(connection: Connection, sealed: Sequence[Carried], old: Cipher, codec: A
     return values
 
 
+def pending(database: Database) -> bool:
+    """Whether a change of keys was begun and has not come through."""
+    if database.cipher is None:
+        return False
+    with Read(database, False) as connection:
+        return connection.value(PENDING) is not None
+
+
 def forget_copies(connection: Connection) -> None:
     """Inside a write that deletes text: leave none of it in the table beside, whose values are then made anew."""
     if connection.cipher is not None and connection.value(PENDING) is not None:

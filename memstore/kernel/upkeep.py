@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from . import files
+from . import files, sealed
 from .blocks import Borrow, Hold, Read, Write
 from .connection import Connection, Database
 from .driver import FAILURES, primary_code, translate
@@ -204,6 +204,8 @@ def advice(database: Database, log: int, owed: bool) -> list[str]:
             f" whoever reads an older state must end first ({len(database.lent)} reader(s) of this process are out, another process may"
             " have more); it is cut by the first commit at which nobody reads"
         )
+    if sealed.pending(database):
+        said.append("a rekey() has not come through; call it again with the same codec, which goes on where it was")
     if owed:
         with Read(database, False) as connection:
             place = _where(connection)

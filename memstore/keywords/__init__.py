@@ -238,7 +238,7 @@ class KeywordIndex:
         with self.db.read(snapshot=True) as conn:
             own = BY_HAND.find(conn, kind, item_id)
             if own is not None:
-                return sorted(words(own[1]))
+                return sorted(words(own))
             room, number = self._locate(conn, kind, item_id)
             return sorted(word for _, text in room.texts(conn, number - 1, number, 1) for word in words(text))
 
@@ -493,11 +493,11 @@ class KeywordIndex:
         raise NotFound(f"the keyword index has no {values.one_line(kind)} {item_id!r}{nearest}; search() finds what it has")
 
     def _drop_by_hand(self, conn: Connection, kind: str, item_id: str) -> bool:
-        own = BY_HAND.find(conn, kind, item_id)
-        if own is None:
+        pk = conn.value("SELECT pk FROM keyword_items WHERE item_id = ? AND kind = ?", (item_id, kind))
+        if pk is None:
             return False
-        conn.run("DELETE FROM keyword_items WHERE pk = ?", (own[0],))
-        self._mark(conn, "", [own[0]], removed=False)
+        conn.run("DELETE FROM keyword_items WHERE pk = ?", (pk,))
+        self._mark(conn, "", [pk], removed=False)
         return True
 
     def _mark(self, conn: Connection, source: str, numbers: Iterable[int], *, removed: bool) -> None:

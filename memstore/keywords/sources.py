@@ -79,10 +79,10 @@ class ByHand:
             (values.to_json("numbers", list(numbers)),),
         )
 
-    def find(self, conn: Connection, kind: str, item_id: str) -> tuple[int, str] | None:
-        """Number and text of one item."""
-        row: tuple[int, str] | None = conn.row("SELECT pk, text FROM keyword_items WHERE item_id = ? AND kind = ?", (item_id, kind))
-        return row if row is None or conn.cipher is None else (row[0], conn.cipher.unseal(TEXT, (kind, item_id), row[1]))
+    def find(self, conn: Connection, kind: str, item_id: str) -> str | None:
+        """The text of one item."""
+        text: str | None = conn.value("SELECT text FROM keyword_items WHERE item_id = ? AND kind = ?", (item_id, kind))
+        return text if text is None or conn.cipher is None else conn.cipher.unseal(TEXT, (kind, item_id), text)
 
     def taken(self, conn: Connection, kind: str, item_ids: Sequence[str]) -> set[str]:
         """Which of the ids of that kind were added by hand."""

@@ -357,7 +357,7 @@ def test_a_change_that_adds_nothing_stops_the_older_version_with_a_reason(path, 
                 f'"corrections",\n    steps=(Step("rename source", {rename}, before=True),),\n    version=2,',
             ),
             ("    source            TEXT NOT NULL", "    origin            TEXT NOT NULL"),
-            ("from ..kernel import Carried, Record,", "from ..kernel import Carried, Step, Record,"),
+            ("from ..kernel import Carried, Cipher, Record,", "from ..kernel import Carried, Cipher, Step, Record,"),
         ),
     }
     with open_store(path) as old:

@@ -92,6 +92,13 @@ def test_a_document_is_no_text_and_a_text_no_document(cipher):
             unseal("a.b", (1,), stored)
 
 
+def test_what_a_careless_codec_lets_through_is_corrupt_too():
+    careless = type("Careless", (), {"encrypt": lambda self, data: data, "decrypt": lambda self, data: data})()
+    cipher = Cipher(careless)
+    with pytest.raises(Corrupt, match="is no text any more"):
+        cipher.unseal_column(Carried("a", ("pk",), ("b",), blobs=("b",)), "b", (1,), cipher.seal_bytes("a.b", (1,), b"\xff"))
+
+
 def test_a_codec_that_fails_or_gives_no_bytes_later_is_named():
     codec = Toy()
     cipher = Cipher(codec)
