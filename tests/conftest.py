@@ -7,6 +7,7 @@ import random
 import weakref
 
 import pytest
+from erasing import ADA, Life, Searcher
 
 from memstore import Store, StoreError, open_store
 from memstore.testing import FakeClock
@@ -80,6 +81,25 @@ def file_store(tmp_path, store_clock):
     """A store in a file."""
     with open_store(tmp_path / "agent.db", clock=store_clock) as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def searcher():
+    """Another process that searches the bytes of a store's files, also while the store is open."""
+    found = Searcher()
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def lives(tmp_path):
+    """A store in which Ada and Bob have left something in every room, and the two."""
+    with open_store(tmp_path / "agent.db") as opened:
+        ada, bob = Life("ada", ADA), Life("bob", "bob@example.org")
+        bob.live(opened)
+        ada.live(opened)
+        opened.corrections.add("nobody's", "kept")
+        yield opened, ada, bob
 
 
 @pytest.fixture

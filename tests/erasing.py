@@ -6,6 +6,10 @@ import json
 import subprocess
 import sys
 
+ADA = "ada.lovelace@example.org"
+#: Tables that are derived from others or are the store's own book-keeping.
+DERIVED = {"meta", "maintenance", "schema_version", "schema_steps", "sqlite_sequence", "sqlite_stat1", "arrivals", "keyword_state",
+           "keyword_gone", "keyword_segments", "audit_log", "audit_places", "audit_erased", "correction_words"}  # fmt: skip
 SEARCH = """
 import json, os, sys
 for line in sys.stdin:
@@ -97,3 +101,14 @@ class Life:
         log.append("read", entity_kind="correction", entity_id=self.correction, details=say("said"))
         log.append("read", actor="clerk", details={"of": {"user_id": user}, "more": say("said")})
         log.append("read", actor="clerk", details={user: say("said")})
+
+
+def rows(store):
+    """All that the store holds, derived tables left out."""
+    names = [row["name"] for row in store.query("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+    return {name: [tuple(row.values()) for row in store.query(f"SELECT * FROM {name}")] for name in names if name not in DERIVED}
+
+
+def without(held, words):
+    """The rows in which none of the words stands."""
+    return {table: [row for row in found if not any(word in repr(row) for word in words)] for table, found in held.items()}
