@@ -126,6 +126,7 @@ class _Work:
         kinds: list[Prunable] = [kind for room in rooms for kind in room.prunable]
         with Read(self.database, False) as connection:  # inside a transaction it is the writer
             before = connection.value("PRAGMA page_count") * connection.value("PRAGMA page_size")
+            self.store.audit.begin()  # its tables take room too
             for kind in kinds:
                 self._remove(connection, kind, kind.due(connection, limits.keep_last, limits.since), event)
             kept = [] if limits.max_bytes is None else self._fit(connection, kinds, limits.max_bytes, event)

@@ -19,15 +19,16 @@ from memstore.cli.terminal import Page, around, cells, count, cut, moment, one_l
 from memstore.testing import FakeClock
 
 ROOT = pathlib.Path(memstore.__file__).resolve().parents[1]
-PLAIN = {name: value for name, value in os.environ.items() if name not in ("MEMSTORE_DB", "MEMSTORE_AUDIT_KEY", "NO_COLOR")}
-COMMANDS = ("demo", "info", "check", "search", "log", "snapshot", "import", "dpo", "sft", "shell")
+OURS = ("MEMSTORE_DB", "MEMSTORE_AUDIT_KEY", "MEMSTORE_CODEC", "NO_COLOR")
+PLAIN = {name: value for name, value in os.environ.items() if name not in OURS}
+COMMANDS = ("demo", "info", "check", "search", "log", "snapshot", "import", "prune", "dpo", "sft", "shell")
 pty = pytest.importorskip("pty") if os.name == "posix" else None
 on_a_terminal = pytest.mark.skipif(pty is None, reason="needs a pseudo terminal")
 
 
 @pytest.fixture(autouse=True)
 def no_store_in_the_environment(monkeypatch):
-    for name in ("MEMSTORE_DB", "MEMSTORE_AUDIT_KEY", "NO_COLOR"):
+    for name in OURS:
         monkeypatch.delenv(name, raising=False)
 
 

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..kernel import ADVICE, Canonical, Carried, Corrupt, Exists, Finding, Invalid, NotAStore, NotFound, Prunable, Room, Schema, values
 from ..kernel.room import check_schema
+from .aging import prunable_events
 from .chain import AuditHead, Chain, Verification, Verifier, digest, members
 from .events import REFERENCES, AuditEvent, Draft, arguments, draft, drafts, quoted, read_event, type_member, writers
 from .payloads import sealed, unsealed
@@ -196,23 +197,6 @@ KNOWN = """
     SELECT count(*)
     FROM json_each(?) AS due CROSS JOIN audit_places AS i
         ON i.reference = json_extract(due.value, '$[0]') AND i.page = json_extract(due.value, '$[1]')
-"""
-# Events about a prune that come last stay: else each prune would have those of the one before to remove.
-TOLD = """
-    SELECT seq FROM audit_log
-    WHERE json_extract(body, '$.event_type') NOT IN ('audit.prune', 'store.prune')
-    ORDER BY seq DESC
-    LIMIT 1
-"""
-COUNT_OLD = f"SELECT count(*) FROM audit_log WHERE seq <= ({TOLD})"
-# The log goes from its front, whatever its times say.
-OLDEST = f"""
-    SELECT CAST(json_extract(body, '$.created_at') AS REAL), seq,
-        100 + length(body) + ifnull(length(refs), 0) + ifnull(length(payload), 0)
-    FROM audit_log
-    WHERE ? IS NOT NULL AND seq > ? AND seq <= ({TOLD})
-    ORDER BY seq
-    LIMIT ?
 """
 NEEDS_KEY = "the audit log of this store is keyed: open_store(..., audit_key=...) to append or verify; reading works without"
 NEWEST = 2**63 - 1
@@ -637,11 +621,7 @@ class AuditLog:
     @property
     def prunable(self) -> list[Prunable]:
         """What `Store.prune` may remove."""
-        return [Prunable("audit_log", COUNT_OLD, OLDEST, self._prune_oldest)]
-
-    def _prune_oldest(self, connection: Connection, count: int, why: Mapping[str, str]) -> dict[str, int]:
-        upto = connection.value("SELECT seq FROM audit_log ORDER BY seq LIMIT 1 OFFSET ?", (count - 1,))
-        return {"audit_log": self.prune(upto + 1, reason=why["reason"] or "store.prune", actor=why["actor"])}
+        return [prunable_events(self.prune)]
 
     def erase(self, connection: Connection, subject: Subject, *, reason: str = "", actor: str = "") -> tuple[int, bytes] | None:
         """Empty the events that name what the other rooms have removed and say so in one event; None where nothing was to be done.

@@ -14,7 +14,7 @@ Forget = Callable[[Connection, list[int]], None]  # tells the keyword index of m
 _COUNT = "SELECT count(*) FROM conversations"
 _OLDEST = """
 SELECT updated_at, activity, 500 + (
-    SELECT coalesce(sum(400 + (length(content) + ifnull(length(tool_calls), 0) + ifnull(length(extra), 0)) * 5 / 4), 0)
+    SELECT coalesce(sum(400 + (length(content) + ifnull(length(tool_calls), 0) + ifnull(length(extra), 0)) * 2), 0)
     FROM messages
     WHERE messages.pk > conversations.pk << 32 AND messages.pk < (conversations.pk + 1) << 32
 )

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ..store import Store
 
 INTERRUPTED = 130
+CODEC = "what encrypts the store: an object with encrypt and decrypt, or a function that returns one (default: $MEMSTORE_CODEC)"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -98,8 +99,9 @@ def _let_go_of_output() -> None:
 def open_for(options: argparse.Namespace, *, read_only: bool = True) -> Store:
     """Open the store that the command line names."""
     from ..store import open_store
+    from .keys import keys
 
-    return open_store(store_path(options), read_only=read_only, create=False, audit_key=audit_key())
+    return open_store(store_path(options), read_only=read_only, create=False, **keys(options))
 
 
 def store_path(options: argparse.Namespace) -> str:
@@ -119,11 +121,6 @@ def store_path(options: argparse.Namespace) -> str:
     except (OSError, ValueError):
         pass  # opening it says why
     return path
-
-
-def audit_key() -> str | None:
-    """The key of a keyed store; it comes by the environment because other users can read a command line."""
-    return os.environ.get("MEMSTORE_AUDIT_KEY") or None
 
 
 def command(*words: str) -> str:
@@ -177,11 +174,13 @@ def _parser() -> _Parser:
         prog="memstore",
         description="The memory of an AI agent in one SQLite file.",
         epilog="Status: 0 fine (a search without a hit too), 1 findings, 2 an error of usage or store, 130 Ctrl-C. "
-        "Environment: MEMSTORE_DB names the store where --db does not; MEMSTORE_AUDIT_KEY holds the key of a keyed log; "
+        "Environment: MEMSTORE_DB names the store where --db does not; MEMSTORE_CODEC names what encrypts it where --codec does not; "
+        "MEMSTORE_AUDIT_KEY holds the key of a keyed log; "
         "NO_COLOR switches colour off.",
     )
     parser.add_argument("--version", action="version", version=f"memstore {__version__}")
     parser.add_argument("--db", metavar="PATH", help="the store (default: $MEMSTORE_DB); also allowed after the command")
+    parser.add_argument("--codec", metavar="MODULE:NAME", help=f"{CODEC}; also allowed after the command")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     _add_demo(commands)
     _add_info(commands)
@@ -190,6 +189,7 @@ def _parser() -> _Parser:
     _add_log(commands)
     _add_snapshot(commands)
     _add_import(commands)
+    _add_prune(commands)
     _add_dpo(commands)
     _add_sft(commands)
     _add_path(_command(commands, "shell", "open a Python console that has `store`, for writing too; or run what is piped in"))
@@ -211,6 +211,7 @@ def _command(
     )
     # Without a default: what stood before the command must not be overwritten by what does not stand after it.
     parser.add_argument("--db", metavar="PATH", default=argparse.SUPPRESS, help=db)
+    parser.add_argument("--codec", metavar="MODULE:NAME", default=argparse.SUPPRESS, help=CODEC)
     parser.set_defaults(run=(module, name))
     return parser
 
@@ -306,6 +307,25 @@ def _add_import(commands: Any) -> None:
     _add_json(parser)
 
 
+def _add_prune(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "prune",
+        "remove what is old and give its space back to the disk",
+        module="upkeep",
+        more="What any of the limits says goes, oldest first: whole conversations by their last activity, runs, assertions, superseded "
+        "corrections, keyword items added by hand, events from the front of the log. Backups and promotions stay.",
+    )
+    _add_path(parser)
+    parser.add_argument("--room", metavar="ROOM", help="of this room only: chat, corrections, audit, evals, keywords")
+    parser.add_argument("--keep-last", type=int, metavar="N", help="of each kind the newest N stay")
+    parser.add_argument("--max-age", metavar="AGE", help="what has rested for longer goes: 90d, 12h, 8w")
+    parser.add_argument("--max-bytes", metavar="SIZE", help="what is oldest goes until the file, or the room, is no larger: 50MB")
+    parser.add_argument("--dry-run", action="store_true", help="do it and undo it: show what would go")
+    _add_why(parser)
+    _add_json(parser)
+
+
 def _add_dpo(commands: Any) -> None:
     parser = _command(
         commands,
@@ -354,6 +374,11 @@ def _add_since(parser: argparse.ArgumentParser, whose: str) -> None:
 
 def _add_path(parser: argparse.ArgumentParser, metavar: str = "PATH") -> None:
     parser.add_argument("path", nargs="?", metavar=metavar, help="the store, in place of --db")
+
+
+def _add_why(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--reason", default="", metavar="TEXT", help="why, for the audit log")
+    parser.add_argument("--actor", default="", metavar="NAME", help="who, for the audit log")
 
 
 def _add_json(parser: argparse.ArgumentParser) -> None:

@@ -19,7 +19,8 @@ from ..backups import HandoffNote
 from ..chat import forms
 from ..kernel import Exists, Invalid, estimate_tokens
 from ..store import Store, open_store
-from . import audit_key, command
+from . import command
+from .keys import keys
 from .story import Story
 from .terminal import count, cut, one_line, size
 from .transcript import Transcript, read
@@ -41,19 +42,20 @@ def demo(options: argparse.Namespace) -> int:
     if options.resume_from is not None:
         from .resumed import resume
 
-        return resume(options.resume_from)
+        return resume(options.resume_from, keys(options))
     transcript = read(options.transcript, options.correction)
-    path = _place(options.db)
-    with open_store(path, audit_key=audit_key()) as store:
+    path, opening = _place(options.db), keys(options)
+    with open_store(path, **opening) as store:
         conversation_id = live(store, transcript)
         anchor_file(path).write_text(f"{store.audit.head()}\n", encoding="utf-8")
-    with open_store(path, read_only=True, audit_key=audit_key()) as store:
+    with open_store(path, read_only=True, **opening) as store:
         _tell(store, conversation_id)
     sys.stdout.flush()
     # By folder, not by module name: that works from a checkout, a copy and an installation, whatever the current folder is.
-    status = subprocess.run([sys.executable, str(Path(__file__).resolve().parents[1]), "demo", "--resume-from", path]).returncode
+    again = ["demo", "--resume-from", path, *(["--codec", options.codec] if options.codec else [])]
+    status = subprocess.run([sys.executable, str(Path(__file__).resolve().parents[1]), *again]).returncode
     if status == 0:
-        _tell_what_next(path)
+        _tell_what_next(path, opening)
     return status
 
 
@@ -237,8 +239,8 @@ def _tell_corrections(story: Story, store: Store, conversation_id: str) -> None:
             story.verdict(False, item.rejected)
 
 
-def _tell_what_next(path: str) -> None:
-    with open_store(path, read_only=True, audit_key=audit_key()) as store:
+def _tell_what_next(path: str, opening: dict[str, Any]) -> None:
+    with open_store(path, read_only=True, **opening) as store:
         stats = store.stats()
     story = Story()
     story.chapter("It stays", f"{path}, {size(stats.bytes)}")

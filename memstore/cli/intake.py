@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..imports import import_from, open_source
 from ..store import open_store
-from . import audit_key
+from .keys import keys
 from .terminal import Page, count, one_line, print_json
 from .views import shown_progress
 
@@ -24,7 +24,7 @@ def take_in(options: argparse.Namespace) -> int:
         beside = str(Path(source.place).with_suffix(".memstore.db"))
     target = options.db or os.environ.get("MEMSTORE_DB") or beside
     place = ":memory:" if options.dry_run and not os.path.exists(target) else target  # a trial begins no store
-    with open_store(place, audit_key=audit_key()) as store, shown_progress() as progress:
+    with open_store(place, **keys(options)) as store, shown_progress() as progress:
         report = import_from(
             store, options.origin, options.path, conversation=options.conversation, dry_run=options.dry_run, progress=progress
         )

@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..audit import AuditHead
 from ..chat import forms
 from ..kernel import ADVICE, Invalid, estimate_tokens
 from ..store import Store, open_store
-from . import audit_key
 from .story import Story
 from .terminal import count, excerpt, moment
 
@@ -37,13 +36,13 @@ db.close()
 """
 
 
-def resume(path: str) -> int:
+def resume(path: str, opening: dict[str, Any]) -> int:
     """Go on from what the file holds."""
     from .demo import anchor_file, tampered_file
 
     anchor = AuditHead.parse(anchor_file(path).read_text(encoding="utf-8"))
     story = Story()
-    with open_store(path, create=False, audit_key=audit_key()) as store:
+    with open_store(path, create=False, **opening) as store:
         newest = store.backups.find(limit=1)
         if not newest:
             raise Invalid(f"{path} holds no backup to resume from")
@@ -52,7 +51,7 @@ def resume(path: str) -> int:
         _apply(story, store, newest[0])
         good = _verify(story, store, anchor)
         copy = store.snapshot(tampered_file(path))
-    return 0 if _tamper(story, copy, anchor) and good else 1
+    return 0 if _tamper(story, copy, anchor, opening) and good else 1
 
 
 def _resume(story: Story, store: Store, backup: ContextBackup) -> None:
@@ -124,17 +123,17 @@ def _verify(story: Story, store: Store, anchor: AuditHead) -> bool:
     return good
 
 
-def _tamper(story: Story, copy: str, anchor: AuditHead) -> bool:
+def _tamper(story: Story, copy: str, anchor: AuditHead, opening: dict[str, Any]) -> bool:
     """Change one byte in a copy, so that an event seems to have happened at another time, and see whether that is found."""
     seq = (anchor.seq + 1) // 2
-    with open_store(copy, read_only=True, audit_key=audit_key()) as store:
+    with open_store(copy, read_only=True, **opening) as store:
         before = _event(store, seq)
         body: str = store.query("SELECT body FROM audit_log WHERE seq = ?", (seq,))[0]["body"]
     whole_seconds = body.index('"created_at":') + len('"created_at":') + len(str(int(before.created_at)))
     place = whole_seconds - 4
     digit = str((int(body[place]) + 1) % 10)
     subprocess.run([sys.executable, "-I", "-c", TAMPER, copy, str(seq), str(place), digit], check=True)
-    with open_store(copy, read_only=True, audit_key=audit_key()) as store:
+    with open_store(copy, read_only=True, **opening) as store:
         after = _event(store, seq)
         verified = store.audit.verify(anchors=[anchor])
     wrong = [finding for finding in verified.findings if finding.kind not in ADVICE]

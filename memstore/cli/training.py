@@ -14,7 +14,8 @@ from ..corrections import dpo as pairs
 from ..corrections.correction import checked_pair
 from ..kernel import Invalid
 from ..store import open_store
-from . import audit_key, open_for, store_path
+from . import open_for, store_path
+from .keys import keys
 from .terminal import JOINERS, Page, count, one_line, print_json
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def _take_in(options: argparse.Namespace) -> int:
     # Read before the store is opened: a file that cannot be taken in must not leave an empty store.
     read = len(pairs.read(options.taken, checked_pair, refused=refused if options.skip_invalid else None))
     target = options.db or os.environ.get("MEMSTORE_DB") or store_path(options)
-    with open_store(target, audit_key=audit_key()) as store:
+    with open_store(target, **keys(options)) as store:
         new = store.corrections.import_dpo(options.taken, skip_invalid=options.skip_invalid)
         place = store.path
     summary: dict[str, Any] = {"path": options.taken, "store": place, "new": new, "known": read - new, "refused": refused}

@@ -15,7 +15,7 @@ class Prunable(NamedTuple):
 
     table: str  # that has one row for each
     total: str  # SQL: how many there are
-    oldest: str  # SQL: time, place among equal times, bytes in the file about; of the next ones after a time and place, at most so many
+    oldest: str  # SQL: of the next after a time and place, at most so many: time, place among equal times, bytes (rather too many)
     remove: Callable[[Connection, int, Mapping[str, str]], dict[str, int]]  # the oldest so many, and why; returns rows by table
 
     def units(self, connection: Connection) -> Iterator[tuple[float, str, int]]:

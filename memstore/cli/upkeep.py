@@ -1,0 +1,80 @@
+"""What makes a store smaller: `prune`."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import TYPE_CHECKING
+
+from ..kernel import Invalid
+from . import open_for
+from .terminal import count, one_line, print_json, size
+
+if TYPE_CHECKING:
+    import argparse
+
+    from ..pruning import PruneReport
+
+SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+BYTES = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "t": 1000**4, "ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30, "ti": 1 << 40}
+
+
+def prune(options: argparse.Namespace) -> int:
+    """Remove what is old."""
+    age, most = _age(options.max_age), _bytes(options.max_bytes)
+    if options.keep_last is None and age is None and most is None:
+        raise Invalid("nothing says what may stay; give --keep-last N, --max-age 90d or --max-bytes 50MB")
+    with open_for(options, read_only=False) as store:
+        report = store.prune(
+            room=options.room,
+            keep_last=options.keep_last,
+            max_age=age,
+            max_bytes=most,
+            dry_run=options.dry_run,
+            reason=options.reason,
+            actor=options.actor,
+        )
+        place = store.path
+    if options.json:
+        print_json({**report.to_dict(), "path": place})
+        return 0
+    print(f"{_went(report)}  {one_line(place)}")
+    for line in report.kept:
+        print(one_line(line), file=sys.stderr)
+    return 0
+
+
+def _went(report: PruneReport) -> str:
+    sizes = f"{size(report.bytes_before)} -> {size(report.bytes_after)}"
+    if not report.removed:
+        return f"nothing to remove, {sizes}"
+    return f"{'would remove' if report.dry_run else 'removed'} {rows(report.removed)}; {sizes}"
+
+
+def rows(counts: dict[str, int]) -> str:
+    """`3 conversations, 120 messages`."""
+    return ", ".join(count(number, _thing(table)) for table, number in counts.items())
+
+
+def _thing(table: str) -> str:
+    return "event" if table == "audit_log" else table.removesuffix("s").replace("_", " ")
+
+
+def _age(text: str | None) -> float | None:
+    """Seconds of an age as people write it."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdw])", text.strip().lower())
+    if found is None:
+        raise Invalid(f"--max-age {text!r} is no age; write it with its unit: 45s, 30m, 12h, 90d or 8w")
+    return float(found[1]) * SECONDS[found[2]]
+
+
+def _bytes(text: str | None) -> int | None:
+    """Bytes of a size as people write it."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?", text.strip().lower())
+    if found is None:
+        raise Invalid(f"--max-bytes {text!r} is no size; write it as 50MB, 1.5GB, 512KiB or in bytes")
+    return int(float(found[1]) * BYTES[found[2] or ""])
