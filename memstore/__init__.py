@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     )
     from .keywords import KeywordIndex
     from .store import Embedder, Store, open_store
+    from .transfer import ExportReceipt, ImportReport
 
 __version__ = "0.1.0"
 
@@ -50,7 +51,9 @@ _HOMES = {
     "Embedder": "store",
     "EvalStore": "evals",
     "Exists": "kernel.errors",
+    "ExportReceipt": "transfer",
     "HandoffNote": "backups",
+    "ImportReport": "transfer",
     "Invalid": "kernel.errors",
     "KeywordIndex": "keywords",
     "Message": "chat",
@@ -84,7 +87,9 @@ __all__ = [
     "Embedder",
     "EvalStore",
     "Exists",
+    "ExportReceipt",
     "HandoffNote",
+    "ImportReport",
     "Invalid",
     "KeywordIndex",
     "Message",

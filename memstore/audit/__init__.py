@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..kernel import ADVICE, Canonical, Carried, Corrupt, Exists, Finding, Invalid, NotAStore, NotFound, Room, Schema, values
 from ..kernel.room import check_schema
 from .chain import AuditHead, Chain, Verification, Verifier, digest, members
+from .histories import redaction_member, redactions, verifier_of
 from .events import REFERENCES, AuditEvent, Draft, arguments, draft, drafts, quoted, read_event, type_member, writers
 
 if TYPE_CHECKING:
@@ -214,6 +215,7 @@ class AuditLog:
         self.db = db
         self._write = writers(canonical)
         self._chain = Chain(db.store_id, key)
+        self._fixed = False  # the store id, by an event that is there to stay
 
     # -- write ------------------------------------------------------------------------------------------------------
 
@@ -224,6 +226,7 @@ class AuditLog:
         """
         if self.db.value("SELECT 1 FROM audit_state") is None and self.db.value("SELECT 1 FROM audit_log LIMIT 1") is None:
             with self.db.write() as connection:
+                self._bind(connection)
                 self._begun(connection)
 
     def append(
@@ -341,6 +344,7 @@ class AuditLog:
 
     def _end(self, connection: Connection) -> tuple[int, bytes]:
         """Number and hash that the next event follows; the first one ever fixes whether the log is keyed."""
+        self._bind(connection)
         row = connection.row(HEAD)
         if row is None:
             row = (0, self._chain.genesis, *self._begun(connection))
@@ -357,12 +361,21 @@ class AuditLog:
             raise Corrupt("the audit log was begun in another store; verify() says more")
         return seq, last
 
+    def _bind(self, connection: Connection) -> None:
+        """Follow the store id, which an import into an empty store may change, until the first event fixes it."""
+        if self._fixed:
+            return
+        store_id, fixed = connection.row("SELECT value, EXISTS (SELECT 1 FROM audit_log) FROM meta WHERE key = 'store_id'") or ("", 0)
+        if store_id != self._chain.store_id:
+            self._chain = Chain(store_id, self._chain.key)
+        self._fixed = bool(fixed) and not self.db.in_transaction  # a rollback would take the event away
+
     def _begun(self, connection: Connection) -> tuple[int, bytes]:
         """Whether the log is keyed, and its genesis; fixed here where nothing has fixed it before."""
         state: tuple[int, bytes] | None = connection.row("SELECT keyed, genesis FROM audit_state")
         if state is None:
             state = (int(self._chain.key is not None), self._chain.genesis)
-            connection.run("INSERT INTO audit_state(id, store_id, keyed, genesis) VALUES (1, ?, ?, ?)", (self.db.store_id, *state))
+            connection.run("INSERT INTO audit_state(id, store_id, keyed, genesis) VALUES (1, ?, ?, ?)", (self._chain.store_id, *state))
         return state
 
     def _refuse_taken(self, connection: Connection, ids: list[str]) -> None:
@@ -383,8 +396,10 @@ class AuditLog:
 
     def get(self, seq: int | str) -> AuditEvent:
         """Return one event by its number or its id."""
-        number = self._own_number(values.key("seq", seq)) if isinstance(seq, str) else values.integer("seq", seq)
+        given = values.key("seq", seq) if isinstance(seq, str) else values.integer("seq", seq)
         with self.db.read(snapshot=True) as connection:
+            self._bind(connection)
+            number = self._own_number(given) if isinstance(given, str) else given
             by_id = isinstance(seq, str) and number is None
             row = self._by_id(connection, seq) if by_id else connection.row(f"{ALL} e.seq = ?", (number,))
             if row is None:
@@ -441,6 +456,7 @@ class AuditLog:
             values.limit(limit),
         )
         with self.db.read(snapshot=True) as connection:
+            self._bind(connection)
             return self._find(connection, page, low, high)
 
     def _find(self, connection: Connection, page: _Page, since: float | None, until: float | None) -> list[AuditEvent]:
@@ -480,13 +496,14 @@ class AuditLog:
     def head(self) -> AuditHead:
         """Return the newest event's number and hash; kept outside the file as text it is an anchor for `verify`."""
         with self.db.read(snapshot=True) as connection:
+            self._bind(connection)
             row = connection.row(HEAD)
             seq, last = row[:2] if row else (0, connection.value("SELECT CAST(genesis AS BLOB) FROM audit_state") or self._chain.genesis)
-        return AuditHead(self.db.store_id, seq, last.hex())
+        return AuditHead(self._chain.store_id, seq, last.hex())
 
     def _event(self, connection: Connection, row: tuple[Any, ...]) -> AuditEvent:
         before = row[-1].hex() if row[-1] is not None else self._before(connection, row[0])
-        return read_event(row[:-1], before, self.db.store_id)
+        return read_event(row[:-1], before, self._chain.store_id)
 
     def _before(self, connection: Connection, seq: int) -> str:
         """Hash before the first event there is: the seal's after a prune, else the genesis."""
@@ -503,7 +520,7 @@ class AuditLog:
     def _own_number(self, id: str) -> int | None:
         """The seq in an id that this log made itself."""
         found = re.fullmatch(r"([0-9a-f]{32})-([1-9]\d{0,17})", id)
-        return int(found[2]) if found is not None and found[1] == self.db.store_id else None
+        return int(found[2]) if found is not None and found[1] == self._chain.store_id else None
 
     def _not_found(self, connection: Connection, seq: int | str, number: int | None) -> NotFound:
         first, last = connection.row("SELECT min(seq), max(seq) FROM audit_log") or (None, None)
@@ -523,17 +540,19 @@ class AuditLog:
         """
         if isinstance(anchors, (str, AuditHead)) or not isinstance(anchors, Iterable):
             raise Invalid(f"anchors must be a list of heads, [head], not {values.shorten(anchors)}")
-        if values.optional(values.text, "store_id", store_id) not in (None, self.db.store_id):
-            raise NotFound(f"this store holds no imported history of store {values.shorten(store_id)}, only its own, {self.db.store_id}")
-        verifier = Verifier(
-            self._chain, [AuditHead.parse(anchor) for anchor in anchors], None if resume is None else AuditHead.parse(resume)
-        )
+        asked = values.optional(values.text, "store_id", store_id)
+        heads = [AuditHead.parse(anchor) for anchor in anchors]
+        point = None if resume is None else AuditHead.parse(resume)
+        verifier = Verifier(self._chain, heads, point)
         try:
             absent = self.db.read_only and not self.db.present(SCHEMA.name)
             with self.db.read(snapshot=True) as connection:
-                keyed = connection.row("SELECT 1 FROM audit_state WHERE keyed AND genesis <> ?", (self._chain.genesis,))
-                if keyed is not None and self._chain.key is None:
-                    raise Invalid(NEEDS_KEY)
+                self._bind(connection)
+                if asked in (None, self._chain.store_id):
+                    verifier = Verifier(self._chain, heads, point)
+                else:
+                    verifier = verifier_of(connection, asked, self._chain, heads, point)
+                self._require_key(connection, verifier)
                 verifier.run(connection, None if absent else SCHEMA)
         except Exists as error:  # the tables are there, and schema_version does not know of them
             verifier.misshapen([Finding("schema", None, str(error))])
@@ -541,13 +560,26 @@ class AuditLog:
             verifier.misshapen(check_schema(self.db.database, SCHEMA) or [Finding("corrupt", None, str(error))])
         return verifier.verdict()
 
+    def _require_key(self, connection: Connection, verifier: Verifier) -> None:
+        keyed = connection.row(f"SELECT 1 FROM {verifier.log.state} WHERE keyed AND genesis <> ?", (verifier.chain.genesis,))
+        if keyed is not None and verifier.chain.key is None:
+            raise Invalid(NEEDS_KEY)
+
     def check(self) -> list[Finding]:
-        """Return what `verify` finds wrong, its advice left out, and whether the index leads to every event; a keyed log needs its key."""
+        """Return what `verify` finds wrong, its advice left out, and whether the index leads to every event; a keyed log needs its key.
+
+        Histories that came with imports are verified too.
+        """
+        findings = self._wrong(None)
+        for (store_id,) in self.db.rows("SELECT store_id FROM audit_histories ORDER BY pk"):
+            findings += [found._replace(detail=f"history of store {store_id}: {found.detail}") for found in self._wrong(store_id)]
+        return findings or self._check_places()
+
+    def _wrong(self, store_id: str | None) -> list[Finding]:
         try:
-            findings = [finding for finding in self.verify().findings if finding.kind not in ADVICE]
+            return [finding for finding in self.verify(store_id=store_id).findings if finding.kind not in ADVICE]
         except Invalid as error:
             return [Finding("keyed", None, str(error))]
-        return findings or self._check_places()
 
     def _check_places(self) -> list[Finding]:
         """Compare the index with the references and ids of a sound log, some pages at a time."""
@@ -604,7 +636,8 @@ class AuditLog:
             count = connection.value("SELECT count(*) FROM audit_log WHERE seq < ?", (before_seq,))
             sealed = connection.value("SELECT CAST(hash AS BLOB) FROM audit_log WHERE seq = ?", (upto,)).hex()
             seal = f'{{"first":{first},"upto":{upto},"count":{count},"hash":"{sealed}"}}'
-            note = draft({"actor": actor, "note": reason}, self._write, f',"event_type":"audit.prune","seal":{seal}')
+            kept = redaction_member(redactions(connection, before_seq))  # imported logs outlive the events that say what they lost
+            note = draft({"actor": actor, "note": reason}, self._write, f',"event_type":"audit.prune"{kept},"seal":{seal}')
             event = self._append(connection, note)
             connection.run("UPDATE audit_state SET sealed_by = ?", (event.seq,))
             self._permitted(connection, "DELETE FROM audit_log WHERE seq < ?", before_seq)
