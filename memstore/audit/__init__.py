@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..kernel import ADVICE, Canonical, Carried, Corrupt, Exists, Finding, Invalid, NotAStore, NotFound, Room, Schema, values
 from ..kernel.room import check_schema
 from .chain import AuditHead, Chain, Verification, Verifier, digest, members
-from .histories import redaction_member, redactions, verifier_of
 from .events import REFERENCES, AuditEvent, Draft, arguments, draft, drafts, quoted, read_event, type_member, writers
+from .histories import redaction_member, redactions, verifier_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -344,8 +344,9 @@ class AuditLog:
 
     def _end(self, connection: Connection) -> tuple[int, bytes]:
         """Number and hash that the next event follows; the first one ever fixes whether the log is keyed."""
-        self._bind(connection)
         row = connection.row(HEAD)
+        if row is None or row[3] != self._chain.genesis:
+            self._bind(connection)
         if row is None:
             row = (0, self._chain.genesis, *self._begun(connection))
         seq, last, keyed, genesis = row

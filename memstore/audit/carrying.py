@@ -17,7 +17,6 @@ from .events import draft, quoted
 from .histories import redaction_member
 
 if TYPE_CHECKING:
-    from ..kernel import Connection
     from ..kernel.carrying import Intake, Row
     from . import AuditLog
 
@@ -78,7 +77,7 @@ def _refuse_key(state: Row, keyed: bool, chain: Chain) -> None:
 
 def _places(rows: list[Row]) -> set[tuple[str, int]]:
     """What leads to events: their references, and the ids that callers gave them."""
-    found = set()
+    found: set[tuple[str, int]] = set()
     for row in rows:
         page = row["seq"] >> 6
         found.update((member, page) for member in members((row["refs"] or "")[42:-1]))
@@ -102,7 +101,7 @@ def merge(log: AuditLog, intake: Intake, store_id: str, user_id: str | None, act
         intake.added.update({"audit_erased": added} if added else {})
     if not intake.wrote:
         return None
-    counts = {"added": dict(intake.added), "replaced": dict(intake.replaced), "skipped": dict(intake.skipped), "erased": dict(intake.erased)}
+    counts = {name: dict(+getattr(intake, name)) for name in ("added", "replaced", "skipped", "erased")}
     given = {
         "entity_kind": "store",
         "details": {"from": "memstore", "store_id": store_id, **{name: told for name, told in counts.items() if told}},
@@ -142,8 +141,8 @@ class _Merge:
 
     def member(self) -> str:
         """What our event says of it in its body."""
-        others = {name: dict.fromkeys(seqs, 0) for name, seqs in self.emptied.items() if name != self.log._chain.store_id}
-        own = self.emptied.get(self.log._chain.store_id, [])
+        others = dict(self.emptied)
+        own = others.pop(self.log._chain.store_id, [])
         return (f',"redacts":{json.dumps(own, separators=(",", ":"))}' if own else "") + redaction_member(others)
 
     def take(self, story: Story) -> None:

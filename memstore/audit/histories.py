@@ -7,7 +7,7 @@ say the same of a third one, which came to us by way of it.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ..kernel import Invalid, NotFound, values
@@ -44,13 +44,13 @@ def redactions(connection: Connection, before: int | None = None) -> dict[str, d
     for seq, body in rows:
         try:
             for store_id, numbers in json.loads(body)["redacts_imported"].items():
-                found.setdefault(store_id, {}).update(dict.fromkeys([int(number) for number in numbers], seq))
+                found.setdefault(store_id, {}).update({int(number): seq for number in numbers})
         except (ValueError, TypeError, KeyError, AttributeError):
             continue  # verify() says of the log that holds it what is damaged
     return found
 
 
-def redaction_member(emptied: dict[str, dict[int, int]]) -> str:
+def redaction_member(emptied: Mapping[str, Collection[int]]) -> str:
     """The same as it lies in a body; "" where there is none."""
     if not emptied:
         return ""

@@ -122,10 +122,11 @@ class Intake:
         for rows in self.pages(table):
             rows = self.living(table, rows, kind)
             known = self.ids(table, [row["id"] for row in rows])
-            fresh, twins = self.sort(table, rows, lambda row: known.get(row["id"]))
+            fresh = [row for row in rows if row["id"] not in known]
+            twins = [row for row in rows if row["id"] in known and self.known(table, row)]
             self.insert(table, [without(row, "pk") for row in (fresh if prepare is None else prepare(fresh))])
-            for row, pk in twins:
-                self.update(table, pk, without(row, "pk", "id"))
+            for row in twins:
+                self.update(table, known[row["id"]], without(row, "pk", "id"))
 
     def living(self, table: str, rows: list[Row], kind: str = "", owners: dict[str, tuple[str, ...]] = OWNERS) -> list[Row]:
         """Those of the rows that do not belong to what was erased; `kind` is what the ids of the table are remembered as."""
@@ -152,22 +153,12 @@ class Intake:
         found = self.connection.rows(f"SELECT id, pk FROM {quote(table)} WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(ids),))
         return dict(found)
 
-    def sort(self, table: str, rows: list[Row], twin: Callable[[Row], Any]) -> tuple[list[Row], list[tuple[Row, Any]]]:
-        """Part new rows from those to be put in place of one that is there; the others stay as they are."""
-        fresh, twins = [], []
-        for row in rows:
-            there = twin(row)
-            if there is None:
-                fresh.append(row)
-            elif self.known(table, row):
-                twins.append((row, there))
-        return fresh, twins
-
     def known(self, table: str, row: Row) -> bool:
         """Judge a row that the store has already: True where it is to be replaced."""
         if self.mode == "error":
             shown = next((shorten(row[name]) for name in ("id", "item_id", "alias", "user_id") if name in row), "a row")
-            raise Exists(f'the store has {shown} in {table} already; nothing was imported: on_conflict="skip" keeps it, "replace" takes the export\'s')
+            ways = 'on_conflict="skip" keeps it, "replace" takes the columns of the export'
+            raise Exists(f"the store has {shown} in {table} already; nothing was imported: {ways}")
         (self.replaced if self.mode == "replace" else self.skipped)[table] += 1
         return self.mode == "replace"
 

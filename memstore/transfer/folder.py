@@ -84,7 +84,7 @@ class Folder:
     def __init__(self, path: Any, rooms: Callable[[str], Schema | None]) -> None:
         self.place = os.path.abspath(path_of(path))
         if not os.path.isdir(self.place):
-            raise Invalid(f"{self.place} is no folder; give the one that export() wrote")
+            raise Invalid(f"path {values.shorten(self.place)} is no folder; give the one that export() wrote")
         self.manifest = self._read_manifest()
         self.schemas: dict[str, Schema] = {}
         self._tables: dict[str, tuple[Schema, Carried, Entry]] = {}
@@ -123,7 +123,8 @@ class Folder:
                 Entry(**said["excerpt"]) if "excerpt" in said else None,
             )
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise Corrupt(f"{os.path.join(self.place, MANIFEST)} is damaged ({values.one_line(str(error))}); nothing was imported") from error
+            why = values.one_line(str(error))
+            raise Corrupt(f"{os.path.join(self.place, MANIFEST)} is damaged ({why}); nothing was imported") from error
 
     def _know(self, room: str, version: int, schema: Schema | None) -> None:
         if schema is None or version > schema.version:

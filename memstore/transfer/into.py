@@ -34,7 +34,7 @@ TAKERS = {
 
 @record
 class ImportReport(Record):
-    """What an import did, by table; `adopted` says that the empty store has become the exported one, `audit_seq` which event tells of it."""
+    """What an import did, by table; `adopted`: the empty store has become the exported one; `audit_seq`: the event that tells of it."""
 
     path: str
     store_id: str
@@ -102,11 +102,9 @@ class _Import:
         intake.forget()
         if intake.added["messages"] or intake.added["keyword_items"] or intake.replaced["messages"]:
             self.store._database.after_commit(self.store.keywords.catch_up)
-        counts = [{table: count for table, count in told.items() if count} for told in self._counters()]
-        return ImportReport(self.folder.place, self.manifest.store_id, adopted, *counts, seq, self._notes())
-
-    def _counters(self) -> Iterable[dict[str, int]]:
-        return self.intake.added, self.intake.skipped, self.intake.replaced, self.intake.erased
+        counts = [+told for told in (intake.added, intake.skipped, intake.replaced, intake.erased)]  # without the zeros
+        added, skipped, replaced, erased = map(dict, counts)
+        return ImportReport(self.folder.place, self.manifest.store_id, adopted, added, skipped, replaced, erased, seq, self._notes())
 
     def _take_log(self, actor: str, note: str) -> int | None:
         intake, log = self.intake, self.store.audit
@@ -126,12 +124,8 @@ class _Import:
 
     def _empty(self) -> bool:
         """Whether no room holds anything; that a log is to be keyed is said before its first event."""
-        for room in self._here:
-            for carried in schema_of(room).carried:
-                table = quote(carried.table)
-                if carried.table != "audit_state" and self.connection.row(f"SELECT 1 FROM {table} WHERE {carried.where} LIMIT 1") is not None:
-                    return False
-        return True
+        tables = [carried for room in self._here for carried in schema_of(room).carried if carried.table != "audit_state"]
+        return not any(self.connection.rows(f"SELECT 1 FROM {quote(each.table)} WHERE {each.where} LIMIT 1") for each in tables)
 
     def _erased(self) -> Callable[[Iterable[Erased]], set[Erased]] | None:
         """What tells whether something was erased; None where nothing was."""
@@ -148,9 +142,8 @@ class _Import:
         if intake.erased["audit_log"]:
             notes.append(f"{intake.erased['audit_log']:,} event(s) name something that was erased here; their content was left out")
         if intake.shifted:
-            notes.append(
-                f"messages of {len(intake.shifted):,} conversation(s) could not keep their places: what imported backups of them cover is unknown"
-            )
+            shifted = f"messages of {len(intake.shifted):,} conversation(s) could not keep their places"
+            notes.append(f"{shifted}: what imported backups of them cover is unknown")
         if self.manifest.excerpt is not None:
             notes.append("the excerpt of the audit log was not taken in: cut out of its chain, an event proves nothing")
         return notes

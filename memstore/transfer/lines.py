@@ -38,7 +38,8 @@ def written(row: Row) -> bytes:
         plain = {name: {"$base64": b64encode(value).decode()} if type(value) is bytes else value for name, value in row.items()}
         return _ENCODER.encode(plain).encode() + b"\n"
     except ValueError as error:
-        raise Corrupt(f"{values.shorten(row)} holds a value that cannot be exported ({error}); check() lists what else is damaged") from error
+        shown = values.shorten(row)
+        raise Corrupt(f"{shown} holds a value that cannot be exported ({error}); check() lists what else is damaged") from error
 
 
 def read(line: bytes, shape: Shape, lacking: bool) -> Row:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from importlib import import_module
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from .. import __version__
 from ..kernel import Carried, Corrupt, Exists, Invalid, Record, Schema, SchemaTooNew, path_of, record, values
@@ -81,7 +82,7 @@ def known_rooms(store: Store) -> dict[str, Schema]:
     found = rooms_in_file(store._database)
     for room, version in found.items():
         if room not in ROOMS:
-            raise SchemaTooNew(f"the room {room} (schema {version}) was made by a newer memstore, which alone can carry it: upgrade memstore")
+            raise SchemaTooNew(f"a newer memstore made the room {room} (schema {version}) and alone can carry it: upgrade memstore")
     return {room: schema_of(room) for room in ROOMS if room in found}
 
 
@@ -103,9 +104,9 @@ def _free(path: Any) -> str:
     """Where a new folder may come into being."""
     target = os.path.abspath(path_of(path))
     if os.path.lexists(target):
-        raise Exists(f"{target} exists already; export() makes a new folder, so name one that is not there yet")
+        raise Exists(f"{values.shorten(target)} exists already; export() makes a new folder, so name one that is not there yet")
     if not os.path.isdir(os.path.dirname(target)):
-        raise Invalid(f"the folder {os.path.dirname(target)} does not exist; create it first")
+        raise Invalid(f"path {values.shorten(target)} is in a folder that does not exist; create that first")
     return os.path.join(os.path.realpath(os.path.dirname(target)), os.path.basename(target))
 
 
@@ -141,7 +142,8 @@ class Writer:
                 versions[room] = schemas[room].version
         store_id = self.connection.value("SELECT value FROM meta WHERE key = 'store_id'")
         manifest = Manifest(store_id, __version__, versions, tables, self.user_id, self._excerpt(schemas))
-        self._put(MANIFEST, [manifest_text(manifest, schemas).encode()])
+        with self._create(MANIFEST) as file:
+            self.bytes += file.write(manifest_text(manifest, schemas).encode())
         return ExportReceipt(target, store_id, {table: entry.rows for table, entry in tables.items()}, self.bytes)
 
     def _where(self, carried: Carried, chat: bool) -> str | None:
@@ -192,21 +194,19 @@ class Writer:
         first = next(written, None)
         if first is None:
             return None
-        rows, seen = 0, sha256()
-
-        def told() -> Iterator[bytes]:
-            nonlocal rows
-            for rows, line in enumerate(chain([first], written), 1):
+        seen, rows = sha256(), 0
+        with self._create(name) as file:
+            for line in chain([first], written):
                 seen.update(line)
-                yield line
-
-        self._put(name, told())
+                self.bytes += file.write(line)
+                rows += 1
         return Entry(name, rows, seen.hexdigest())
 
-    def _put(self, name: str, written: Iterable[bytes]) -> None:
+    @contextmanager
+    def _create(self, name: str) -> Iterator[BinaryIO]:
+        """A new file, which is on the disk when the block has ended."""
         descriptor = os.open(os.path.join(self.part, name), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with open(descriptor, "wb", buffering=1 << 18) as file:
-            for line in written:
-                self.bytes += file.write(line)
+            yield file
             file.flush()
             os.fsync(file.fileno())

@@ -39,13 +39,13 @@ OWN: dict[str, str] = {
     "keyword_gone": f"removed = 1 AND source = 'message' AND number IN (SELECT arrival FROM messages WHERE pk >> 32 IN ({KEYS}))",
 }
 #: Tables of other rooms that a choice asks.
-CHAT = ("conversations", "sessions", "messages")
+CHAT = ("FROM conversations ", "FROM sessions ", "FROM messages ")
 
 
 def own_rows(table: str, chat: bool) -> str | None:
     """What picks a user's rows of a table; None where it has none, as without a chat nobody has a conversation."""
     where = OWN.get(table)
-    asks_chat = where is not None and any(f"FROM {other} " in where for other in CHAT)
+    asks_chat = where is not None and any(other in where for other in CHAT)
     return None if where is None or (asks_chat and not chat) else where
 
 
@@ -53,7 +53,8 @@ def events(audit: AuditLog, connection: Connection, user_id: str, chat: bool) ->
     """The events that name a user, or a conversation or session of its own, oldest first."""
     names = {user_id}
     if chat:
-        names.update(id for (id,) in connection.rows(f"{CONVERSATIONS} UNION SELECT id FROM sessions WHERE user_id = ?", (user_id, user_id)))
+        own = connection.rows(f"{CONVERSATIONS} UNION SELECT id FROM sessions WHERE user_id = ?", (user_id, user_id))
+        names.update(id for (id,) in own)
     last = 0
     while rows := connection.rows("SELECT seq, refs FROM audit_log WHERE seq > ? ORDER BY seq LIMIT 500", (last,)):
         for seq, refs in rows:

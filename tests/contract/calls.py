@@ -103,6 +103,8 @@ CALLS: dict[str, tuple[Call, ...]] = {
     ),
     "store.check": (Call(),),
     "store.snapshot": (Call({"path": "copy.db"}, alone=True),),
+    "store.export": (Call({"path": "out"}, alone=True),),
+    "store.import_": (Call({"path": "exported", "on_conflict": "skip"}, alone=True),),
     "store.run": (Call({"function": len, "args": "a"}, alone=True),),
     # -- chat
     "chat.activate": (Call({"project": "p-1"}, itself, unkept=("project", "user_id")),),
