@@ -175,7 +175,9 @@ class _Merge:
         self._top = max(self._top, *(row["arrival"] for row in page))
         owners = self.intake.recall("conversation", (row["pk"] >> 32 for row in page))
         rows = [row for row in page if self._owned(row, owners)]
-        self.intake.erased["messages"] += len(page) - len(rows)
+        if len(rows) < len(page):
+            self.intake.erased["messages"] += len(page) - len(rows)
+            self.intake.leave_out("message", {row["id"] for row in page} - {row["id"] for row in rows})
         rows = self.intake.living("messages", rows, "message")
         asked = json.dumps([[row["id"], arrival_in(row["id"])] for row in rows])
         known = {id: (pk, arrival) for id, pk, arrival in self.conn.rows(_NUMBERED, (asked, asked))}

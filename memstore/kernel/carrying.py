@@ -140,13 +140,21 @@ class Intake:
             row for row in rows if not any((each, row.get(column)) in gone for column, kinds in named.items() for each in kinds)
         ]
         self.erased[table] += len(rows) - len(kept)
+        if kind:
+            self.leave_out(kind, {row["id"] for row in rows} - {row["id"] for row in kept})
         return kept
 
+    def leave_out(self, kind: str, ids: Iterable[str]) -> None:
+        """Note what does not come in, being an erased one's, so that nothing comes that names it."""
+        self.remember("left out", [(hash((kind, id)), 1) for id in ids])
+
     def gone(self, asked: Iterable[tuple[str, str | None]]) -> set[Erased]:
-        """Which of these were erased once."""
+        """Which of these were erased once, or belong to something that was."""
         if self._were_erased is None:
             return set()
-        return self._were_erased({(kind, id) for kind, id in asked if isinstance(id, str) and id})
+        pairs = {(kind, id) for kind, id in asked if isinstance(id, str) and id}
+        out = self.recall("left out", map(hash, pairs))
+        return self._were_erased(pairs) | {pair for pair in pairs if hash(pair) in out}
 
     def ids(self, table: str, ids: Sequence[str]) -> dict[str, int]:
         """Integer keys of the rows that have one of the ids."""

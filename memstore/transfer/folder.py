@@ -208,6 +208,11 @@ class Folder:
         except OSError as error:
             raise Invalid(f"{place} cannot be read: {error.strerror or error}") from error
 
+    def finish(self) -> None:
+        """Tell that all is done; not every file is of use to every store."""
+        if self.progress is not None and self._done < self.total:
+            self.progress(self.total, self.total)
+
     def _count(self, rows: int) -> None:
         self._done += rows
         if self.progress is not None:

@@ -99,6 +99,7 @@ class _Import:
                 with room.db.write():
                     import_module(f"memstore.{taker}").take_in(room, intake)
         seq = self._take_log(actor, note)
+        self.folder.finish()
         intake.forget()
         if intake.added["messages"] or intake.added["keyword_items"] or intake.replaced["messages"]:
             self.store._database.after_commit(self.store.keywords.catch_up)
