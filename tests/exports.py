@@ -38,7 +38,7 @@ def fill(store, tag=""):
     for number in range(5):
         store.audit.append("query", user_id=f"ann{tag}", conversation_id=f"c1{tag}", project=f"Apollo{tag}", details={"n": number}, id=f"e{number}{tag}")
     store.audit.append("query", actor=f"bob{tag}", note="his own")
-    store.audit.redact(3, reason="asked for")
+    store.audit.redact(store.audit.get(f"e1{tag}").seq, reason="asked for")
     store.keywords.add(f"n1{tag}", "amber delta note", kind="note", conversation_id=f"c1{tag}")
     store.keywords.add(f"m1{tag}", "delta instead of a message")
     store.keywords.remove(f"m2{tag}")
