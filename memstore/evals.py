@@ -522,7 +522,7 @@ def _take_promotions(intake: Intake, rows: list[Row]) -> None:
             if intake.known("promotions", row):
                 undone = intake.connection.row("SELECT reverted, reverted_at FROM promotions WHERE id = ? AND reverted = 1", (row["id"],))
                 kept = {} if undone is None or row["reverted"] else dict(zip(("reverted", "reverted_at"), undone))
-                intake.update("promotions", known[row["id"]], {**without(row, "pk", "id"), **kept})
+                intake.update("promotions", known[row["id"]], {**row, **kept})
         elif row["reverts"] is None or intake.connection.value(UNDONE_ALONE, (row["reverts"], row["reverts"])) is not None:
             intake.insert("promotions", [{**without(row, "pk"), "imported": 1}])
         else:

@@ -21,7 +21,8 @@ def fill(store, tag=""):
     fork = store.chat.fork(f"c1{tag}", at=f"m3{tag}")
     store.chat.rename(fork.id, "a fork")
     store.chat.touch_session(f"s1{tag}", domain="rust", user_id=f"ann{tag}")
-    store.corrections.add(f"rounding{tag}", "round half even", rejected="truncate", id=f"k1{tag}", user_id=f"ann{tag}", conversation_id=f"c1{tag}")
+    whose = {"user_id": f"ann{tag}", "conversation_id": f"c1{tag}"}
+    store.corrections.add(f"rounding{tag}", "round half even", rejected="truncate", id=f"k1{tag}", **whose)
     store.corrections.update(f"k1{tag}", rejected="floor")
     store.corrections.applied(f"k1{tag}", conversation_id=f"c1{tag}")
     store.corrections.add(f"naming{tag}", "snake case", rejected="camel case", id=f"k2{tag}", metadata={"b": "é"})
@@ -36,7 +37,7 @@ def fill(store, tag=""):
     store.evals.promote(f"coder{tag}", "model-1", "model-2", id=f"o2{tag}")
     store.evals.rollback(f"coder{tag}", reason="worse")
     for number in range(5):
-        store.audit.append("query", user_id=f"ann{tag}", conversation_id=f"c1{tag}", project=f"Apollo{tag}", details={"n": number}, id=f"e{number}{tag}")
+        store.audit.append("query", **whose, project=f"Apollo{tag}", details={"n": number}, id=f"e{number}{tag}")
     store.audit.append("query", actor=f"bob{tag}", note="his own")
     store.audit.redact(store.audit.get(f"e1{tag}").seq, reason="asked for")
     store.keywords.add(f"n1{tag}", "amber delta note", kind="note", conversation_id=f"c1{tag}")

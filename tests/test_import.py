@@ -538,7 +538,8 @@ def test_an_older_export_lacks_columns_and_gets_their_defaults(exported, tmp_pat
     (exported / "manifest.json").write_text(signed(manifest))
 
     def older(lines):
-        return [json.dumps({k: v for k, v in json.loads(line).items() if k != "why"}, ensure_ascii=False, separators=(",", ":")).encode() + b"\n" for line in lines]
+        rows = [{name: value for name, value in json.loads(line).items() if name != "why"} for line in lines]
+        return [json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n" for row in rows]
 
     rewrite(exported, "corrections.corrections.jsonl", older)
     with open_store() as store:

@@ -41,8 +41,7 @@ def _take_counters(intake: Intake, page: list[Row]) -> None:
         elif intake.known("token_counters", row):
             pk, thread = there or (known[row["id"]], 0)
             # A backup of ours may close a thread that the export does not know yet.
-            kept = without(row, "pk", "id", "conversation_id", "specialist") if there else without(row, "pk", "id")
-            intake.update("token_counters", pk, {**kept, "thread_number": max(thread, row["thread_number"])})
+            intake.update("token_counters", pk, {**row, "thread_number": max(thread, row["thread_number"])})
 
 
 def _fitted(intake: Intake, row: Row, position: Callable[[str], int | None]) -> Row:

@@ -110,7 +110,7 @@ class _Merge:
         elif self.intake.known("projects", row):
             if meant not in (None, here):
                 raise Exists(f"{row['name']!r} names the project {meant!r} here and {row['id']!r} in the export: rename one of them first")
-            self.intake.update("projects", self.intake.ids("projects", [here])[here], without(row, "pk", "id"))
+            self.intake.update("projects", self.intake.ids("projects", [here])[here], row)
             self.conn.run("DELETE FROM project_aliases WHERE project_id = ?", (here,))
             self._settled.add(here)
 

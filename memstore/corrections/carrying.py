@@ -79,7 +79,7 @@ def _merge(intake: Intake, page: list[Row]) -> None:
         elif live not in (None, here):
             raise Exists(f"correction {row['id']!r} of the export says what another one says here; supersede one of them first")
         else:
-            intake.update("corrections", here, without(row, "pk", "id"))
+            intake.update("corrections", here, row)
             for table in ("correction_words", *CHILDREN):
                 intake.connection.run(f"DELETE FROM {table} WHERE correction = ?", (here,))
         noted[row["pk"]] = here

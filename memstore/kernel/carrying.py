@@ -80,6 +80,7 @@ class Intake:
         mode: str,
         pages: Callable[[str], Iterator[list[Row]]],
         were_erased: Callable[[Iterable[Erased]], set[Erased]] | None,
+        seal: Callable[[str, list[Row]], list[Row]],
     ) -> None:
         self.connection = connection
         self.mode = mode  # adopt, error, skip or replace
@@ -92,6 +93,7 @@ class Intake:
         self.base = 0  # what is added to numbers of arrival
         self.shifted: set[str] = set()  # conversations whose messages could not keep their places
         self._were_erased = were_erased
+        self._seal = seal  # rows of a table as they go into the file, bound to the keys that they have here
         self._noted = False
 
     @property
@@ -112,7 +114,7 @@ class Intake:
     def insert(self, table: str, rows: list[Row]) -> None:
         """Write new rows, all with the same columns."""
         if rows:
-            self.connection.many(_insertion(table, tuple(rows[0])), [tuple(row.values()) for row in rows])
+            self.connection.many(_insertion(table, tuple(rows[0])), [tuple(row.values()) for row in self._seal(table, rows)])
             self.added[table] += len(rows)
 
     # -- into a store with a history --------------------------------------------------------------------------------
@@ -126,7 +128,7 @@ class Intake:
             twins = [row for row in rows if row["id"] in known and self.known(table, row)]
             self.insert(table, [without(row, "pk") for row in (fresh if prepare is None else prepare(fresh))])
             for row in twins:
-                self.update(table, known[row["id"]], without(row, "pk", "id"))
+                self.update(table, known[row["id"]], row)
 
     def living(self, table: str, rows: list[Row], kind: str = "", owners: dict[str, tuple[str, ...]] = OWNERS) -> list[Row]:
         """Those of the rows that do not belong to what was erased; `kind` is what the ids of the table are remembered as."""
@@ -171,8 +173,11 @@ class Intake:
         return self.mode == "replace"
 
     def update(self, table: str, pk: int, row: Row) -> None:
-        """Give a row the columns of the export."""
-        self.connection.run(_update(table, tuple(row)), (*row.values(), pk))
+        """Give a row with an id the columns of the export; its keys stay."""
+        id = self.connection.value(f"SELECT id FROM {quote(table)} WHERE pk = ?", (pk,))
+        (stored,) = self._seal(table, [{**row, "id": id}])
+        changed = without(stored, "pk", "id")
+        self.connection.run(_update(table, tuple(changed)), (*changed.values(), pk))
 
     # -- what is remembered between pages ---------------------------------------------------------------------------
 

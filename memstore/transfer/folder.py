@@ -93,10 +93,6 @@ class Folder:
         self._done = 0
         self.progress: Callable[[int, int], object] | None = None
 
-    def carried(self, table: str) -> Carried:
-        """How the rows of a table travel."""
-        return self._tables[table][1]
-
     @property
     def total(self) -> int:
         """How many rows are read, each twice."""

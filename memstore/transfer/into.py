@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ..audit import SCHEMA as AUDIT
 from ..audit import carrying
 from ..audit.erased import were_erased
 from ..kernel import Invalid, ReadOnly, Record, record, values
@@ -18,7 +19,7 @@ from .folder import Folder
 from .out import known_rooms, present, schema_of
 
 if TYPE_CHECKING:
-    from ..kernel import Connection, Schema
+    from ..kernel import Connection
     from ..kernel.carrying import Row
     from ..store import Store
 
@@ -61,19 +62,13 @@ def import_store(
         raise ReadOnly(f"{database.name} was opened with read_only=True")
     if database.in_transaction:
         raise Invalid("import_() is a transaction of its own and cannot run inside transaction(); leave the block first")
-    folder = Folder(path, _known)
+    folder = Folder(path, schema_of)
     folder.progress = progress
     folder.check()
     for schema in known_rooms(store).values():
         ensure(database, schema)
     with Write(database) as connection:
         return _Import(store, connection, folder, on_conflict).run(actor, note)
-
-
-def _known(room: str) -> Schema | None:
-    from ..store import ROOMS
-
-    return schema_of(room) if room in ROOMS else None
 
 
 class _Import:
@@ -85,8 +80,9 @@ class _Import:
         self.folder = folder
         self.manifest = folder.manifest
         self._here = present(connection)
+        self._carried = {carried.table: carried for schema in (*folder.schemas.values(), AUDIT) for carried in schema.carried}
         adopted = self.manifest.user_id is None and self._empty()
-        self.intake = Intake(connection, "adopt" if adopted else on_conflict, self._pages, self._erased())
+        self.intake = Intake(connection, "adopt" if adopted else on_conflict, folder.pages, self._erased(), self._sealed)
 
     def run(self, actor: str, note: str) -> ImportReport:
         """Take in every room."""
@@ -119,13 +115,13 @@ class _Import:
         with log.db.write():
             return carrying.merge(log, intake, self.manifest.store_id, self.manifest.user_id, actor, note)
 
-    def _pages(self, table: str) -> Iterator[list[Row]]:
-        for page in self.folder.pages(table):
-            yield lines.sealed(self.connection, self.folder.carried(table), page)
+    def _sealed(self, table: str, rows: list[Row]) -> list[Row]:
+        return lines.sealed(self.connection, self._carried[table], rows)
 
     def _empty(self) -> bool:
         """Whether no room holds anything; that a log is to be keyed is said before its first event."""
-        tables = [carried for room in self._here for carried in schema_of(room).carried if carried.table != "audit_state"]
+        schemas = [schema for schema in self._here.values() if schema is not None]
+        tables = [carried for schema in schemas for carried in schema.carried if carried.table != "audit_state"]
         return not any(self.connection.rows(f"SELECT 1 FROM {quote(each.table)} WHERE {each.where} LIMIT 1") for each in tables)
 
     def _erased(self) -> Callable[[Iterable[Erased]], set[Erased]] | None:

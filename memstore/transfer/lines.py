@@ -28,7 +28,7 @@ def unsealed(connection: Connection, carried: Carried, rows: list[Row]) -> list[
 
 
 def sealed(connection: Connection, carried: Carried, rows: list[Row]) -> list[Row]:
-    """Rows of an export as they go into the file."""
+    """Rows of an export as they go into the file, with the keys that they have there."""
     return rows
 
 

@@ -17,12 +17,12 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from .. import __version__
-from ..kernel import Carried, Corrupt, Exists, Invalid, Record, Schema, SchemaTooNew, path_of, record, values
+from ..kernel import Busy, Carried, Corrupt, Exists, Invalid, Record, Schema, SchemaTooNew, path_of, record, values
 from ..kernel.blocks import Read
 from ..kernel.carrying import shapes
 from ..kernel.files import sync, unwritable
-from ..kernel.room import ensure, rooms_in_file
-from ..kernel.schema import quote
+from ..kernel.room import ensure
+from ..kernel.schema import KERNEL, quote, state
 from . import lines, owned
 from .folder import EXCERPT, MANIFEST, Entry, Manifest, manifest_text
 
@@ -54,15 +54,14 @@ def export_store(store: Store, path: Any, user_id: str | None, progress: Callabl
     database = store._database
     if database.in_transaction:
         raise Invalid("export() inside transaction() would write what may yet be undone; leave the block first")
-    schemas = known_rooms(store)
-    for schema in schemas.values():
+    for schema in known_rooms(store).values():
         ensure(database, schema)
     part = os.path.join(os.path.dirname(target), f".{os.urandom(3).hex()}.part")
     try:
         os.mkdir(part, 0o700)
         with Read(database, True) as connection:
             writer = Writer(store, connection, part, user_id, progress)
-            receipt = writer.write(target, {room: schemas[room] for room in present(connection) if room in schemas})
+            receipt = writer.write(target, _in_snapshot(connection))
         sync(part)
         if os.path.lexists(target):  # an empty folder would be replaced
             raise Exists(f"{target} has come into being meanwhile; nothing was exported")
@@ -75,29 +74,39 @@ def export_store(store: Store, path: Any, user_id: str | None, progress: Callabl
     return receipt
 
 
+def _in_snapshot(connection: Connection) -> dict[str, Schema]:
+    """The schemas of the rooms that the snapshot has; others may have changed them since they were looked at."""
+    found = present(connection)
+    changed = [room for room, schema in found.items() if schema is None or state(connection, schema) != "current"]
+    if changed:
+        raise Busy(f"the room {changed[0]} was changed by another version of memstore meanwhile; export again")
+    return {room: schema for room, schema in found.items() if schema is not None}
+
+
 def known_rooms(store: Store) -> dict[str, Schema]:
     """The schemas of the rooms in the file; one of a newer memstore raises, for what it holds would be left out unseen."""
+    with Read(store._database, False) as connection:
+        found = present(connection)
+    for room, schema in found.items():
+        if schema is None:
+            raise SchemaTooNew(f"a newer memstore made the room {room}, and alone can carry what it holds: upgrade memstore")
+    return {room: schema for room, schema in found.items() if schema is not None}
+
+
+def present(connection: Connection) -> dict[str, Schema | None]:
+    """The rooms that a file has, in our order, with their schemas; None for one that this memstore does not know."""
     from ..store import ROOMS
 
-    found = rooms_in_file(store._database)
-    for room, version in found.items():
-        if room not in ROOMS:
-            raise SchemaTooNew(f"a newer memstore made the room {room} (schema {version}) and alone can carry it: upgrade memstore")
-    return {room: schema_of(room) for room in ROOMS if room in found}
+    found = [room for (room,) in connection.rows("SELECT room FROM schema_version ORDER BY room") if room != KERNEL.name]
+    ours = {room: schema_of(room) for room in ROOMS if room in found}
+    return {**ours, **dict.fromkeys(room for room in found if room not in ours)}
 
 
-def schema_of(room: str) -> Schema:
-    """The schema of a room of ours."""
-    schema: Schema = import_module(f"memstore.{room}").SCHEMA
-    return schema
-
-
-def present(connection: Connection) -> list[str]:
-    """The rooms that a snapshot has, in our order."""
+def schema_of(room: str) -> Schema | None:
+    """The schema of a room, if it is one of ours."""
     from ..store import ROOMS
 
-    found = {room for (room,) in connection.rows("SELECT room FROM schema_version")}
-    return [room for room in ROOMS if room in found]
+    return import_module(f"memstore.{room}").SCHEMA if room in ROOMS else None
 
 
 def _free(path: Any) -> str:
