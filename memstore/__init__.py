@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from .keywords import KeywordIndex
     from .pruning import PruneReport
     from .store import Embedder, Store, open_store
+    from .transfer import ExportReceipt, ImportReport
 
 __version__ = "0.1.0"
 
@@ -54,7 +55,9 @@ _HOMES = {
     "EraseReceipt": "erasure",
     "EvalStore": "evals",
     "Exists": "kernel.errors",
+    "ExportReceipt": "transfer",
     "HandoffNote": "backups",
+    "ImportReport": "transfer",
     "Invalid": "kernel.errors",
     "KeywordIndex": "keywords",
     "Message": "chat",
@@ -91,7 +94,9 @@ __all__ = [
     "EraseReceipt",
     "EvalStore",
     "Exists",
+    "ExportReceipt",
     "HandoffNote",
+    "ImportReport",
     "Invalid",
     "KeywordIndex",
     "Message",

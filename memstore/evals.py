@@ -14,12 +14,14 @@ import math
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from .kernel import Carried, Exists, Finding, Invalid, NotFound, Prunable, Record, Recorder, Room, Schema, Table, new_id, record, values
+from .kernel.carrying import without
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
 
     from .kernel import Connection
+    from .kernel.carrying import Intake, Row
     from .kernel.subject import Subject
 
 R = TypeVar("R")
@@ -101,6 +103,12 @@ CREATE UNIQUE INDEX promotions__reverts ON promotions(reverts) WHERE reverts IS 
         Carried("promotions", ("pk",), ("reason",), ("metadata",)),
     ),
 )
+
+
+#: A promotion that was reverted and whose rollback is not here.
+UNDONE_ALONE = """
+    SELECT 1 FROM promotions WHERE id = ? AND reverted = 1 AND NOT EXISTS (SELECT 1 FROM promotions WHERE reverts = ?)
+"""
 
 
 @record
@@ -521,6 +529,32 @@ class EvalStore:
             Finding("derived", pk, f"{event} {id} has reverted = {reverted}, and its rollback is {rollback}")
             for pk, id, event, reverted, rollback in rows
         ]
+
+
+def take_in(_: EvalStore, intake: Intake) -> None:
+    """Take in the room from an export; a rollback goes with the promotion that it undid."""
+    for table in ("model_runs", "assertion_events", "promotions"):
+        if intake.mode == "adopt":
+            intake.adopt(table)
+        elif table == "promotions":
+            for rows in intake.pages(table):
+                _take_promotions(intake, rows)
+        else:
+            intake.take(table)
+
+
+def _take_promotions(intake: Intake, rows: list[Row]) -> None:
+    known = intake.ids("promotions", [row["id"] for row in rows])
+    for row in rows:
+        if row["id"] in known:
+            if intake.known("promotions", row):
+                undone = intake.connection.row("SELECT reverted, reverted_at FROM promotions WHERE id = ? AND reverted = 1", (row["id"],))
+                kept = {} if undone is None or row["reverted"] else dict(zip(("reverted", "reverted_at"), undone))
+                intake.update("promotions", known[row["id"]], {**row, **kept})
+        elif row["reverts"] is None or intake.connection.value(UNDONE_ALONE, (row["reverts"], row["reverts"])) is not None:
+            intake.insert("promotions", [{**without(row, "pk"), "imported": 1}])
+        else:
+            intake.skipped["promotions"] += 1
 
 
 def _optional(name: str, value: Any) -> str | None:

@@ -15,7 +15,7 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from .kernel import (
     ADVICE,
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from .evals import EvalStore
     from .keywords import KeywordIndex, TextSource
     from .pruning import PruneReport
+    from .transfer import ExportReceipt, ImportReport
 
     P = ParamSpec("P")
     T = TypeVar("T")
@@ -260,8 +261,8 @@ class Store:
 
     @property
     def store_id(self) -> str:
-        """The store's identity: 32 hex digits, fixed at its birth."""
-        return self._database.store_id
+        """The store's identity: 32 hex digits, fixed at its birth, or when the empty store took over an export."""
+        return upkeep.store_id(self._database)
 
     @property
     def read_only(self) -> bool:
@@ -320,6 +321,38 @@ class Store:
         from .rekeying import rekey
 
         return rekey(self, new_codec, ROOMS, actor=actor, note=note, progress=progress)
+
+    def export(
+        self, path: str | os.PathLike[str], *, user_id: str | None = None, progress: Callable[[int, int], object] | None = None
+    ) -> ExportReceipt:
+        """Write the whole store, or what belongs to one user, as lines of JSON into a new folder, while others go on writing.
+
+        The same state gives the same bytes, and what is encrypted in the store is plain text there. The folder appears whole or
+        not at all. `progress` is called with (rows done, rows in all).
+        """
+        from .transfer import export_store
+
+        return export_store(self, path, user_id, progress)
+
+    def import_(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        on_conflict: Literal["error", "skip", "replace"] = "error",
+        actor: str = "",
+        note: str = "",
+        progress: Callable[[int, int], object] | None = None,
+    ) -> ImportReport:
+        """Take in what `export` wrote, all of it or nothing, and say what became of every row.
+
+        An empty store becomes the exported one: its id, its log, the same bytes when exported again. Into one with a history
+        comes what it does not have; of rows that it has, one raises Exists ("error"), all stay as they are ("skip"), or they get
+        the export's columns ("replace"). The foreign log is kept beside ours: `audit.verify(store_id=...)`. What was erased here
+        does not come back.
+        """
+        from .transfer import import_store
+
+        return import_store(self, path, on_conflict, actor, note, progress)
 
     def optimize(self) -> Stats:
         """Merge the keyword index, give free pages back and refresh the planner's statistics, each where it is due."""

@@ -22,12 +22,14 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..kernel import ADVICE, Canonical, Carried, Corrupt, Exists, Finding, Invalid, NotAStore, NotFound, Prunable, Room, Schema, values
+from ..kernel import ADVICE, Canonical, Corrupt, Exists, Finding, Invalid, NotAStore, NotFound, Prunable, Room, values
 from ..kernel.room import check_schema
 from .aging import prunable_events
 from .chain import AuditHead, Chain, Verification, Verifier, digest, members
 from .events import REFERENCES, AuditEvent, Draft, arguments, draft, drafts, quoted, read_event, type_member, writers
+from .histories import redaction_member, redactions, verifier_of
 from .payloads import sealed, unsealed
+from .tables import SCHEMA
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -36,129 +38,6 @@ if TYPE_CHECKING:
     from ..kernel.subject import Subject
 
 __all__ = ["SCHEMA", "AuditEvent", "AuditHead", "AuditLog", "Finding", "Verification"]
-
-SCHEMA = Schema(
-    "audit",
-    version=2,
-    ddl="""
-CREATE TABLE audit_log(
-    seq     INTEGER PRIMARY KEY,  -- gapless, from 1; the only UNIQUE (see the trap above)
-    body    TEXT NOT NULL DEFAULT '',  -- canonical JSON, hashed as it lies
-    hash    BLOB NOT NULL DEFAULT x'',  -- 32 bytes; that of the event before is one row up
-    refs    TEXT,  -- NULL: nothing to redact; '': redacted; else JSON: a salt, and the references that are given
-    payload ANY  -- JSON text of after, before, details, note; bytes where a codec encrypts it
-) STRICT;
-
-CREATE TABLE audit_places(
-    reference TEXT,  -- ,"session_id":"s-1" as it lies in refs, ,"id":"x" as it lies in a body
-    page      INTEGER,  -- of 64 events, seq >> 6, one of which has it: an index on each reference would double an append
-    PRIMARY KEY (reference, page)
-) STRICT, WITHOUT ROWID;
-
-CREATE TABLE audit_state(
-    id        INTEGER PRIMARY KEY CHECK (id = 1),
-    store_id  TEXT NOT NULL DEFAULT '',
-    keyed     INTEGER NOT NULL DEFAULT 0 CHECK (keyed IN (0, 1)),
-    genesis   BLOB NOT NULL DEFAULT x'',  -- depends on store_id, keyed and the key
-    sealed_by INTEGER NOT NULL DEFAULT 0  -- seq of the newest audit.prune
-) STRICT;
-
-CREATE TABLE audit_projects(
-    project_id TEXT PRIMARY KEY,
-    last_seq   INTEGER NOT NULL DEFAULT 0  -- project_seq of its newest event; outlives a prune
-) STRICT, WITHOUT ROWID;
-
-CREATE TABLE audit_permit(
-    reason TEXT NOT NULL DEFAULT ''
-) STRICT;
-
-CREATE TABLE audit_erased(  -- what was erased, so that no import brings it back
-    salt   BLOB NOT NULL,
-    digest BLOB NOT NULL,  -- see erased.py
-    PRIMARY KEY (salt, digest)
-) STRICT, WITHOUT ROWID;
-
-CREATE TABLE audit_histories(  -- logs of other stores, each as it came with an import
-    pk        INTEGER PRIMARY KEY,
-    store_id  TEXT NOT NULL UNIQUE,
-    keyed     INTEGER NOT NULL DEFAULT 0 CHECK (keyed IN (0, 1)),
-    genesis   BLOB NOT NULL DEFAULT x'',
-    sealed_by INTEGER NOT NULL DEFAULT 0
-) STRICT;
-
-CREATE TABLE audit_imported(  -- their events, in columns like those of audit_log
-    history INTEGER NOT NULL,
-    seq     INTEGER NOT NULL,
-    body    TEXT NOT NULL DEFAULT '',
-    hash    BLOB NOT NULL DEFAULT x'',
-    refs    TEXT,
-    payload ANY,
-    PRIMARY KEY (history, seq)
-) STRICT, WITHOUT ROWID;
-
-CREATE TABLE audit_imported_projects(
-    history    INTEGER NOT NULL,
-    project_id TEXT NOT NULL,
-    last_seq   INTEGER NOT NULL DEFAULT 0,
-    PRIMARY KEY (history, project_id)
-) STRICT, WITHOUT ROWID;
-
-CREATE TRIGGER audit_log__no_update BEFORE UPDATE ON audit_log WHEN NOT EXISTS (SELECT 1 FROM audit_permit)
-BEGIN SELECT RAISE(ABORT, 'audit_log is append-only'); END;
-CREATE TRIGGER audit_log__no_delete BEFORE DELETE ON audit_log WHEN NOT EXISTS (SELECT 1 FROM audit_permit)
-BEGIN SELECT RAISE(ABORT, 'audit_log is append-only'); END;
-CREATE TRIGGER audit_log__no_replace BEFORE INSERT ON audit_log WHEN EXISTS (SELECT 1 FROM audit_log WHERE seq = NEW.seq)
-BEGIN SELECT RAISE(ABORT, 'audit_log is append-only'); END;
-
-CREATE TRIGGER audit_imported__no_update BEFORE UPDATE ON audit_imported WHEN NOT EXISTS (SELECT 1 FROM audit_permit)
-BEGIN SELECT RAISE(ABORT, 'audit_imported is append-only'); END;
-CREATE TRIGGER audit_imported__no_delete BEFORE DELETE ON audit_imported WHEN NOT EXISTS (SELECT 1 FROM audit_permit)
-BEGIN SELECT RAISE(ABORT, 'audit_imported is append-only'); END;
-CREATE TRIGGER audit_imported__no_replace BEFORE INSERT ON audit_imported
-WHEN EXISTS (SELECT 1 FROM audit_imported WHERE history = NEW.history AND seq = NEW.seq)
-BEGIN SELECT RAISE(ABORT, 'audit_imported is append-only'); END;
-
-CREATE VIEW audit_events AS
-SELECT seq,
-    json_extract(body, '$.created_at') AS created_at,
-    datetime(json_extract(body, '$.created_at'), 'unixepoch') AS created_utc,
-    json_extract(body, '$.event_type') AS event_type,
-    json_extract(nullif(refs, ''), '$.actor') AS actor,
-    json_extract(body, '$.actor_kind') AS actor_kind,
-    json_extract(body, '$.entity_kind') AS entity_kind,
-    json_extract(nullif(refs, ''), '$.entity_id') AS entity_id,
-    json_extract(nullif(refs, ''), '$.user_id') AS user_id,
-    json_extract(nullif(refs, ''), '$.token_id') AS token_id,
-    json_extract(nullif(refs, ''), '$.session_id') AS session_id,
-    json_extract(nullif(refs, ''), '$.conversation_id') AS conversation_id,
-    json_extract(nullif(refs, ''), '$.trace_id') AS trace_id,
-    json_extract(body, '$.project') AS project_id,
-    json_extract(body, '$.project_seq') AS project_seq,
-    json_extract(body, '$.stream') AS stream,
-    json_extract(body, '$.field') AS field,
-    json_extract(body, '$.specialist') AS specialist,
-    json_extract(body, '$.u_score') AS u_score,
-    json_extract(body, '$.confidence') AS confidence,
-    json_extract(body, '$.latency_ms') AS latency_ms,
-    CASE typeof(payload) WHEN 'text' THEN json_extract(payload, '$.details') END AS details,
-    CASE typeof(payload) WHEN 'text' THEN json_extract(payload, '$.before') END AS before,
-    CASE typeof(payload) WHEN 'text' THEN json_extract(payload, '$.after') END AS after,
-    CASE typeof(payload) WHEN 'text' THEN json_extract(payload, '$.note') END AS note,
-    refs IS '' AS redacted,
-    lower(hex(hash)) AS curr_hash
-FROM audit_log;
-""",
-    carried=(
-        Carried("audit_state", ("id",)),
-        Carried("audit_log", ("seq",), ("payload",), owner=("seq",), blobs=("payload",)),
-        Carried("audit_projects", ("project_id",)),
-        Carried("audit_erased", ("salt", "digest")),
-        Carried("audit_histories", ("pk",)),
-        Carried("audit_imported", ("history", "seq"), ("payload",), owner=("history", "seq"), blobs=("payload",)),
-        Carried("audit_imported_projects", ("history", "project_id")),
-    ),
-)
-
 
 # Hashes are read with a CAST: a damaged page can give any type to a value, whatever STRICT has seen go in.
 SELECT = "SELECT e.seq, e.body, e.hash, e.refs, e.payload, CAST(p.hash AS BLOB)"
@@ -217,6 +96,7 @@ class AuditLog:
         self.db = db
         self._write = writers(canonical)
         self._chain = Chain(db.store_id, key)
+        self._fixed = False  # the store id, by an event that is there to stay
 
     # -- write ------------------------------------------------------------------------------------------------------
 
@@ -227,6 +107,7 @@ class AuditLog:
         """
         if self.db.value("SELECT 1 FROM audit_state") is None and self.db.value("SELECT 1 FROM audit_log LIMIT 1") is None:
             with self.db.write() as connection:
+                self._bind(connection)
                 self._begun(connection)
 
     def append(
@@ -347,6 +228,8 @@ class AuditLog:
     def _end(self, connection: Connection) -> tuple[int, bytes]:
         """Number and hash that the next event follows; the first one ever fixes whether the log is keyed."""
         row = connection.row(HEAD)
+        if row is None or row[3] != self._chain.genesis:
+            self._bind(connection)
         if row is None:
             row = (0, self._chain.genesis, *self._begun(connection))
         seq, last, keyed, genesis = row
@@ -362,12 +245,21 @@ class AuditLog:
             raise Corrupt("the audit log was begun in another store; verify() says more")
         return seq, last
 
+    def _bind(self, connection: Connection) -> None:
+        """Follow the store id, which an import into an empty store may change, until the first event fixes it."""
+        if self._fixed:
+            return
+        store_id, fixed = connection.row("SELECT value, EXISTS (SELECT 1 FROM audit_log) FROM meta WHERE key = 'store_id'") or ("", 0)
+        if store_id != self._chain.store_id:
+            self._chain = Chain(store_id, self._chain.key)
+        self._fixed = bool(fixed) and not self.db.in_transaction  # a rollback would take the event away
+
     def _begun(self, connection: Connection) -> tuple[int, bytes]:
         """Whether the log is keyed, and its genesis; fixed here where nothing has fixed it before."""
         state: tuple[int, bytes] | None = connection.row("SELECT keyed, genesis FROM audit_state")
         if state is None:
             state = (int(self._chain.key is not None), self._chain.genesis)
-            connection.run("INSERT INTO audit_state(id, store_id, keyed, genesis) VALUES (1, ?, ?, ?)", (self.db.store_id, *state))
+            connection.run("INSERT INTO audit_state(id, store_id, keyed, genesis) VALUES (1, ?, ?, ?)", (self._chain.store_id, *state))
         return state
 
     def _refuse_taken(self, connection: Connection, ids: list[str]) -> None:
@@ -388,8 +280,10 @@ class AuditLog:
 
     def get(self, seq: int | str) -> AuditEvent:
         """Return one event by its number or its id."""
-        number = self._own_number(values.key("seq", seq)) if isinstance(seq, str) else values.integer("seq", seq)
+        given = values.key("seq", seq) if isinstance(seq, str) else values.integer("seq", seq)
         with self.db.read(snapshot=True) as connection:
+            self._bind(connection)
+            number = self._own_number(given) if isinstance(given, str) else given
             by_id = isinstance(seq, str) and number is None
             row = self._by_id(connection, seq) if by_id else connection.row(f"{ALL} e.seq = ?", (number,))
             if row is None:
@@ -446,6 +340,7 @@ class AuditLog:
             values.limit(limit),
         )
         with self.db.read(snapshot=True) as connection:
+            self._bind(connection)
             return self._find(connection, page, low, high)
 
     def _find(self, connection: Connection, page: _Page, since: float | None, until: float | None) -> list[AuditEvent]:
@@ -485,14 +380,15 @@ class AuditLog:
     def head(self) -> AuditHead:
         """Return the newest event's number and hash; kept outside the file as text it is an anchor for `verify`."""
         with self.db.read(snapshot=True) as connection:
+            self._bind(connection)
             row = connection.row(HEAD)
             seq, last = row[:2] if row else (0, connection.value("SELECT CAST(genesis AS BLOB) FROM audit_state") or self._chain.genesis)
-        return AuditHead(self.db.store_id, seq, last.hex())
+        return AuditHead(self._chain.store_id, seq, last.hex())
 
     def _event(self, connection: Connection, row: tuple[Any, ...]) -> AuditEvent:
         before = row[-1].hex() if row[-1] is not None else self._before(connection, row[0])
         payload = unsealed(connection.cipher, row[4], row[0])
-        return read_event((*row[:4], payload), before, self.db.store_id)
+        return read_event((*row[:4], payload), before, self._chain.store_id)
 
     def _before(self, connection: Connection, seq: int) -> str:
         """Hash before the first event there is: the seal's after a prune, else the genesis."""
@@ -509,7 +405,7 @@ class AuditLog:
     def _own_number(self, id: str) -> int | None:
         """The seq in an id that this log made itself."""
         found = re.fullmatch(r"([0-9a-f]{32})-([1-9]\d{0,17})", id)
-        return int(found[2]) if found is not None and found[1] == self.db.store_id else None
+        return int(found[2]) if found is not None and found[1] == self._chain.store_id else None
 
     def _not_found(self, connection: Connection, seq: int | str, number: int | None) -> NotFound:
         first, last = connection.row("SELECT min(seq), max(seq) FROM audit_log") or (None, None)
@@ -529,17 +425,19 @@ class AuditLog:
         """
         if isinstance(anchors, (str, AuditHead)) or not isinstance(anchors, Iterable):
             raise Invalid(f"anchors must be a list of heads, [head], not {values.shorten(anchors)}")
-        if values.optional(values.text, "store_id", store_id) not in (None, self.db.store_id):
-            raise NotFound(f"this store holds no imported history of store {values.shorten(store_id)}, only its own, {self.db.store_id}")
-        verifier = Verifier(
-            self._chain, [AuditHead.parse(anchor) for anchor in anchors], None if resume is None else AuditHead.parse(resume)
-        )
+        asked = values.optional(values.text, "store_id", store_id)
+        heads = [AuditHead.parse(anchor) for anchor in anchors]
+        point = None if resume is None else AuditHead.parse(resume)
+        verifier = Verifier(self._chain, heads, point)
         try:
             absent = self.db.read_only and not self.db.present(SCHEMA.name)
             with self.db.read(snapshot=True) as connection:
-                keyed = connection.row("SELECT 1 FROM audit_state WHERE keyed AND genesis <> ?", (self._chain.genesis,))
-                if keyed is not None and self._chain.key is None:
-                    raise Invalid(NEEDS_KEY)
+                self._bind(connection)
+                if asked in (None, self._chain.store_id):
+                    verifier = Verifier(self._chain, heads, point)
+                else:
+                    verifier = verifier_of(connection, asked, self._chain, heads, point)
+                self._require_key(connection, verifier)
                 verifier.run(connection, None if absent else SCHEMA)
         except Exists as error:  # the tables are there, and schema_version does not know of them
             verifier.misshapen([Finding("schema", None, str(error))])
@@ -547,13 +445,26 @@ class AuditLog:
             verifier.misshapen(check_schema(self.db.database, SCHEMA) or [Finding("corrupt", None, str(error))])
         return verifier.verdict()
 
+    def _require_key(self, connection: Connection, verifier: Verifier) -> None:
+        keyed = connection.row(f"SELECT 1 FROM {verifier.log.state} WHERE keyed AND genesis <> ?", (verifier.chain.genesis,))
+        if keyed is not None and verifier.chain.key is None:
+            raise Invalid(NEEDS_KEY)
+
     def check(self) -> list[Finding]:
-        """Return what `verify` finds wrong, its advice left out, and whether the index leads to every event; a keyed log needs its key."""
+        """Return what `verify` finds wrong, its advice left out, and whether the index leads to every event; a keyed log needs its key.
+
+        Histories that came with imports are verified too.
+        """
+        findings = self._wrong(None)
+        for (store_id,) in self.db.rows("SELECT store_id FROM audit_histories ORDER BY pk"):
+            findings += [found._replace(detail=f"history of store {store_id}: {found.detail}") for found in self._wrong(store_id)]
+        return findings or self._check_places()
+
+    def _wrong(self, store_id: str | None) -> list[Finding]:
         try:
-            findings = [finding for finding in self.verify().findings if finding.kind not in ADVICE]
+            return [finding for finding in self.verify(store_id=store_id).findings if finding.kind not in ADVICE]
         except Invalid as error:
             return [Finding("keyed", None, str(error))]
-        return findings or self._check_places()
 
     def _check_places(self) -> list[Finding]:
         """Compare the index with the references and ids of a sound log, some pages at a time."""
@@ -611,7 +522,8 @@ class AuditLog:
             count = connection.value("SELECT count(*) FROM audit_log WHERE seq < ?", (before_seq,))
             sealed = connection.value("SELECT CAST(hash AS BLOB) FROM audit_log WHERE seq = ?", (upto,)).hex()
             seal = f'{{"first":{first},"upto":{upto},"count":{count},"hash":"{sealed}"}}'
-            note = draft({"actor": actor, "note": reason}, self._write, f',"event_type":"audit.prune","seal":{seal}')
+            kept = redaction_member(redactions(connection, before_seq))  # imported logs outlive the events that say what they lost
+            note = draft({"actor": actor, "note": reason}, self._write, f',"event_type":"audit.prune"{kept},"seal":{seal}')
             event = self._append(connection, note)
             connection.run("UPDATE audit_state SET sealed_by = ?", (event.seq,))
             self._permitted(connection, "DELETE FROM audit_log WHERE seq < ?", before_seq)

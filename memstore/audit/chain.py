@@ -25,6 +25,8 @@ HMAC-SHA256(key, x), except in `digest`, which is always SHA-256. Texts are hash
   seq is upto + 1 and `hash` (hex) stands in for the event before it. `audit_state.sealed_by` is that event's seq, else 0.
 - `"project":P,"project_seq":n` count 1, 2, 3 ... within P; the last n of each is in `audit_projects`.
 - An anchor is three lines: `memstore/<store_id>`, seq, the hash of that event in hex (seq 0: the genesis).
+- The log of another store that came with an import lies in the same columns in `audit_imported`, its state in `audit_histories`, its
+  counts in `audit_imported_projects`. What is redacted of it here, an event of this store names: `"redacts_imported":{"<store_id>":[seq]}`.
 - `audit_places` is no part of the chain but an index into it: `reference`, a member of refs or the supplied id of a body as it lies
   there, comma included, stands in an event with seq >> 6 = `page`.
 
@@ -36,9 +38,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..kernel import ADVICE, Corrupt, Finding, Invalid, Record, Tampered, record, values
 from ..kernel.schema import Schema, differences
@@ -52,20 +54,45 @@ LINK = b"memstore audit 1 link\0"
 
 PAGE_ROWS = 2048
 PAGE_BYTES = 4_000_000  # payloads may be large: pages begin small and grow while they are light
-EVENT = "SELECT seq, CASE typeof(body) WHEN 'text' THEN CAST(body AS BLOB) END, hash, refs, payload FROM audit_log"
-ONE = f"{EVENT} WHERE seq = ?"
-NEXT = f"{EVENT} WHERE seq > ? ORDER BY seq LIMIT ?"
-LEGIBLE = "SELECT CAST(body AS BLOB), CAST(hash AS BLOB), CAST(refs AS BLOB), CAST(payload AS BLOB) FROM audit_log WHERE seq = ?"
+#: In all of these {events}, {state} and {projects} stand for where a log lies: see `Log`.
+EVENT = "SELECT seq, CASE typeof(body) WHEN 'text' THEN CAST(body AS BLOB) END, hash, refs, payload FROM {events}"
+ONE = EVENT + " WHERE seq = ?"
+NEXT = EVENT + " WHERE seq > ? ORDER BY seq LIMIT ?"
+LEGIBLE = "SELECT CAST(body AS BLOB), CAST(hash AS BLOB), CAST(refs AS BLOB), CAST(payload AS BLOB) FROM {events} WHERE seq = ?"
 # A page in one row: fetching its events one by one would cost more than hashing them. The separators, characters 30 and 10, stand in
 # no JSON. An event that has a blob where a text was written, or the other way round, is left out, and the count tells.
 PAGE = """
     SELECT count(*), CAST(group_concat(body, '\x1e') AS BLOB), CAST(group_concat(hash, '') AS BLOB), count(refs),
         CAST(group_concat(refs || CASE WHEN payload IS NULL THEN '\n' ELSE '\n' || payload END, '\x1e') AS BLOB)
-    FROM audit_log
+    FROM {events}
     WHERE seq > ? AND seq <= ? AND body < x'' AND hash >= x'' AND length(hash) = 32
         AND (refs IS NULL OR refs < x'') AND (payload IS NULL OR refs IS NOT NULL AND payload > '' AND payload < x'')
 """
-EMPTIED = "SELECT seq, refs = '' FROM audit_log WHERE seq > ? AND seq <= ? AND refs IS NOT NULL"
+EMPTIED = "SELECT seq, refs = '' FROM {events} WHERE seq > ? AND seq <= ? AND refs IS NOT NULL"
+
+
+class Log(NamedTuple):
+    """Where a log lies, as it stands behind a FROM."""
+
+    events: str
+    state: str
+    projects: str
+    history: int | None = None  # of another store: the key that its rows have
+
+
+OWN = Log("audit_log", "audit_state", "audit_projects")
+
+
+def history(pk: int) -> Log:
+    """The log of another store that came with an import."""
+    own = f"history = {int(pk)}"
+    return Log(
+        f"(SELECT seq, body, hash, refs, payload FROM audit_imported WHERE {own})",
+        f"(SELECT store_id, keyed, genesis, sealed_by FROM audit_histories WHERE pk = {int(pk)})",
+        f"(SELECT project_id, last_seq FROM audit_imported_projects WHERE {own})",
+        int(pk),
+    )
+
 
 _PROJECT = re.compile(rb',"project":("(?:[^"\\]|\\.)*"),"project_seq":(\d{1,18})[,}]')
 _MEMBER = re.compile(r',"(?=[a-z])')
@@ -156,8 +183,11 @@ def members(named: str) -> list[str]:
 class Verifier:
     """One reading of the log, page by page; a page whose hashes all agree is not looked at row by row."""
 
-    def __init__(self, chain: Chain, anchors: Sequence[AuditHead], resume: AuditHead | None) -> None:
+    def __init__(
+        self, chain: Chain, anchors: Sequence[AuditHead], resume: AuditHead | None, log: Log = OWN, redacted: Mapping[int, int] = {}
+    ) -> None:
         self.chain = chain
+        self.log = log
         self.anchors = [*anchors, resume] if resume is not None else list(anchors)
         self.resume = resume
         self.findings: dict[tuple[str, int | None, str], Finding] = {}
@@ -173,9 +203,12 @@ class Verifier:
         self.head = AuditHead(chain.store_id, 0, chain.genesis.hex())
         self.illegible: set[int] = set()
         self.emptied: set[int] = set()
-        self.redacted: dict[int, int] = {}
+        self.redacted = dict(redacted)  # and by which event; of an imported log ours may have done it
         self.seals: list[tuple[int, dict[str, Any]]] = []
         self.projects: dict[bytes, int] = {}
+
+    def _sql(self, statement: str) -> str:
+        return statement.format(**self.log._asdict())
 
     def add(self, kind: str, seq: int | None, detail: str) -> None:
         """Note a finding, once an event and kind."""
@@ -200,7 +233,7 @@ class Verifier:
         """Read everything within the caller's snapshot; `schema` is None where a read-only file has no log yet."""
         if self._check_schema(connection, schema):
             return
-        state = connection.row("SELECT store_id, keyed, genesis, CAST(sealed_by AS INTEGER) FROM audit_state")
+        state = connection.row(self._sql("SELECT store_id, keyed, genesis, CAST(sealed_by AS INTEGER) FROM {state}"))
         self._check_state(connection, state)
         self._resume(connection, 0 if state is None else state[3])
         self._walk(connection)
@@ -215,7 +248,7 @@ class Verifier:
         if connection.row("SELECT 1 FROM audit_permit") is not None:
             self.add("permit", None, "a permit to change the log lies in audit_permit; redact() and prune() never leave one behind")
         self._check_anchors(connection)
-        stray = connection.value("SELECT seq FROM audit_log WHERE seq < 1 LIMIT 1")
+        stray = connection.value(self._sql("SELECT seq FROM {events} WHERE seq < 1 LIMIT 1"))
         if stray is not None:
             self.add("hash", stray, f"event {stray} stands before the first, where none was ever written")
 
@@ -234,7 +267,7 @@ class Verifier:
 
     def _check_state(self, connection: Connection, state: tuple[Any, ...] | None) -> None:
         if state is None:
-            if connection.row("SELECT 1 FROM audit_log LIMIT 1") is not None:
+            if connection.row(self._sql("SELECT 1 FROM {events} LIMIT 1")) is not None:
                 self.add("store_id", None, "the row of audit_state that binds the log to its store is gone")
             return
         if state[0] != self.chain.store_id:
@@ -252,17 +285,18 @@ class Verifier:
         point = self.resume
         if point is None or point.seq == 0 or point.store_id != self.chain.store_id:
             return
-        found = connection.value("SELECT hash FROM audit_log WHERE seq = ?", (point.seq,))
+        found = connection.value(self._sql("SELECT hash FROM {events} WHERE seq = ?"), (point.seq,))
         if isinstance(found, bytes) and found.hex() == point.hash:
             self.from_genesis = False
             self.seq, self.before, self.head = point.seq, found, point
             if 0 < sealed_by <= point.seq:
-                self._claims(sealed_by, connection.value("SELECT CAST(body AS BLOB) FROM audit_log WHERE seq = ?", (sealed_by,)) or b"")
+                body = connection.value(self._sql("SELECT CAST(body AS BLOB) FROM {events} WHERE seq = ?"), (sealed_by,))
+                self._claims(sealed_by, body or b"")
 
     # -- the rows ---------------------------------------------------------------------------------------------------
 
     def _walk(self, connection: Connection) -> None:
-        last = connection.value("SELECT max(seq) FROM audit_log") or 0
+        last = connection.value(self._sql("SELECT max(seq) FROM {events}")) or 0
         while self._intact(connection, last) or self._examine_page(connection):
             pass
 
@@ -273,7 +307,7 @@ class Verifier:
         if self.first is None or self.before is None or self.blind or upto < first or connection.cipher is not None:
             return False
         try:
-            count, text, hashes, named, parts = connection.row(PAGE, (self.seq, upto)) or (0, b"", b"", 0, b"")
+            count, text, hashes, named, parts = connection.row(self._sql(PAGE), (self.seq, upto)) or (0, b"", b"", 0, b"")
         except (Corrupt, Invalid):  # a damaged page, or one larger than a value can be
             self.rows = 1
             return False
@@ -299,7 +333,7 @@ class Verifier:
             return False
         redacted: list[int] = []
         if named < len(bodies) or b"\n" in filled:
-            found: dict[int, int] = dict(connection.rows(EMPTIED, (self.seq, upto))) if named else {}
+            found: dict[int, int] = dict(connection.rows(self._sql(EMPTIED), (self.seq, upto))) if named else {}
             bare = [body for seq, body in enumerate(bodies, self.seq + 1) if seq not in found] if named else bodies
             if b'"digest":"' in [body[-76:-66] for body in bare]:
                 return False
@@ -323,7 +357,7 @@ class Verifier:
     def _examine_page(self, connection: Connection) -> bool:
         """Read a page event by event; False at the end."""
         try:
-            rows = connection.rows(NEXT, (self.seq, self.rows))
+            rows = connection.rows(self._sql(NEXT), (self.seq, self.rows))
         except Corrupt:
             rows = self._salvage(connection)
         if not rows:
@@ -349,7 +383,7 @@ class Verifier:
 
     def _unsealed(self, connection: Connection, seq: int, payload: Any) -> Any:
         try:
-            return unsealed(connection.cipher, payload, seq)
+            return unsealed(connection.cipher, payload, seq, self.log.history)
         except (Corrupt, Tampered) as error:
             self.add("sealed", seq, str(error))
             return None
@@ -359,15 +393,15 @@ class Verifier:
         rows: list[tuple[Any, ...]] = []
         numbers: Sequence[int]
         try:
-            found = connection.rows("SELECT seq FROM audit_log WHERE seq > ? ORDER BY seq LIMIT ?", (self.seq, self.rows))
+            found = connection.rows(self._sql("SELECT seq FROM {events} WHERE seq > ? ORDER BY seq LIMIT ?"), (self.seq, self.rows))
             numbers = [row[0] for row in found]
         except Corrupt as error:  # not even that: try the numbers that may be beyond the damage
             self.add("corrupt", None, f"the log cannot be read after event {self.seq}: {error}")
-            last = connection.value("SELECT max(seq) FROM audit_log") or 0
+            last = connection.value(self._sql("SELECT max(seq) FROM {events}")) or 0
             numbers = range(self.seq + 1, min(last, self.seq + PAGE_ROWS) + 1)
         for seq in numbers:
             try:
-                rows += connection.rows(ONE, (seq,))
+                rows += connection.rows(self._sql(ONE), (seq,))
             except Corrupt as error:
                 self.illegible.add(seq)
                 self._illegible(connection, seq, error)
@@ -375,7 +409,7 @@ class Verifier:
 
     def _illegible(self, connection: Connection, seq: int, error: Corrupt) -> None:
         try:
-            connection.row(LEGIBLE, (seq,))
+            connection.row(self._sql(LEGIBLE), (seq,))
             self.add("hash", seq, f"event {seq} holds bytes that are no text any more")
         except Corrupt:
             self.add("corrupt", seq, f"event {seq} cannot be read: {error}")
@@ -484,7 +518,7 @@ class Verifier:
 
     def _check_refilled(self, connection: Connection, seq: int) -> None:
         """A redacted event that has its content again, put back by somebody who kept a copy."""
-        row = connection.row("SELECT CAST(refs AS BLOB) FROM audit_log WHERE seq = ?", (seq,))
+        row = connection.row(self._sql("SELECT CAST(refs AS BLOB) FROM {events} WHERE seq = ?"), (seq,))
         if row is not None and row[0] != b"":
             self.add("hash", seq, f"event {seq} was redacted by event {self.redacted[seq]}, but its content is there")
         elif row is None and self.from_genesis and self.first is not None and seq >= self.first[0] and seq not in self.illegible:
@@ -493,7 +527,7 @@ class Verifier:
     def _check_projects(self, connection: Connection) -> None:
         seen = dict(self.projects)
         complete = self.from_genesis and (self.first is None or self.first[0] == 1)
-        for project, last in connection.rows("SELECT project_id, last_seq FROM audit_projects"):
+        for project, last in connection.rows(self._sql("SELECT project_id, last_seq FROM {projects}")):
             number = seen.pop(json.dumps(project, ensure_ascii=False).encode(), 0 if complete else last)
             if number != last:
                 self.add("gap", None, f"project {project!r} counted to {last}, its last event is number {number}")
@@ -506,9 +540,9 @@ class Verifier:
             if anchor.store_id != self.chain.store_id:
                 self.add("wrong_store", anchor.seq, f"an anchor is of store {anchor.store_id}, this is {self.chain.store_id}")
                 continue
-            found = connection.value("SELECT hash FROM audit_log WHERE seq = ?", (anchor.seq,))
+            found = connection.value(self._sql("SELECT hash FROM {events} WHERE seq = ?"), (anchor.seq,))
             if anchor.seq == 0:
-                found = connection.value("SELECT genesis FROM audit_state") or self.chain.genesis
+                found = connection.value(self._sql("SELECT genesis FROM {state}")) or self.chain.genesis
             elif found is None and start is not None and anchor.seq == start["upto"]:
                 found = start["hash"]
             if anchor.seq > max([self.head.seq, *self.illegible]):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..kernel import values
@@ -19,10 +19,11 @@ from ..kernel.subject import AMONG, Subject
 from .chain import members
 from .erased import own_salt, remember, subject_digest
 from .events import REFERENCES, quoted
+from .histories import redaction_member
 from .payloads import unsealed
 
 if TYPE_CHECKING:
-    from ..kernel import Cipher, Connection
+    from ..kernel import Connection
 
 PAGE = 2048
 OWN = """
@@ -97,7 +98,7 @@ def naming(connection: Connection, names: Names, history: int | None = None) -> 
     keeping = 0
     cipher = connection.cipher
     for seq, body, refs, stored in _all(connection, history):
-        payload = stored if cipher is None else _opened(cipher, stored, seq, history)
+        payload = stored if cipher is None or stored is None else unsealed(cipher, stored, seq, history).encode()
         keeping += any(name in body for name in names.visible)
         if refs and names.are_in(body, refs, payload):
             emptied.append(seq)
@@ -120,11 +121,10 @@ def histories(connection: Connection) -> list[tuple[int, str]]:
     return connection.rows("SELECT pk, store_id FROM audit_histories ORDER BY pk")
 
 
-def claims(own: Events, imported: dict[str, Events]) -> str:
+def claims(own: Events, imported: Mapping[str, Events]) -> str:
     """What the body of the event says of those that were emptied."""
-    said = f',"redacts":{json.dumps(own.emptied, separators=(",", ":"))}' if own.emptied else ""
-    foreign = {store_id: found.emptied for store_id, found in imported.items() if found.emptied}
-    return said + (f',"redacts_imported":{json.dumps(foreign, separators=(",", ":"))}' if foreign else "")
+    said = f',"redacts":{json.dumps([*own.emptied], separators=(",", ":"))}' if own.emptied else ""
+    return said + redaction_member({store_id: found.emptied for store_id, found in imported.items() if found.emptied})
 
 
 def remember_all(connection: Connection, subject: Subject) -> bytes:
@@ -139,12 +139,6 @@ def _all(connection: Connection, history: int | None) -> Iterator[tuple[int, byt
     while rows := connection.rows(OWN if history is None else IMPORTED, (last, history, PAGE)):
         yield from rows
         last = values.onward(last, rows[-1][0])
-
-
-def _opened(cipher: Cipher, stored: bytes | None, seq: int, history: int | None) -> bytes | None:
-    """The text of an encrypted payload."""
-    text = unsealed(cipher, stored, seq) if history is None else unsealed(cipher, stored, history, seq, table="audit_imported")
-    return None if text is None else str(text).encode()
 
 
 def _members(refs: bytes) -> list[bytes]:

@@ -204,9 +204,9 @@ def copy(source: sqlite3.Connection, target: Any, progress: Any, *, origin: str,
     try:
         os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         _copy_pages(source, part, progress)
-        _sync(part)
+        sync(part)
         os.replace(part, place)
-        _sync(folder)
+        sync(folder)
     except OSError as error:
         raise unwritable(place, error) from error
     finally:
@@ -271,7 +271,7 @@ def _copy_pages(source: sqlite3.Connection, part: str, progress: Any) -> None:
         copy_to.close()
 
 
-def _sync(place: str) -> None:
+def sync(place: str) -> None:
     """Flush a finished file, or a folder's entry of it, to the disk."""
     try:
         descriptor = os.open(place, os.O_RDONLY)

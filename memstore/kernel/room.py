@@ -362,6 +362,14 @@ def rooms_in_file(database: Database) -> dict[str, int]:
     return {room: version for room, version in _rooms(database).items() if room != KERNEL.name}
 
 
+def become(database: Database, connection: Connection, store_id: str) -> None:
+    """Give an empty store the identity of the one whose rows it takes over; inside the transaction that does it."""
+    connection.run("UPDATE meta SET value = ? WHERE key = 'store_id'", (store_id,))
+    if connection.cipher is not None:
+        connection.cipher.moved(connection)
+    database.after_commit(lambda: setattr(database, "store_id", store_id))
+
+
 def check_schema(database: Database, schema: Schema) -> list[Finding]:
     """Compare what the file has with what the DDL says; a room that is merely old is brought up first."""
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 import sqlite3
@@ -22,6 +23,13 @@ from .wal import OWED
 FREE_SHARE = 5  # VACUUM when more than one page in five is free: giving back single pages would fragment the file
 STEP = 1000  # pages that are given back in one transaction: some 10 ms
 READS = ("select", "with", "values", "explain")
+
+
+def store_id(database: Database) -> str:
+    """The store's identity as the file has it: another handle may have given the empty store that of an export."""
+    with contextlib.suppress(StoreError), Read(database, False) as connection:  # a closed handle goes by what it knew
+        database.store_id = connection.value("SELECT value FROM meta WHERE key = 'store_id'") or database.store_id
+    return database.store_id
 
 
 def query(database: Database, sql: str, params: Any) -> list[dict[str, Any]]:
@@ -78,7 +86,7 @@ def snapshot(database: Database, path: Any, progress: Any) -> str:
             if not database.in_memory:
                 connection.raw.execute("BEGIN")
                 connection.raw.execute("SELECT count(*) FROM sqlite_schema").fetchone()  # only the first read fixes the state
-            return files.copy(connection.raw, path, progress, origin=database.place, store_id=database.store_id)
+            return files.copy(connection.raw, path, progress, origin=database.place, store_id=store_id(database))
     except FAILURES as error:
         raise translate(error) from error
 

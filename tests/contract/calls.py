@@ -115,6 +115,8 @@ CALLS: dict[str, tuple[Call, ...]] = {
         for subject in ({"conversation_id": "c-1"}, {"user_id": "local"}, {"project": "p-1"}, {"message_id": "m-1"})
     ),
     "store.prune": (Call({"max_age": 1e9, "dry_run": True}, alone=True),),
+    "store.export": (Call({"path": "out"}, alone=True),),
+    "store.import_": (Call({"path": "exported", "on_conflict": "skip"}, alone=True),),
     "store.run": (Call({"function": len, "args": "a"}, alone=True),),
     # -- chat
     "chat.activate": (Call({"project": "p-1"}, itself, unkept=("project", "user_id")),),

@@ -224,6 +224,8 @@ def test_what_cannot_be_kept_exactly_is_refused_with_nothing_written(furnished, 
     (tmp_path / "here").mkdir()  # a folder more, so that "../up" is not a file of all these tests
     monkeypatch.chdir(tmp_path / "here")
     pathlib.Path("pairs.jsonl").write_text('{"prompt": "a", "chosen": "b", "rejected": "c"}\n')
+    if name == "store.import_":
+        furnished.export("exported")
     monkeypatch.setattr(values, "TEXT_LIMIT", TEXT_LIMIT)
     wrong = []
     for sound in CALLS[name]:

@@ -108,9 +108,12 @@ def settle_chance():
 def copied(base, folder):
     """A fresh copy of a file and what lies beside it; the path in the new place."""
     for entry in os.scandir(folder):
-        os.unlink(entry)
+        (shutil.rmtree if entry.is_dir() else os.unlink)(entry.path)
     for entry in os.scandir(base.parent):
-        shutil.copy(entry, folder)
+        if entry.is_dir():
+            shutil.copytree(entry, folder / entry.name)
+        else:
+            shutil.copy(entry, folder)
     return folder / base.name
 
 

@@ -221,7 +221,7 @@ NEVER = (
         """
         SELECT * FROM corrections AS c WHERE superseded_at IS NOT NULL AND (
             SELECT count(*) FROM audit_events WHERE entity_id = c.id AND event_type = 'correction.supersede') <> 1
-        AND NOT EXISTS (SELECT 1 FROM audit_events WHERE event_type = 'audit.prune')
+        AND NOT EXISTS (SELECT 1 FROM audit_events WHERE event_type IN ('audit.prune', 'store.import'))
         """,
     ),
     (

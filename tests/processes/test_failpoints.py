@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import exports
 import pytest
 from aua_files import ONE_OF_EACH, make
 from contract.rooms import public_classes
@@ -177,6 +178,33 @@ def foreign(path):
     path.with_name("talk.jsonl").write_text('{"role": "user", "content": "amber"}\n' * 3)
 
 
+def emptied(path):
+    """A store without rooms, and beside it an export."""
+    bare(path)
+    another(path, "")
+
+
+def visited(path):
+    """A file, and beside it exports: of another store, and of itself when it had come further."""
+    filled(path)
+    another(path, "-b")
+    with open_store(path, clock=FakeClock()) as store:
+        store.snapshot(path.with_name("later.db"))
+    with open_store(path.with_name("later.db"), clock=FakeClock()) as later:
+        later.chat.append("c1", "user", "fennel, said later", id="m9")
+        later.audit.append("query", actor="ann")
+        later.export(path.with_name("later"))
+    for side in ("", "-wal", "-shm"):
+        path.with_name(f"later.db{side}").unlink(missing_ok=True)
+
+
+def another(path, tag):
+    """An export of another store."""
+    with open_store(clock=FakeClock()) as store:
+        exports.fill(store, tag)
+        store.export(path.with_name("out"))
+
+
 def stepped(path):
     """A file with the old schema of a room of the tests' own."""
     with harness.opened(path) as database, harness.room(database, harness.OLD).write() as connection:
@@ -189,7 +217,10 @@ def old(path, name):
     old_file(path, name, 12)
 
 
-BASES = {base.__name__: base for base in (nothing, bare, filled, personal, indebted, airy, crowded, owing, foreign, stepped)}
+BASES = {
+    base.__name__: base
+    for base in (nothing, bare, filled, personal, indebted, airy, crowded, owing, foreign, emptied, visited, stepped)
+}
 
 
 # -- what a file shows --------------------------------------------------------------------------------------------------
@@ -317,6 +348,15 @@ CASES = {
     "store.prune as a trial": Case(lambda store: store.prune(max_bytes=0, dry_run=True), base="airy", changes=0),
     "store.snapshot": Case(lambda store: store.snapshot(beside(store.path, "snapshot.db")), changes=0),
     "store.snapshot over an earlier one": Case(lambda store: snapshot_twice(store), changes=1),
+    "store.export": Case(lambda store: store.export(beside(store.path, "export")), changes=0),
+    "store.import_ into an empty store": Case(lambda store: store.import_(beside(store.path, "out")), base="emptied"),
+    "store.import_ of another store": Case(lambda store: store.import_(beside(store.path, "out"), actor="ann"), base="visited"),
+    "store.import_ that replaces": Case(
+        lambda store: store.import_(beside(store.path, "later"), on_conflict="replace"), base="visited"
+    ),
+    "store.import_ of what is there": Case(
+        lambda store: [store.import_(beside(store.path, "later"), on_conflict="skip") for _ in range(2)], base="visited"
+    ),
     "store.close": Case(lambda path: open_store(path, clock=FakeClock()).close(), changes=0, opens=True),
     "store.close with a long log": Case(lambda path: written_and_closed(path), opens=True),
     "import_aua": Case(lambda store: import_aua(store, beside(store.path, "aua.db")), base="foreign"),

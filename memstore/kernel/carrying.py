@@ -1,0 +1,230 @@
+"""Rows of an export on their way into the rooms: what all rooms do alike.
+
+1. Into an empty store rows go in as they are, integer keys included. Into a store with a history they are told apart by what
+   identifies them, and get integer keys of their own: keys are never used again.
+2. What stands there already is an error, stays, or is replaced, as the caller chose; each room says what else goes with a row.
+3. What belongs to somebody or something that was erased does not come back, and that is no error.
+4. Pages are small and what must be remembered between them lies in a temporary table: memory is bounded whatever comes in.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .errors import Corrupt, Exists
+from .schema import Carried, Schema, quote, statements
+from .values import shorten
+
+if TYPE_CHECKING:
+    from .connection import Connection
+
+Row = dict[str, Any]
+Erased = tuple[str, str]  # kind and id
+
+#: Columns that name the owner of a row, and what kinds of thing they may name.
+OWNERS: dict[str, tuple[str, ...]] = {
+    "user_id": ("user",),
+    "conversation_id": ("conversation",),
+    "session_id": ("session", "conversation"),
+}
+_KINDS: dict[str, tuple[type, ...]] = {
+    "INTEGER": (int,),
+    "REAL": (float,),
+    "TEXT": (str,),
+    "BLOB": (bytes,),
+    "ANY": (int, float, str, bytes),
+}
+
+
+class Shape(NamedTuple):
+    """The columns in which the rows of a table travel: names in order, the types of their values, those that may be missing."""
+
+    names: tuple[str, ...]
+    types: dict[str, frozenset[type]]
+    optional: frozenset[str]  # they have a default, should an older memstore not have known them
+
+
+@cache
+def shapes(schema: Schema) -> dict[str, Shape]:
+    """The shape of every table of a schema that is carried, as SQLite understands the DDL."""
+    scratch = sqlite3.connect(":memory:", isolation_level=None)
+    try:
+        for statement in statements(schema.ddl):
+            scratch.execute(statement)
+        return {carried.table: _shape(scratch, carried) for carried in schema.carried}
+    finally:
+        scratch.close()
+
+
+def _shape(scratch: sqlite3.Connection, carried: Carried) -> Shape:
+    types, optional = {}, set()
+    for _, name, kind, needed, default, in_key, *_ in scratch.execute(f"PRAGMA table_xinfo({quote(carried.table)})"):
+        if name not in carried.derived:
+            types[name] = frozenset(_KINDS[kind] if needed or in_key else (*_KINDS[kind], type(None)))
+            if not in_key and (default is not None or not needed):
+                optional.add(name)
+    return Shape(tuple(sorted(types)), types, frozenset(optional))
+
+
+class Intake:
+    """What an export brings, how it is to be taken in, and what became of it."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        mode: str,
+        pages: Callable[[str], Iterator[list[Row]]],
+        were_erased: Callable[[Iterable[Erased]], set[Erased]] | None,
+        seal: Callable[[str, list[Row]], list[Row]],
+    ) -> None:
+        self.connection = connection
+        self.mode = mode  # adopt, error, skip or replace
+        self.pages = pages  # of the rows of a table
+        self.added: Counter[str] = Counter()
+        self.skipped: Counter[str] = Counter()
+        self.replaced: Counter[str] = Counter()
+        self.erased: Counter[str] = Counter()
+        self.notes: list[str] = []
+        self.base = 0  # what is added to numbers of arrival
+        self.shifted: set[str] = set()  # conversations whose messages could not keep their places
+        self._were_erased = were_erased
+        self._seal = seal  # rows of a table as they go into the file, bound to the keys that they have here
+        self._noted = False
+
+    @property
+    def wrote(self) -> bool:
+        """Whether anything has changed."""
+        return bool(self.added.total() or self.replaced.total())
+
+    # -- into an empty store ----------------------------------------------------------------------------------------
+
+    def adopt(self, table: str, prepare: Callable[[list[Row]], list[Row]] | None = None) -> None:
+        """Put in the rows of a table as they are; `prepare` adds what is derived from them."""
+        for rows in self.pages(table):
+            try:
+                self.insert(table, rows if prepare is None else prepare(rows))
+            except Exists as error:
+                raise Corrupt(f"{table} of the export holds two rows with one identity ({error}); nothing was imported") from error
+
+    def insert(self, table: str, rows: list[Row]) -> None:
+        """Write new rows, all with the same columns."""
+        if rows:
+            self.connection.many(_insertion(table, tuple(rows[0])), [tuple(row.values()) for row in self._seal(table, rows)])
+            self.added[table] += len(rows)
+
+    # -- into a store with a history --------------------------------------------------------------------------------
+
+    def take(self, table: str, kind: str = "", prepare: Callable[[list[Row]], list[Row]] | None = None) -> None:
+        """Take in a table whose rows are known by their ids and that nothing else goes with."""
+        for rows in self.pages(table):
+            rows = self.living(table, rows, kind)
+            known = self.ids(table, [row["id"] for row in rows])
+            fresh = [row for row in rows if row["id"] not in known]
+            twins = [row for row in rows if row["id"] in known and self.known(table, row)]
+            self.insert(table, [without(row, "pk") for row in (fresh if prepare is None else prepare(fresh))])
+            for row in twins:
+                self.update(table, known[row["id"]], row)
+
+    def living(self, table: str, rows: list[Row], kind: str = "", owners: dict[str, tuple[str, ...]] = OWNERS) -> list[Row]:
+        """Those of the rows that do not belong to what was erased; `kind` is what the ids of the table are remembered as."""
+        if self._were_erased is None:
+            return rows
+        named = {**owners, "id": (kind,)} if kind else owners
+        gone = self.gone((each, row[column]) for row in rows for column, kinds in named.items() if column in row for each in kinds)
+        if not gone:
+            return rows
+        kept = [
+            row for row in rows if not any((each, row.get(column)) in gone for column, kinds in named.items() for each in kinds)
+        ]
+        self.erased[table] += len(rows) - len(kept)
+        if kind:
+            self.leave_out(kind, {row["id"] for row in rows} - {row["id"] for row in kept})
+        return kept
+
+    def leave_out(self, kind: str, ids: Iterable[str]) -> None:
+        """Note what does not come in, being an erased one's, so that nothing comes that names it."""
+        self.remember("left out", [(hash((kind, id)), 1) for id in ids])
+
+    def gone(self, asked: Iterable[tuple[str, str | None]]) -> set[Erased]:
+        """Which of these were erased once, or belong to something that was."""
+        if self._were_erased is None:
+            return set()
+        pairs = {(kind, id) for kind, id in asked if isinstance(id, str) and id}
+        out = self.recall("left out", map(hash, pairs))
+        return self._were_erased(pairs) | {pair for pair in pairs if hash(pair) in out}
+
+    def ids(self, table: str, ids: Sequence[str]) -> dict[str, int]:
+        """Integer keys of the rows that have one of the ids."""
+        found = self.connection.rows(f"SELECT id, pk FROM {quote(table)} WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(ids),))
+        return dict(found)
+
+    def known(self, table: str, row: Row) -> bool:
+        """Judge a row that the store has already: True where it is to be replaced."""
+        if self.mode == "error":
+            shown = next((shorten(row[name]) for name in ("id", "item_id", "alias", "user_id") if name in row), "a row")
+            ways = 'on_conflict="skip" keeps it, "replace" takes the columns of the export'
+            raise Exists(f"the store has {shown} in {table} already; nothing was imported: {ways}")
+        (self.replaced if self.mode == "replace" else self.skipped)[table] += 1
+        return self.mode == "replace"
+
+    def update(self, table: str, pk: int, row: Row) -> None:
+        """Give a row with an id the columns of the export; its keys stay."""
+        id = self.connection.value(f"SELECT id FROM {quote(table)} WHERE pk = ?", (pk,))
+        (stored,) = self._seal(table, [{**row, "id": id}])
+        changed = without(stored, "pk", "id")
+        self.connection.run(_update(table, tuple(changed)), (*changed.values(), pk))
+
+    # -- what is remembered between pages ---------------------------------------------------------------------------
+
+    def remember(self, kind: str, pairs: Iterable[tuple[int, Any]]) -> None:
+        """Note what became of integer keys of the export."""
+        if not self._noted:
+            self.connection.run("CREATE TEMP TABLE IF NOT EXISTS carried_keys(kind TEXT, old INTEGER, new ANY, PRIMARY KEY (kind, old))")
+            self.connection.run("DELETE FROM temp.carried_keys")
+            self._noted = True
+        self.connection.many("INSERT OR REPLACE INTO temp.carried_keys(kind, old, new) VALUES (?, ?, ?)", [(kind, *pair) for pair in pairs])
+
+    def recall(self, kind: str, keys: Iterable[int]) -> dict[int, Any]:
+        """What was noted of keys."""
+        if not self._noted:
+            return {}
+        return dict(
+            self.connection.rows(
+                "SELECT old, new FROM temp.carried_keys WHERE kind = ? AND old IN (SELECT value FROM json_each(?))",
+                (kind, json.dumps(sorted({*keys}))),
+            )
+        )
+
+    def forget(self) -> None:
+        """Drop what was noted."""
+        if self._noted:
+            self.connection.run("DROP TABLE temp.carried_keys")
+
+
+def take_in(schema: Schema, intake: Intake) -> None:
+    """Take in a room in which nothing is derived and nothing goes with a row."""
+    for carried in schema.carried:
+        if intake.mode == "adopt":
+            intake.adopt(carried.table)
+        else:
+            intake.take(carried.table)
+
+
+def without(row: Row, *names: str) -> Row:
+    """A row without some of its columns."""
+    return {name: value for name, value in row.items() if name not in names}
+
+
+@cache
+def _insertion(table: str, columns: tuple[str, ...]) -> str:
+    return f"INSERT INTO {quote(table)}({', '.join(map(quote, columns))}) VALUES ({', '.join('?' * len(columns))})"
+
+
+@cache
+def _update(table: str, columns: tuple[str, ...]) -> str:
+    return f"UPDATE {quote(table)} SET {', '.join([f'{quote(name)} = ?' for name in columns])} WHERE pk = ?"

@@ -1,0 +1,71 @@
+"""What belongs to one user: the rows of each table that an export of that user takes.
+
+The events of the log that name it come as an excerpt to be read: cut out of its chain, an event proves nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from ..kernel import values
+
+if TYPE_CHECKING:
+    from ..audit import AuditLog
+    from ..kernel import Connection
+
+CONVERSATIONS = "SELECT id FROM conversations WHERE user_id = ?"
+KEYS = "SELECT pk FROM conversations WHERE user_id = ?"
+MESSAGES = f"SELECT id FROM messages WHERE pk >> 32 IN ({KEYS})"
+CORRECTIONS = "SELECT pk FROM corrections WHERE user_id = ?"
+
+#: What picks a user's rows of a table; a table that is not here has none.
+OWN: dict[str, str] = {
+    "projects": "user_id = ?",
+    "project_aliases": "project_id IN (SELECT id FROM projects WHERE user_id = ?)",
+    "active_projects": "user_id = ? AND project_id IN (SELECT id FROM projects WHERE user_id = ?)",
+    "conversations": "user_id = ?",
+    "messages": f"pk >> 32 IN ({KEYS})",
+    "sessions": "user_id = ?",
+    "corrections": "user_id = ?",
+    "correction_rejections": f"correction IN ({CORRECTIONS})",
+    "correction_applications": f"correction IN ({CORRECTIONS})",
+    "token_counters": f"conversation_id IN ({CONVERSATIONS})",
+    "context_backups": f"conversation_id IN ({CONVERSATIONS})",
+    "model_runs": f"conversation_id IN ({CONVERSATIONS})",
+    "assertion_events": f"session_id IN (SELECT id FROM sessions WHERE user_id = ? UNION {CONVERSATIONS})",
+    "keyword_items": f"conversation_id IN ({CONVERSATIONS}) OR kind = 'message' AND item_id IN ({MESSAGES})",
+    "keyword_gone": f"removed = 1 AND source = 'message' AND number IN (SELECT arrival FROM messages WHERE pk >> 32 IN ({KEYS}))",
+}
+#: Tables of other rooms that a choice asks.
+CHAT = ("FROM conversations ", "FROM sessions ", "FROM messages ")
+
+
+def own_rows(table: str, chat: bool) -> str | None:
+    """What picks a user's rows of a table; None where it has none, as without a chat nobody has a conversation."""
+    where = OWN.get(table)
+    asks_chat = where is not None and any(other in where for other in CHAT)
+    return None if where is None or (asks_chat and not chat) else where
+
+
+def events(audit: AuditLog, connection: Connection, user_id: str, chat: bool) -> Iterator[dict[str, Any]]:
+    """The events that name a user, or a conversation or session of its own, oldest first."""
+    names = {user_id}
+    if chat:
+        own = connection.rows(f"{CONVERSATIONS} UNION SELECT id FROM sessions WHERE user_id = ?", (user_id, user_id))
+        names.update(id for (id,) in own)
+    last = 0
+    while rows := connection.rows("SELECT seq, refs FROM audit_log WHERE seq > ? ORDER BY seq LIMIT 500", (last,)):
+        for seq, refs in rows:
+            if refs and not names.isdisjoint(map(str, _references(refs))):
+                yield audit.get(seq).to_dict()
+        last = values.onward(last, rows[-1][0])
+
+
+def _references(refs: str) -> list[Any]:
+    try:
+        found = json.loads(refs)
+        return [value for name, value in found.items() if name != "salt"]
+    except (ValueError, AttributeError):
+        return []  # verify() says what is damaged
