@@ -135,12 +135,14 @@ def test_interrupted_it_goes_on_with_the_same_codec_and_begins_anew_with_another
         assert store.check().ok
 
 
-def test_what_is_written_between_the_two_phases_comes_along(path):
+@pytest.mark.parametrize("late", [False, True], ids=["while values are made", "when all are made"])
+def test_what_is_written_meanwhile_comes_along(path, late):
     with opened(path, Toy()) as store, opened(path, Toy()) as other:
         furnish(store)
 
         def meanwhile(done, total):
-            if not seen:
+            if not seen and done >= late * total:
+                seen.append(done)
                 other.chat.append("c1", "user", "written meanwhile", id="late")
                 other.chat.rename("c1", "changed meanwhile")
                 other.corrections.update("k1", claim="claimed meanwhile", why="because")
@@ -149,11 +151,11 @@ def test_what_is_written_between_the_two_phases_comes_along(path):
                 other.chat.append("c1", "user", "written last", id="last")
                 other.audit.append("query", details={"text": "meanwhile"})
                 other.keywords.compact()
-            seen.append(done)
 
         seen = []
         store.rekey(Toy(b"second"), progress=meanwhile)
         other._database.close()
+        assert seen
     with opened(path, Toy(b"second")) as store:
         assert store.check().ok
         assert store.chat.get_conversation("c1").title == "changed meanwhile"

@@ -40,6 +40,10 @@ CREATE TABLE rekeyed(
     UNIQUE (place, key)
 ) STRICT
 """
+KEEP = """
+INSERT INTO rekeyed(place, key, old, value) VALUES (?, ?, ?, ?)
+ON CONFLICT(place, key) DO UPDATE SET old = excluded.old, value = excluded.value
+"""
 
 
 def tables(schemas: Sequence[Schema]) -> list[Carried]:
@@ -96,7 +100,8 @@ def count(database: Database, sealed: Sequence[Carried]) -> int:
 def prepare(database: Database, sealed: Sequence[Carried], old: Cipher, codec: Any) -> Iterator[int]:
     """Make the values for a new codec, a batch a transaction; yields the rows of each."""
     with Write(database) as connection:
-        mine = _begin(connection, old.successor(codec))
+        new = old.successor(codec)
+        mine = _begin(connection, new)
     for carried in sealed:
         after: Row | None = None
         while True:
@@ -105,7 +110,10 @@ def prepare(database: Database, sealed: Sequence[Carried], old: Cipher, codec: A
                     raise Busy(f"another rekey() of {database.name} has begun, or come through; one at a time")
                 page = _page(connection, carried, after)
                 for column in (*carried.sealed, *carried.documents):
-                    _make(connection, carried, column, page, old, old.successor(codec))
+                    renewed = _renewed(connection, carried, column, page, old, new)
+                    place = f"{carried.table}.{column}"
+                    rows = [(place, json.dumps(key), digest, value) for key, digest, value, fresh in renewed if fresh]
+                    connection.many(KEEP, rows)
             if not page:
                 break
             after = page[-1][0]
@@ -126,24 +134,21 @@ def _begin(connection: Connection, new: Cipher) -> str:
     return check
 
 
-def _make(
+def _renewed(
     connection: Connection, carried: Carried, column: str, page: list[tuple[Row, Row, Cells]], old: Cipher, new: Cipher
-) -> None:
-    """Make the values of one column of a page that are not made yet."""
+) -> Iterator[tuple[Row, bytes, Any, bool]]:
+    """Key, digest and new value of each value of a column, and whether it was made just now."""
     made = _made(connection, carried, column, page)
-    rows = []
     for key, owner, cells in page:
         stored = cells.get(column)
-        if stored is not None and made.get(json.dumps(key), (None,))[0] != _digest(stored):
-            value = new.seal_column(carried, column, owner, old.unseal_column(carried, column, owner, stored))
-            rows.append((f"{carried.table}.{column}", json.dumps(key), _digest(stored), value))
-    connection.many(
-        """
-        INSERT INTO rekeyed(place, key, old, value) VALUES (?, ?, ?, ?)
-        ON CONFLICT(place, key) DO UPDATE SET old = excluded.old, value = excluded.value
-        """,
-        rows,
-    )
+        if stored is None:
+            continue
+        digest = _digest(stored)
+        since, value = made.get(json.dumps(key), (None, None))
+        if since == digest:
+            yield key, digest, value, False
+        else:
+            yield key, digest, new.seal_column(carried, column, owner, old.unseal_column(carried, column, owner, stored)), True
 
 
 def put(connection: Connection, sealed: Sequence[Carried], old: Cipher, codec: Any) -> int:
@@ -153,9 +158,7 @@ def put(connection: Connection, sealed: Sequence[Carried], old: Cipher, codec: A
     for carried in sealed:
         for page in _pages(connection, carried):
             for column in (*carried.sealed, *carried.documents):
-                _make(connection, carried, column, page, old, new)
-                made = _made(connection, carried, column, page)
-                rows = [(made[json.dumps(key)][1], *key) for key, _, cells in page if column in cells]
+                rows = [(value, *key) for key, _, value, _ in _renewed(connection, carried, column, page, old, new)]
                 where = " AND ".join(f"{quote(name)} = ?" for name in carried.key)
                 values += connection.many(f"UPDATE {quote(carried.table)} SET {quote(column)} = ? WHERE {where}", rows) if rows else 0
     connection.run("UPDATE meta SET value = ? WHERE key = 'codec'", (check,))
