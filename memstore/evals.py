@@ -1,6 +1,6 @@
 """Which model is good at what: every run of a specialist, every assertion on an answer, every promotion.
 
-1. Rows are appended and never removed; the only one that changes is a promotion, which is marked when it is rolled back.
+1. Rows are appended, and only `Store.erase` removes any. A promotion changes once: it is marked when it is rolled back.
 2. A run names its conversation, always: without it nothing leads from a conversation to the models that answered it.
 3. The active model is what the newest promotion or rollback says. Newest is by arrival, since a clock can step back.
 4. What was not measured is NULL and enters no mean and no percentile; 0 is a measurement.
