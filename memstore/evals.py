@@ -1,6 +1,6 @@
 """Which model is good at what: every run of a specialist, every assertion on an answer, every promotion.
 
-1. Rows are appended; old runs and assertions go by `Store.prune`. The only row that changes is a promotion, marked when rolled back.
+1. Rows are appended; only `Store.prune` and `Store.erase` remove any. A promotion changes once: it is marked when it is rolled back.
 2. A run names its conversation, always: without it nothing leads from a conversation to the models that answered it.
 3. The active model is what the newest promotion or rollback says. Newest is by arrival, since a clock can step back.
 4. What was not measured is NULL and enters no mean and no percentile; 0 is a measurement.

@@ -1,7 +1,8 @@
 """Token counters and handoff notes: when a context window is nearly full, what the next one must know.
 
 1. There is one counter a (conversation, specialist); `track` loses no count between threads or processes.
-2. Backups are only ever appended. One closes a thread: it carries the thread's number, the counter is emptied and stands one higher.
+2. Backups are only ever appended, and leave by `Store.erase` alone. One closes a thread: it carries the thread's number, the
+   counter is emptied and stands one higher.
 3. A backup records the position it covers, the number of the newest message it has seen. Valid means: nothing was said after it.
    `is_valid` and `coverage` ask the same predicate, so whatever is not valid is a gap and closing a gap makes it valid.
 4. Order is by arrival, never by time.

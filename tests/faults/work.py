@@ -84,6 +84,11 @@ def redact(store: Store, mark: str) -> None:
     store.audit.redact(event.seq, reason=mark)
 
 
+def forget(store: Store, mark: str) -> None:
+    with store.transaction():
+        store.erase(message_id=store.chat.append("talk", "user", f"{mark} takes it back").id, reason=mark)
+
+
 def track(store: Store, mark: str) -> None:
     store.backups.track("talk", "coder", mark)
 
@@ -135,6 +140,7 @@ CALLS = (
     judge,
     supersede,
     pop,
+    forget,
     promote,
     take_out,
     rename,
