@@ -210,6 +210,16 @@ def test_integer_keys_are_new_and_numbers_of_arrival_go_on(exported, other):
     assert other.check().ok
 
 
+def test_no_number_of_arrival_is_given_twice(source, other, tmp_path):
+    source.chat.rename("c2", "the last thing that happened")
+    source.export(tmp_path / "renamed")
+    other.import_(tmp_path / "renamed")
+    last = other.query("SELECT max(activity) AS n FROM conversations")[0]["n"]
+    assert other.chat.conversations(limit=1)[0].id == "c2"
+    stored = other.chat.append("c1", "user", "next")
+    assert other.query("SELECT arrival FROM messages WHERE id = ?", [stored.id]) == [{"arrival": last + 1}]
+
+
 def test_new_messages_of_a_known_conversation_keep_their_place_or_are_appended(source, exported, tmp_path):
     with open_store(tmp_path / "copy.db", clock=FakeClock()) as copy:
         copy.import_(exported)
@@ -346,6 +356,23 @@ def test_a_log_that_has_grown_is_taken_further_and_one_that_is_known_not_again(s
     for folder in (exported, tmp_path / "later"):
         assert other.import_(folder, on_conflict="skip").audit_seq is None
     assert other.check().findings == []
+
+
+def test_a_keyed_foreign_log_verifies_with_its_key_only(tmp_path):
+    with open_store(tmp_path / "a.db", audit_key="one") as source:
+        source.audit.append("query")
+        source.export(tmp_path / "keyed")
+        anchor = source.audit.head()
+    for number, (key, fits) in enumerate([("one", True), ("two", False), (None, False)]):
+        with open_store(tmp_path / f"b{number}.db", audit_key=key) as store:
+            store.audit.append("query")
+            store.import_(tmp_path / "keyed")
+            if fits:
+                assert store.audit.verify(store_id=anchor.store_id, anchors=[anchor]).findings == []
+            else:
+                with pytest.raises(Invalid, match="key"):
+                    store.audit.verify(store_id=anchor.store_id)
+            assert store.check().ok
 
 
 def test_histories_within_an_export_come_along(source, exported, other, tmp_path):
@@ -502,6 +529,22 @@ def test_swapped_doubled_and_senseless_lines_are_named_even_where_the_manifest_a
         refused(other, folder, match=r"chat.conversations.jsonl, line 2")
         with open_store() as empty:
             refused(empty, folder, match=r"line 2")
+
+
+def test_a_row_that_its_table_would_not_take_is_damage_too(exported, other):
+    sure = b'"confidence":0.9', b'"confidence":7.5'
+    rewrite(exported, "corrections.corrections.jsonl", lambda lines: [line.replace(*sure) for line in lines])
+    refused(other, exported, match="corrections.*rules")
+    with open_store() as empty:
+        refused(empty, exported, match="corrections.*rules")
+
+
+@pytest.mark.damage
+def test_a_log_that_is_no_log_comes_in_and_is_found_out(exported):
+    rewrite(exported, "audit.audit_log.jsonl", lambda lines: [line.replace(b'\\"event_type\\"', b'\\"event') for line in lines])
+    with open_store() as store:
+        store.import_(exported)
+        assert not store.audit.verify().ok
 
 
 def test_rows_that_contradict_each_other_are_refused_whole(exported, other):

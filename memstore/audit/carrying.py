@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..kernel import Invalid, values
@@ -82,7 +83,8 @@ def _places(rows: list[Row]) -> set[tuple[str, int]]:
         page = row["seq"] >> 6
         found.update((member, page) for member in members((row["refs"] or "")[42:-1]))
         if ',"id":"' in row["body"]:
-            found.add((f',"id":{quoted(json.loads(row["body"])["id"])}', page))
+            with suppress(ValueError, KeyError, TypeError):  # verify() says that it is no event
+                found.add((f',"id":{quoted(json.loads(row["body"])["id"])}', page))
     return found
 
 

@@ -104,6 +104,8 @@ class _Merge:
         meant = self.conn.value(_MEANT, (row["name"], row["user_id"]) * 2)
         here = row["id"] if known else meant
         self._projects[row["id"]] = here or row["id"]
+        if here is not None and not known and self.intake.mode == "error":
+            raise Exists(f"{row['name']!r} names the project {here!r} here and {row['id']!r} in the export; nothing was imported")
         if here is None:
             self.intake.insert("projects", [without(row, "pk")])
             self._settled.add(row["id"])

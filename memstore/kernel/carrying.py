@@ -13,10 +13,11 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .errors import Corrupt, Exists
+from .errors import Corrupt, Exists, Invalid
 from .schema import Carried, Schema, quote, statements
 from .values import shorten
 
@@ -114,7 +115,8 @@ class Intake:
     def insert(self, table: str, rows: list[Row]) -> None:
         """Write new rows, all with the same columns."""
         if rows:
-            self.connection.many(_insertion(table, tuple(rows[0])), [tuple(row.values()) for row in self._seal(table, rows)])
+            with _lawful(table):
+                self.connection.many(_insertion(table, tuple(rows[0])), [tuple(row.values()) for row in self._seal(table, rows)])
             self.added[table] += len(rows)
 
     # -- into a store with a history --------------------------------------------------------------------------------
@@ -177,7 +179,8 @@ class Intake:
         id = self.connection.value(f"SELECT id FROM {quote(table)} WHERE pk = ?", (pk,))
         (stored,) = self._seal(table, [{**row, "id": id}])
         changed = without(stored, "pk", "id")
-        self.connection.run(_update(table, tuple(changed)), (*changed.values(), pk))
+        with _lawful(table):
+            self.connection.run(_update(table, tuple(changed)), (*changed.values(), pk))
 
     # -- what is remembered between pages ---------------------------------------------------------------------------
 
@@ -218,6 +221,15 @@ def take_in(schema: Schema, intake: Intake) -> None:
 def without(row: Row, *names: str) -> Row:
     """A row without some of its columns."""
     return {name: value for name, value in row.items() if name not in names}
+
+
+@contextmanager
+def _lawful(table: str) -> Iterator[None]:
+    """Name the table of a row that breaks its rules: its types and keys are sound by now, so the export is not."""
+    try:
+        yield
+    except Invalid as error:
+        raise Corrupt(f"a row of {table} in the export breaks the rules of its table ({error}); nothing was imported") from error
 
 
 @cache
