@@ -87,6 +87,7 @@ def erase(store: Store, subject: Subject, *, reason: str, actor: str, dry_run: b
             if done is None or dry_run:
                 raise _Undone
             upkeep.forget_samples(connection)
+            sealed.forget_copies(connection)
             database.wal.owe(connection, vacuum=True)
     except _Undone:
         pass

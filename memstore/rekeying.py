@@ -43,7 +43,7 @@ def rekey(store: Store, codec: Any, known: dict[str, Any], *, actor: str, note: 
             writer.run("DELETE FROM audit_permit")
         cipher.turn(codec)
         store.audit.append("store.rekey", entity_kind="store", details={"values": changed}, actor=actor, note=note)
-        database.wal.owe(writer)
+        database.wal.owe(writer, vacuum=True)
     return changed
 
 

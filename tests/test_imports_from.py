@@ -192,3 +192,25 @@ def test_several_origins_come_into_one_store(file_store, tmp_path):
         "aua", "openai-sessions", "llm", "chat", "aua"
     ]  # fmt: skip
     assert file_store.audit.verify().ok
+
+
+def test_what_was_erased_does_not_come_back_with_another_import(store, tmp_path):
+    file = tmp_path / "talk.jsonl"
+    file.write_text('{"messages": [{"role": "user", "content": "call me Ada"}]}\n', encoding="utf-8")
+    assert import_from(store, "chat", file).new == 1
+    (talk,) = store.chat.conversations()
+    store.erase(conversation_id=talk.id)
+    again = import_from(store, "chat", file)
+    assert again.new == 0 and not again.ok
+    assert "erased" in again.refused[0].reason
+    assert store.chat.conversations() == []
+
+
+def test_loose_lines_do_not_bring_an_erased_conversation_back(store, tmp_path):
+    file = tmp_path / "talk.jsonl"
+    file.write_text('{"role": "user", "content": "call me Ada"}\n', encoding="utf-8")
+    import_from(store, "chat", file)
+    (talk,) = store.chat.conversations()
+    store.erase(conversation_id=talk.id)
+    assert "erased" in import_from(store, "chat", file).refused[0].reason
+    assert import_from(store, "chat", file, conversation="another").new == 1

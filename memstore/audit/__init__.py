@@ -169,7 +169,7 @@ class AuditLog:
 
     def _append(self, connection: Connection, event: Draft) -> AuditEvent:
         before, rows = self._extend(connection, [event])
-        return read_event(rows[0], before.hex(), self.db.store_id)
+        return read_event(rows[0], before.hex(), self._chain.store_id)
 
     def _extend(self, connection: Connection, drafts: Sequence[Draft]) -> tuple[bytes, list[tuple[Any, ...]]]:
         """Chain and insert; returns the hash they were chained to and the rows as they stand."""

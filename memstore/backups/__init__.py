@@ -324,6 +324,8 @@ class BackupStore:
         """Whether no newer backup was saved and, where no position can tell what a note has seen, nothing was tracked since."""
         row = self._pair(gap.conversation_id, gap.specialist)
         backup_id = None if row is None else row.backup_id
+        if gap.position is not None and self.position(gap.conversation_id) is None:
+            return False  # erased meanwhile, and a note would bring its words back
         return backup_id == gap.backup_id and (gap.position is not None or row is None or row.total_messages == gap.messages)
 
     def _draft(self, gap: Gap) -> HandoffNote | None:

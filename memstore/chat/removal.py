@@ -55,5 +55,5 @@ def prunable_conversations(forget: Forget) -> Prunable:
 
 def _remove_oldest(forget: Forget, conn: Connection, count: int, _why: Mapping[str, str]) -> dict[str, int]:
     pks = [row[0] for row in conn.rows(_CHOSEN, (count,))]
-    sessions = conn.run(_SESSIONS, (json.dumps(pks),))
-    return {"messages": len(remove_conversations(conn, pks, forget)), "conversations": len(pks), "sessions": sessions}
+    sessions = conn.run(_SESSIONS, (json.dumps(pks),))  # their ids are known by the conversations that go
+    return {"conversations": len(pks), "messages": len(remove_conversations(conn, pks, forget)), "sessions": sessions}

@@ -16,8 +16,10 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from ..audit.erased import were_erased
 from ..chat import Message, forms
 from ..kernel import Exists, Invalid, NotFound, Record, record, values
+from ..kernel.carrying import OWNERS, Erased
 from ..kernel.foreign import ForeignFile
 from .lines import Line
 
@@ -193,6 +195,7 @@ class Part(NamedTuple):
     born: str | None = "created_at"  # the column of the time that a record cannot be without
     into: str | None = None  # the table of the room, where it has another name
     term: str = ""  # what the room's index on ids asks for
+    within: str | None = None  # the conversation of all its rows, where no column names it
 
 
 class Intake:
@@ -229,6 +232,7 @@ class Intake:
             known = self._known(part, [row.id for row in rows])
             fresh = [row for row in rows if row.id not in known]
             self._count("known", len(rows) - len(fresh))
+            fresh = self._living(part, fresh)
             for row in fresh:
                 if part.born is not None and part.born not in row.left:
                     row.remarks.append(f"without {part.born}, got the time of the import")
@@ -256,6 +260,19 @@ class Intake:
             f"SELECT id FROM {table} WHERE id IN (SELECT value FROM json_each(?)){term}", (values.to_json("ids", ids),)
         )
         return {id for (id,) in found}
+
+    def _living(self, part: Part, rows: list[Row]) -> list[Row]:
+        """Those that do not belong to what was erased here; the others are refused, for an old file must not bring it back."""
+        log = self.store.audit.db
+        if not rows or not log.present("audit"):
+            return rows
+        owners = [_owners(part, row) for row in rows]
+        with log.read() as connection:
+            gone = were_erased(connection, set().union(*owners))
+        for row, named in zip(rows, owners):
+            if not gone.isdisjoint(named):
+                self._refuse(row.place, Invalid("it belongs to what was erased here, and does not come back"))
+        return [row for row, named in zip(rows, owners) if gone.isdisjoint(named)]
 
     def _has_event(self, id: str) -> bool:
         try:
@@ -318,6 +335,13 @@ class Intake:
         """What became of everything."""
         remarks = [f"{remark} (rows: {count:,})" for remark, count in self._remarks.items()]
         return ImportReport(not self._refused, self.source.place, self._reports, self._refused, [*remarks, *notes])
+
+
+def _owners(part: Part, row: Row) -> set[Erased]:
+    """What a row is, or is of, as it would be remembered if it was erased."""
+    named = {(kind, row.columns.get(column)) for column, kinds in OWNERS.items() for kind in kinds}
+    named |= {("conversation", part.within), ((part.into or part.table).removesuffix("s"), row.id)}
+    return {(kind, id) for kind, id in named if isinstance(id, str) and id}
 
 
 def _row(key: str | Callable[[dict[str, Any]], str], columns: dict[str, Any]) -> Row:

@@ -56,7 +56,9 @@ class Tables:
             take = self._intake.each(self._whole)
             return [Part(self._file, "chat", Digests(ORIGIN), take, born=None, into="conversations")]
         digests = Digests(ORIGIN, self._conversation)
-        return [Part(self._file, "chat", digests, self._loose, born=None, into="messages", term=" AND supplied = 1")]
+        return [
+            Part(self._file, "chat", digests, self._loose, None, into="messages", term=" AND supplied = 1", within=self._conversation)
+        ]
 
     def notes(self) -> Sequence[str]:
         """Nothing more to be said."""
