@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..kernel import Corrupt, Exists, values
 from ..kernel.carrying import without
 from .places import AT_WANTED, SPAN, arrival_in, begin_run, last_arrival
+from .rows import copied
 from .tables import BESIDE, SCHEMA
 
 if TYPE_CHECKING:
@@ -212,8 +213,9 @@ class _Merge:
         if self.intake.mode != "replace" or not keys:
             return {}
         columns = ", ".join(SAID)
-        rows = self.conn.rows(f"SELECT pk, {columns} FROM messages WHERE pk IN (SELECT value FROM json_each(?))", (json.dumps(keys),))
-        return {row[0]: row[1:] for row in rows}
+        rows = self.conn.rows(f"SELECT pk, id, {columns} FROM messages WHERE pk IN (SELECT value FROM json_each(?))", (json.dumps(keys),))
+        said = [(pk, copied(self.conn.cipher, stored)) for pk, *stored in rows]
+        return {pk: (*shown[1:4], *shown[4]) for pk, shown in said}
 
     def _replaces(self, row: Row, pk: int, arrival: int) -> bool:
         """Judge a message that is here; one in another conversation stays there."""

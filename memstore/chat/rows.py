@@ -42,7 +42,7 @@ def as_columns(rows: list[Row]) -> Columns:
     return ids, roles, contents, times, None if beside.count(NOTHING) == len(beside) else beside
 
 
-def copied(cipher: Cipher | None, stored: Row) -> Row:
+def copied(cipher: Cipher | None, stored: Sequence[Any]) -> Row:
     """The row of a copy that is yet to get its id, from one in the file."""
     id, role, content, created_at, *beside = stored
     if cipher is None:
