@@ -28,9 +28,10 @@ def test_a_plain_store_becomes_an_encrypted_one_and_back_and_no_byte_of_its_expo
         assert sealed.audit.verify(anchors=[anchor]).anchored_to is not None
         sealed.export(tmp_path / "again")
     assert bytes_of(tmp_path / "again") == bytes_of(out)
-    with open_store(tmp_path / "sealed.db", clock=FakeClock(), codec=Toy()) as sealed, open_store(tmp_path / "back.db", clock=FakeClock()) as back:
+    with open_store(tmp_path / "sealed.db", codec=Toy()) as sealed:
         assert sealed.check().ok
-        sealed.audit.append("query", details={"still": "ours"})
+        assert sealed.audit.append("query", details={"still": "ours"}).details == {"still": "ours"}
+    with open_store(tmp_path / "back.db", clock=FakeClock()) as back:
         back.import_(tmp_path / "again")
         assert answers(back) == said
 
