@@ -341,6 +341,7 @@ class Store:
         on_conflict: Literal["error", "skip", "replace"] = "error",
         actor: str = "",
         note: str = "",
+        dry_run: bool = False,
         progress: Callable[[int, int], object] | None = None,
     ) -> ImportReport:
         """Take in what `export` wrote, all of it or nothing, and say what became of every row.
@@ -348,11 +349,11 @@ class Store:
         An empty store becomes the exported one: its id, its log, the same bytes when exported again. Into one with a history
         comes what it does not have; of rows that it has, one raises Exists ("error"), all stay as they are ("skip"), or they get
         the export's columns ("replace"). The foreign log is kept beside ours: `audit.verify(store_id=...)`. What was erased here
-        does not come back.
+        does not come back. With `dry_run` everything is done and undone again: the report says what would come in.
         """
         from .transfer import import_store
 
-        return import_store(self, path, on_conflict, actor, note, progress)
+        return import_store(self, path, on_conflict, actor, note, dry_run, progress)
 
     def optimize(self) -> Stats:
         """Merge the keyword index, give free pages back and refresh the planner's statistics, each where it is due."""

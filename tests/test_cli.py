@@ -21,7 +21,7 @@ from memstore.testing import FakeClock
 ROOT = pathlib.Path(memstore.__file__).resolve().parents[1]
 OURS = ("MEMSTORE_DB", "MEMSTORE_AUDIT_KEY", "MEMSTORE_CODEC", "NO_COLOR")
 PLAIN = {name: value for name, value in os.environ.items() if name not in OURS}
-COMMANDS = ("demo", "info", "check", "search", "log", "snapshot", "import", "prune", "dpo", "sft", "shell")
+COMMANDS = ("demo", "info", "check", "search", "log", "snapshot", "export", "import", "erase", "prune", "rekey", "dpo", "sft", "shell")
 pty = pytest.importorskip("pty") if os.name == "posix" else None
 on_a_terminal = pytest.mark.skipif(pty is None, reason="needs a pseudo terminal")
 
@@ -126,7 +126,8 @@ def test_version(capsys):
         (["import", "--from", "aua", "{db}"], "{db} is a memstore store"),
         (["import", "--from", "auo", "{db}"], "invalid choice: 'auo'"),
         (["import", "{db}"], "--from"),
-        (["export"], "no command 'export'"),
+        (["export"], "FOLDER"),
+        (["exprt"], "no command 'exprt' (nearest: 'export')"),
         (["search"], "WORD"),
         (["search", "--db", "{db}", "x", "--limit", "many"], "many"),
         (["search", "--db", "{db}", "x", "--limit", "-1"], "limit is -1"),

@@ -163,6 +163,25 @@ def test_keyed_logs_need_their_key(tmp_path):
 # -- into a store with a history ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("filled", [False, True])
+def test_a_trial_tells_what_an_import_would_do_and_leaves_the_store_as_it_was(exported, tmp_path, filled):
+    with open_store(tmp_path / "trial.db") as store:
+        if filled:
+            store.audit.append("query", details={"n": 1})
+        born, rows = store.store_id, store.stats().rooms
+        trial = store.import_(exported, dry_run=True)
+        assert trial.adopted is not filled
+        assert store.store_id == born
+        assert store.stats().rooms == rows
+        assert store.audit.append("query").id.startswith(born)
+        assert store.audit.verify().ok
+    with open_store(tmp_path / "real.db") as store:
+        if filled:
+            store.audit.append("query", details={"n": 1})
+        real = store.import_(exported)
+    assert (trial.added, trial.notes, trial.audit_seq) == (real.added, real.notes, None)
+
+
 def test_skip_of_the_same_writes_nothing(source, exported, tmp_path):
     source.export(tmp_path / "fresh")
     before = on_disk(source.path)

@@ -188,8 +188,11 @@ def _parser() -> _Parser:
     _add_search(commands)
     _add_log(commands)
     _add_snapshot(commands)
+    _add_export(commands)
     _add_import(commands)
+    _add_erase(commands)
     _add_prune(commands)
+    _add_rekey(commands)
     _add_dpo(commands)
     _add_sft(commands)
     _add_path(_command(commands, "shell", "open a Python console that has `store`, for writing too; or run what is piped in"))
@@ -293,17 +296,72 @@ def _add_snapshot(commands: Any) -> None:
     parser.add_argument("target", metavar="TARGET", help="the copy")
 
 
+def _add_export(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "export",
+        "write the store as lines of JSON into a new folder",
+        module="moving",
+        more="The folder appears whole or not at all; the same state gives the same bytes. What a codec encrypts is plain text there.",
+    )
+    parser.add_argument("folder", metavar="FOLDER", help="where nothing is yet")
+    parser.add_argument("--user", metavar="ID", help="only what belongs to this user")
+    _add_json(parser)
+
+
 def _add_import(commands: Any) -> None:
-    parser = _command(commands, "import", "take in what another application has kept; status 1 if a row could not be taken")
+    parser = _command(
+        commands,
+        "import",
+        "take in what export wrote, or what another application has kept; status 1 if a row could not be taken",
+        more="An export comes in whole or not at all. An empty store becomes the exported one.",
+    )
     parser.add_argument(
-        "--from", dest="origin", required=True, choices=["aua", "openai-sessions", "llm", "chat"],
+        "--from", dest="origin", choices=["aua", "openai-sessions", "llm", "chat"],
         help="whose file it is: AUA's (aua.db, its older flat files or their folder), the OpenAI Agents SDK's, llm's (logs.db), "
         "or lines of OpenAI messages",
     )  # fmt: skip
-    parser.add_argument("path", metavar="PATH", help="the file; it is only read (without --db: into NAME.memstore.db beside it)")
+    parser.add_argument(
+        "path", metavar="PATH", help="the folder that export wrote, or the file; it is only read (a file comes without --db into "
+        "NAME.memstore.db beside it)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--on-conflict", choices=["error", "skip", "replace"], help="of an export: what to do with rows that the store has (default: error)"
+    )
     parser.add_argument("--conversation", metavar="ID", help="of chat: the one that loose messages go to (default: the file's name)")
     parser.add_argument("--dry-run", action="store_true", help="do everything and undo it: show what would come in")
-    parser.set_defaults(run=("intake", "take_in"))
+    parser.set_defaults(run=("moving", "take_in"))
+    _add_json(parser)
+
+
+def _add_erase(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "erase",
+        "forget a conversation, user, project or message in every room, to the last byte; status 1 if bytes are left for now",
+        module="upkeep",
+    )
+    subject = parser.add_mutually_exclusive_group(required=True)
+    subject.add_argument("--conversation", metavar="ID", help="with its messages, notes, runs and corrections")
+    subject.add_argument("--user", metavar="ID", help="with all conversations and projects")
+    subject.add_argument("--project", metavar="NAME", help="its id, name or alias; with its conversations")
+    subject.add_argument("--message", metavar="ID")
+    parser.add_argument("--dry-run", action="store_true", help="show what would go, and what stays")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    _add_why(parser)
+    _add_json(parser)
+
+
+def _add_rekey(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "rekey",
+        "bring what is encrypted under another codec; interrupted, it goes on when called again",
+        module="upkeep",
+    )
+    _add_path(parser)
+    parser.add_argument("--to", required=True, metavar="MODULE:NAME", help="the new codec; --codec names the one it has")
+    _add_why(parser)
     _add_json(parser)
 
 

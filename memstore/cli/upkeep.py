@@ -1,22 +1,28 @@
-"""What makes a store smaller: `prune`."""
+"""What removes for good, and what changes the key: `prune`, `erase`, `rekey`."""
 
 from __future__ import annotations
 
 import re
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..kernel import Invalid
 from . import open_for
+from .keys import named_codec
 from .terminal import count, one_line, print_json, size
+from .views import shown_progress
 
 if TYPE_CHECKING:
     import argparse
 
+    from ..erasure import EraseReceipt
     from ..pruning import PruneReport
 
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 BYTES = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "t": 1000**4, "ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30, "ti": 1 << 40}
+
+
+# -- prune --------------------------------------------------------------------------------------------------------------
 
 
 def prune(options: argparse.Namespace) -> int:
@@ -78,3 +84,59 @@ def _bytes(text: str | None) -> int | None:
     if found is None:
         raise Invalid(f"--max-bytes {text!r} is no size; write it as 50MB, 1.5GB, 512KiB or in bytes")
     return int(float(found[1]) * BYTES[found[2] or ""])
+
+
+# -- erase --------------------------------------------------------------------------------------------------------------
+
+
+def erase(options: argparse.Namespace) -> int:
+    """Forget one subject in every room, once somebody has said that it is meant."""
+    if not (options.yes or options.dry_run or sys.stdin.isatty()):
+        raise Invalid("erasing cannot be undone; give --yes to do it, or --dry-run to see what would go")
+    given = {"conversation_id": options.conversation, "user_id": options.user, "project": options.project, "message_id": options.message}
+    given = {**given, "reason": options.reason, "actor": options.actor}
+    with open_for(options, read_only=False) as store:
+        if not (options.yes or options.dry_run) and not _meant(store.erase(**given, dry_run=True)):
+            print("nothing was erased", file=sys.stderr)
+            return 1
+        receipt = store.erase(**given, dry_run=options.dry_run)
+        place = store.path
+    if options.json:
+        print_json({**receipt.to_dict(), "path": place})
+    else:
+        _print_erased(receipt, place)
+    return 0 if receipt.scrubbed or not receipt.counts or options.dry_run else 1
+
+
+def _meant(trial: EraseReceipt) -> bool:
+    """Ask a person who has been shown what would go."""
+    print(f"this erases for good: {rows(trial.counts) or 'nothing'}", file=sys.stderr)
+    print("erase? [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _print_erased(receipt: EraseReceipt, place: str) -> None:
+    verb = "would erase" if receipt.dry_run else "erased"
+    event = "" if receipt.audit_seq is None else f"; event #{receipt.audit_seq}"
+    print(f"{verb} {rows(receipt.counts)}{event}  {one_line(place)}" if receipt.counts else f"nothing to erase  {one_line(place)}")
+    said = [*receipt.kept, *(f"conversation {fork} holds copies of what was erased" for fork in receipt.forks)]
+    if receipt.counts and not receipt.dry_run and not receipt.scrubbed:
+        said.append("bytes of it are still in the file or its log; the next open, commit or close that nobody holds up removes them")
+    for line in (*said, *([receipt.out_of_reach] if receipt.counts else [])):
+        print(one_line(line), file=sys.stderr)
+
+
+# -- rekey --------------------------------------------------------------------------------------------------------------
+
+
+def rekey(options: argparse.Namespace) -> int:
+    """Bring what is encrypted under another codec."""
+    codec: Any = named_codec("--to", options.to)
+    with open_for(options, read_only=False) as store, shown_progress() as progress:
+        changed = store.rekey(codec, actor=options.actor, note=options.reason, progress=progress)
+        place = store.path
+    if options.json:
+        print_json({"path": place, "values": changed})
+    else:
+        print(f"{count(changed, 'value')} under {one_line(options.to)}  {one_line(place)}")
+    return 0

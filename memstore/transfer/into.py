@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -48,10 +49,15 @@ class ImportReport(Record):
     notes: list[str]
 
 
+class _Undone(Exception):
+    """Everything was done as a trial."""
+
+
 def import_store(
-    store: Store, path: Any, on_conflict: str, actor: str, note: str, progress: Callable[[int, int], object] | None
+    store: Store, path: Any, on_conflict: str, actor: str, note: str, dry_run: bool, progress: Callable[[int, int], object] | None
 ) -> ImportReport:
     """Take an export into a store."""
+    values.flag("dry_run", dry_run)
     values.one_of("on_conflict", on_conflict, ("error", "skip", "replace"))
     values.label("actor", actor)
     values.text("note", note)
@@ -67,8 +73,12 @@ def import_store(
     folder.check()
     for schema in known_rooms(store).values():
         ensure(database, schema)
-    with Write(database) as connection:
-        return _Import(store, connection, folder, on_conflict).run(actor, note)
+    with suppress(_Undone), Write(database) as connection:
+        report = _Import(store, connection, folder, on_conflict).run(actor, note)
+        if dry_run:
+            report.audit_seq = None  # type: ignore[misc]
+            raise _Undone
+    return report
 
 
 class _Import:
