@@ -79,6 +79,12 @@ def test_a_trial_of_an_import_shows_the_same_and_writes_nothing(capsys, tmp_path
     assert chats(db) == before
 
 
+def test_without_a_store_an_import_begins_one_beside(capsys, tmp_path, db):
+    call(capsys, "export", db, str(tmp_path / "out.1"))
+    assert call(capsys, "import", str(tmp_path / "out.1"))[0] == 0
+    assert chats(tmp_path / "out.1.memstore.db") == chats(db)
+
+
 def test_the_export_of_one_user(capsys, tmp_path, db):
     assert call(capsys, "export", "--db", db, "--user", "ann", str(tmp_path / "ann"))[0] == 0
     assert call(capsys, "import", "--db", str(tmp_path / "ann.db"), str(tmp_path / "ann"))[0] == 0
@@ -89,7 +95,6 @@ def test_the_export_of_one_user(capsys, tmp_path, db):
     ("words", "why"),
     [
         (["import", "--db", "{new}", "{folder}"], "it has no manifest.json); if another application did, say whose it is: --from aua"),
-        (["import", "{out}"], "no store is named to import into"),
         (["import", "--db", "{new}", "{out}", "--conversation", "c"], "--conversation belongs to --from"),
         (["import", "--db", "{new}", "{out}", "--from", "chat", "--on-conflict", "skip"], "--on-conflict belongs to a folder"),
         (["import", "--db", "{new}", "{out}", "--on-conflict", "merge"], "invalid choice: 'merge'"),

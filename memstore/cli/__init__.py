@@ -1,9 +1,10 @@
 """The command line: `python -m memstore`, or `memstore` where it is installed.
 
-1. A reading command opens the store read-only and never creates a file.
-2. Status: 0 fine, 1 findings (of `check` and `log --verify`, and what `import` and `dpo --import` could not take), 2 a usage
-   error or an error of the store, in one line on standard error, 130 after Ctrl-C. A search without a hit, or without a word
-   to search for, is fine: the question was answered.
+1. A reading command opens the store read-only and never creates a file but the copy or export that it is asked for.
+2. Status: 0 fine, 1 findings (of `check` and `log --verify`, what `import --from` and `dpo --import` could not take, and an erasure
+   that was answered with no or whose last bytes are yet to go), 2 a usage error or an error of the store, in one line on standard
+   error, 130 after Ctrl-C. A search without a hit, or without a word to search for, is fine: the question was answered. So is an
+   import that leaves out what was erased here: that is what erasing promises.
 3. What is printed for a pipe is never cut or coloured, and a reader that stops reading ends the command quietly.
 4. Importing this module imports no room.
 """
@@ -82,6 +83,7 @@ def _sentence(error: StoreError | OSError) -> str:
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
     said = " ".join(str(error).split()).replace("store.chat.conversations() lists them", "info lists the newest")
+    said = said.replace("; store.chat.projects() lists them", "").replace('on_conflict="skip"', "--on-conflict skip")
     return said.replace("pass skip_invalid=True", "give --skip-invalid")
 
 
@@ -110,6 +112,8 @@ def store_path(options: argparse.Namespace) -> str:
     if len(set(named)) > 1:
         raise Invalid(f"two stores are named, {named[0]} and {named[1]}; leave one out")
     path: str = named[0] if named else os.environ.get("MEMSTORE_DB", "")
+    if not path and hasattr(options, "target"):
+        raise Invalid(_one_path(options.command, options.target))
     if not path:
         raise Invalid(f"no store is named; give --db PATH or set MEMSTORE_DB ({command('demo')} makes one to look at)")
     try:
@@ -121,6 +125,13 @@ def store_path(options: argparse.Namespace) -> str:
     except (OSError, ValueError):
         pass  # opening it says why
     return path
+
+
+def _one_path(name: str, target: str) -> str:
+    """What to say where two paths are needed and one is given."""
+    if os.path.isfile(target):
+        return f"no store is named before {target}, which would be written; to {name} it: {command(name, target, 'NEW')}"
+    return f"no store is named, only what to write, {target}; give both: {command(name, 'STORE', target)}"
 
 
 def command(*words: str) -> str:
@@ -304,7 +315,8 @@ def _add_export(commands: Any) -> None:
         module="moving",
         more="The folder appears whole or not at all; the same state gives the same bytes. What a codec encrypts is plain text there.",
     )
-    parser.add_argument("folder", metavar="FOLDER", help="where nothing is yet")
+    _add_path(parser, "STORE")
+    parser.add_argument("target", metavar="FOLDER", help="where nothing is yet")
     parser.add_argument("--user", metavar="ID", help="only what belongs to this user")
     _add_json(parser)
 
@@ -322,8 +334,8 @@ def _add_import(commands: Any) -> None:
         "or lines of OpenAI messages",
     )  # fmt: skip
     parser.add_argument(
-        "path", metavar="PATH", help="the folder that export wrote, or the file; it is only read (a file comes without --db into "
-        "NAME.memstore.db beside it)",
+        "path", metavar="PATH", help="the folder that export wrote, or the file; it is only read (without --db: into NAME.memstore.db "
+        "beside it)",
     )  # fmt: skip
     parser.add_argument(
         "--on-conflict", choices=["error", "skip", "replace"], help="of an export: what to do with rows that the store has (default: error)"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def export(options: argparse.Namespace) -> int:
     """Write the store, or what belongs to one user, into a new folder."""
     with open_for(options) as store, shown_progress() as progress:
-        receipt = store.export(options.folder, user_id=options.user, progress=progress)
+        receipt = store.export(options.target, user_id=options.user, progress=progress)
     if options.json:
         print_json(receipt.to_dict())
     else:
@@ -54,10 +54,9 @@ def take_in(options: argparse.Namespace) -> int:
 
 
 def _target(options: argparse.Namespace) -> str:
-    target: str = options.db or os.environ.get("MEMSTORE_DB") or ""
-    if not target:
-        raise Invalid("no store is named to import into; give --db PATH or set MEMSTORE_DB: it is begun if need be")
-    return target
+    """The store to import into, which is begun if need be."""
+    beside: str = os.path.abspath(options.path) + ".memstore.db"
+    return options.db or os.environ.get("MEMSTORE_DB") or beside
 
 
 def _take_back(options: argparse.Namespace) -> ImportReport:

@@ -155,6 +155,8 @@ def search(options: argparse.Namespace) -> int:
             role=options.role,
             limit=limit + 1 if 0 <= limit < sys.maxsize else limit,  # one more tells whether there are more
         )
+        if not hits and options.project is not None:
+            _refuse_unknown(store, options.project)
         more = len(hits) > limit
         hits = hits[:limit]
         titles = {hit.message.conversation_id: "" for hit in hits}
@@ -172,6 +174,12 @@ def search(options: argparse.Namespace) -> int:
     elif not hits:
         print(f"no message has words that begin with {', '.join(asked)!r}", file=sys.stderr)
     return 0
+
+
+def _refuse_unknown(store: Store, project: str) -> None:
+    """Refuse a project that nobody has registered and that no conversation names."""
+    if not any(store.chat.conversations(project=project, archived=old, limit=1) for old in (False, True)):
+        store.chat.get_project(project)
 
 
 def _print_hits(hits: Sequence[MessageHit], titles: dict[str, str], asked: Sequence[str]) -> None:
