@@ -11,21 +11,26 @@ The trap: the rolled back transaction of a dry run must tell what a real one wou
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .kernel import Connection, Invalid, NotFound, Record, SchemaTooNew, record, sealed, upkeep, values
 from .kernel.blocks import Write
+from .kernel.carrying import Shape, shapes
 from .kernel.room import ensure, rooms_in_file
-from .kernel.schema import Schema
+from .kernel.schema import Carried, Schema, quote
 from .kernel.subject import Subject
 
 if TYPE_CHECKING:
     from .store import Store
 
-OUT_OF_REACH = "earlier snapshots, exports and other copies of the file are out of reach: delete them, or make new ones"
+OUT_OF_REACH = (
+    "earlier snapshots, exports, files that imports came from and other copies are out of reach: delete them, or make new ones"
+)
+COUNTED = {"audit_log": "body", "audit_imported": "body"}  # columns in which the log itself has looked
 NEAREST = {
     "conversation": "SELECT id FROM conversations ORDER BY pk DESC LIMIT 1000",
     "project": "SELECT id FROM projects UNION SELECT name FROM projects UNION SELECT alias FROM project_aliases LIMIT 1000",
@@ -71,7 +76,7 @@ def subject_of(given: Mapping[str, Any]) -> Subject:
 def erase(store: Store, subject: Subject, *, reason: str, actor: str, dry_run: bool) -> EraseReceipt:
     """Do what `Store.erase` promises."""
     asked = subject.id
-    _refuse_to_repeat(asked, reason=values.text("reason", reason), actor=values.label("actor", actor))
+    _refuse_to_repeat([asked], reason=values.text("reason", reason), actor=values.label("actor", actor))
     database = store._database
     for name in known_rooms(store):
         ensure(database, import_module(f"memstore.{name}").SCHEMA)
@@ -82,8 +87,7 @@ def erase(store: Store, subject: Subject, *, reason: str, actor: str, dry_run: b
             done = _erase_everywhere(store, connection, subject, reason, actor)
             if done is None and subject.kind != "user":
                 raise _not_found(connection, subject.kind, asked)
-            if done is not None:
-                _look_for_mentions(store, connection, subject)
+            _look_for_mentions(store, connection, subject)
             if done is None or dry_run:
                 raise _Undone
             upkeep.forget_samples(connection)
@@ -115,25 +119,41 @@ def _erase_everywhere(store: Store, connection: Connection, subject: Subject, re
         if name != "audit":
             room: Any = getattr(store, name)
             room.erase(connection, subject)
+    _refuse_to_repeat([subject.id, *subject.names], reason=reason, actor=actor)  # a project is known by its other names only now
     with store.audit.db.write():  # the file may have no log yet
         return store.audit.erase(connection, subject, reason=reason, actor=actor)
 
 
 def _look_for_mentions(store: Store, connection: Connection, subject: Subject) -> None:
-    """Say which texts of others hold the id."""
+    """Say which texts and labels of others hold the id."""
     if not subject.distinct:
         return
     for name in known_rooms(store):
         schema: Schema = import_module(f"memstore.{name}").SCHEMA
         for carried in schema.carried:
-            found = sealed.mentions(connection, carried, subject.id)
-            subject.keep(found, f"rows of {carried.table} with the id inside a text", "kept, since the text is about something else")
+            if subject.kind != "message":  # all texts would be decrypted, for an id that people do not write
+                found = sealed.mentions(connection, carried, subject.id)
+                subject.keep(found, f"rows of {carried.table} with the id inside a text", "kept, since the text is about something else")
+            labelled = _labelled(connection, carried, shapes(schema)[carried.table], subject.id)
+            why = "kept, since it belongs to something else"
+            subject.keep(labelled, f"rows of {carried.table} with the id inside an id or a label", why)
 
 
-def _refuse_to_repeat(id: str, **said: str) -> None:
-    """Refuse texts that would bring the name back, into the one event that stays."""
+def _labelled(connection: Connection, carried: Carried, shape: Shape, id: str) -> int:
+    """How many rows of a table hold the id in a column that is never encrypted, as it is or as JSON has it."""
+    apart = {*carried.sealed, *carried.documents, COUNTED.get(carried.table)}
+    columns = [name for name, types in shape.types.items() if str in types and bytes not in types and name not in apart]
+    if not columns:
+        return 0
+    forms = {id, json.dumps(id, ensure_ascii=False)[1:-1]}
+    where = " OR ".join(f"instr({quote(name)}, ?) > 0" for name in columns for _ in forms)
+    return int(connection.value(f"SELECT count(*) FROM {quote(carried.table)} WHERE {where}", [*forms] * len(columns)))
+
+
+def _refuse_to_repeat(ids: Iterable[str], **said: str) -> None:
+    """Refuse texts that would bring a name back, into the one event that stays."""
     for name, text in said.items():
-        if re.search(rf"(?<!\w){re.escape(id)}(?!\w)", text):
+        if any(re.search(rf"(?<!\w){re.escape(id)}(?!\w)", text) for id in ids):
             raise Invalid(f"{name} {values.shorten(text)} names what is to be erased, and the event that reports it stays: say it without")
 
 

@@ -131,6 +131,8 @@ class _Work:
                 self._remove(connection, kind, kind.due(connection, limits.keep_last, limits.since), event)
             kept = [] if limits.max_bytes is None else self._fit(connection, kinds, limits.max_bytes, event)
             kept += self._kept(connection)
+            if self.removed["conversations"] and "backups" in rooms_in_file(self.database):
+                self.store.backups.unplace()
             seq = self._tell(limits, event) if self.removed else None
             if seq is not None:
                 self.database.wal.owe(connection)
@@ -169,11 +171,11 @@ class _Work:
         for table, why in (APPEND_ONLY[name] for name in self.names if name in APPEND_ONLY):
             rows = connection.value(f"SELECT count(*) FROM {quote(table)}")
             if rows:
-                said.append(f"{table}: {rows:,} rows stay, they are only ever appended to: {why}")
+                said.append(f"{table}: {rows:,} kept, they are only ever appended to: {why}")
         if "corrections" in self.names:
             live = connection.value("SELECT count(*) FROM corrections WHERE superseded_at IS NULL")
             if live:
-                said.append(f"corrections: {live:,} live ones stay, they fade: corrections.prune() removes what has faded")
+                said.append(f"corrections: {live:,} live, which stay and fade: corrections.prune() removes what has faded")
         return said
 
     def _tell(self, limits: Limits, event: dict[str, Any]) -> int:

@@ -348,7 +348,7 @@ class Store:
 
         An empty store becomes the exported one: its id, its log, the same bytes when exported again. Into one with a history
         comes what it does not have; of rows that it has, one raises Exists ("error"), all stay as they are ("skip"), or they get
-        the export's columns ("replace"). The foreign log is kept beside ours: `audit.verify(store_id=...)`. What was erased here
+        the export's columns ("replace"); what only this store has stays. The foreign log is kept beside ours: `audit.verify(store_id=...)`. What was erased here
         does not come back. With `dry_run` everything is done and undone again: the report says what would come in.
         """
         from .transfer import import_store
@@ -379,7 +379,9 @@ class Store:
         audit events that name any of it lose their references and payload; one event with counts and a salted digest says so. The
         bytes are gone when the call returns, unless a reader or writer elsewhere outlasts `timeout`, or this is inside
         `transaction()`: then `scrubbed` is False and a later commit, open or close finishes it. The whole file is written anew, at
-        some 0.4 s for 100 MB, and other writers wait for that. A `dry_run` tells the same and leaves everything as it is.
+        some 0.4 s for 100 MB, and other writers wait for that. For a user, project or conversation whose id is no mere word or
+        number, all texts are looked through for it, which in an encrypted store decrypts them. A `dry_run` tells the same and
+        leaves everything as it is.
         """
         from . import erasure
 

@@ -285,7 +285,7 @@ def test_nothing_but_an_erasure_changes_or_removes_a_backup():
 
     verbs = {name for name in vars(memstore.backups.BackupStore) if not name.startswith("_")}
     reads = {"counter", "due", "position", "is_valid", "coverage", "get", "latest", "find", "resume", "check"}
-    assert verbs == {"track", "save", "cover", "add_counter"} | reads | {"erase"}, "erase takes a connection: it is for Store.erase alone"
+    assert verbs == {"track", "save", "cover", "add_counter"} | reads | {"erase", "unplace"}, "they are for Store.erase and prune alone"
 
 
 # -- finding ------------------------------------------------------------------------------------------------------------

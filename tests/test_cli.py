@@ -404,7 +404,7 @@ def test_the_key_of_a_keyed_log_comes_by_the_environment(capsys, monkeypatch, tm
     assert call(capsys, "log", "--db", path)[0] == 0
     status, _, err = call(capsys, "log", "--db", path, "--verify")
     assert status == 2
-    assert "audit_key" in err
+    assert "MEMSTORE_AUDIT_KEY" in err
     monkeypatch.setenv("MEMSTORE_AUDIT_KEY", "secret")
     assert call(capsys, "log", "--db", path, "--verify")[0] == 0
 

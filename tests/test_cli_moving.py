@@ -130,7 +130,10 @@ def test_erase_forgets_one_subject_and_says_what_went(capsys, db):
     with open_store(db) as store:
         (event,) = store.audit.find(event_type="user.erase")
     assert (event.actor, event.note) == ("clerk", "asked for")
-    assert call(capsys, "erase", "--db", db, "--user", "ann", "--yes")[1] == f"nothing to erase  {db}\n"
+    status, out, err = call(capsys, "erase", "--db", db, "--user", "ann", "--yes")
+    assert (status, out) == (2, "") and "no room holds anything of a user 'ann'" in err
+    status, out, err = call(capsys, "export", "--db", db, "--user", "ann", f"{db}-ann")
+    assert status == 1 and out.startswith("0 rows") and "belongs to a user 'ann'" in err
 
 
 @pytest.mark.parametrize("words", [["--conversation", "c-ann"], ["--message", "m-ann"]])

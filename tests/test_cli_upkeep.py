@@ -51,7 +51,7 @@ def test_prune_says_in_one_line_what_went_and_what_stays_beside(capsys, db):
     status, out, err = call(capsys, "prune", "--db", db, "--keep-last", "1", "--reason", "a small disk", "--actor", "ann")
     assert status == 0
     assert out.startswith("removed 3 conversations, 90 messages; ") and out.endswith(f"  {db}\n") and out.count("\n") == 1
-    assert err == "corrections: 1 live ones stay, they fade: corrections.prune() removes what has faded\n"
+    assert err == "corrections: 1 live, which stay and fade: store.corrections.prune() in the shell removes what has faded\n"
     assert left(db) == ["c3"]
     assert os.stat(db).st_size < before * 0.6
     with open_store(db) as store:
@@ -75,7 +75,7 @@ def test_prune_for_programs(capsys, db):
     assert set(told) == {"removed", "kept", "bytes_before", "bytes_after", "dry_run", "audit_seq", "path"}
 
 
-@pytest.mark.parametrize("size", ["400kB", "0.4MB", "400000", "390.6 KiB", "400k"])
+@pytest.mark.parametrize("size", ["400kB", "0.4MB", "400000B", "390.6 KiB", "400k"])
 def test_prune_to_a_size(capsys, db, size):
     assert call(capsys, "prune", db, "--max-bytes", size)[0] == 0
     assert 200_000 < os.stat(db).st_size <= 400_000
@@ -94,6 +94,8 @@ def test_prune_by_an_age(capsys, db, age):
         ([], "nothing says what may stay; give --keep-last N, --max-age 90d or --max-bytes 50MB"),
         (["--max-age", "90"], "--max-age '90' is no age; write it with its unit"),
         (["--max-bytes", "large"], "--max-bytes 'large' is no size"),
+        (["--max-bytes", "50"], "--max-bytes '50' is no size; write it with its unit"),
+        (["--max-bytes", "50B"], "--max-bytes is out of reach: without all that prune may remove the file takes "),
         (["--keep-last", "-1"], "keep_last is -1"),
         (["--keep-last", "1", "--room", "chta"], "there is no room 'chta' (nearest: 'chat')"),
         (["--keep-last", "1", "--room", "backups"], "context_backups is only ever appended to"),

@@ -438,3 +438,43 @@ def test_an_audit_payload_that_was_moved_fails_verification(path):
         assert "sealed" in {finding.kind for finding in verdict.findings}
         with pytest.raises(Tampered):
             store.audit.get(1)
+
+
+@pytest.mark.damage
+def test_ciphertext_of_another_file_under_the_same_key_is_found_too(tmp_path, path):
+    for place, text in ((tmp_path / "other.db", "approve"), (path, "deny")):
+        with opened(place, Toy()) as store:
+            store.chat.create_conversation(id="c")
+            store.chat.append("c", "user", text, id="m")
+    by_hand(path, f"ATTACH '{tmp_path / 'other.db'}' AS other", "UPDATE messages SET content = (SELECT content FROM other.messages)")
+    with opened(path, Toy()) as store, pytest.raises(Tampered, match="written for another place"):
+        store.chat.get_message("m")
+
+
+# -- a codec that fails -------------------------------------------------------------------------------------------------
+
+
+class Outage(Toy):
+    """A codec that asks a service for its key, which does not answer while `down`."""
+
+    down = False
+
+    def decrypt(self, data):
+        if self.down:
+            raise OSError("the key service does not answer")
+        return super().decrypt(data)
+
+
+def test_while_a_codec_fails_nothing_is_taken_for_damaged_and_no_word_leaves_the_index(path):
+    codec = Outage()
+    with opened(path, codec) as store:
+        store.chat.create_conversation(id="c")
+        store.chat.append_many("c", [{"role": "user", "content": f"lantern {number}"} for number in range(2000)])
+        codec.down = True
+        store.chat.append_many("c", [{"role": "user", "content": f"lantern {number}"} for number in range(2000, 5000)])
+        for ask in (lambda: store.chat.search("lantern"), lambda: store.chat.messages("c"), store.keywords.rebuild):
+            with pytest.raises(WrongKey, match="fails even for the key check"):
+                ask()
+        codec.down = False
+        assert len(store.chat.search("lantern", limit=None)) == 5000
+        assert store.check().ok

@@ -54,7 +54,7 @@ def test_an_encrypted_store_with_a_history_takes_in_an_export_as_a_plain_one_doe
     out, *_ = exported
     with open_store(tmp_path / "a.db", clock=FakeClock()) as plain, open_store(tmp_path / "b.db", clock=FakeClock(), codec=Toy()) as sealed:
         for store in (plain, sealed):
-            store.chat.create_conversation(id="c1", title="ours", created_at=1.0)
+            store.chat.create_conversation(id="c1", title="ours", user_id="ann", created_at=1.0)
             store.chat.append("c1", "user", "amber of our own", id="m2", created_at=2.0)
             store.corrections.add("rounding", "ours", id="k1", created_at=3.0)
         reports = [store.import_(out, on_conflict=on_conflict) for store in (plain, sealed)]
@@ -96,3 +96,18 @@ def test_an_erasure_finds_in_ciphertext_what_it_finds_in_plain_text(tmp_path, se
             assert not [hit for word in ada.words for hit in store.chat.search(word, limit=None) if hit.message.conversation_id != "c-bob"]
     assert receipts[0].counts == receipts[1].counts
     assert receipts[0].kept == receipts[1].kept
+
+
+def test_an_id_with_quotes_is_found_in_ciphertext_too_and_for_a_message_no_text_is_opened(tmp_path):
+    name, said = 'o"neill\\x@example.org', []
+    for codec in (None, Toy()):
+        with open_store(tmp_path / f"{codec is None}.db", codec=codec) as store:
+            store.chat.create_conversation(id="b", title=f"on {name}", user_id="bob", metadata={"to": f"see {name}"})
+            store.chat.append("b", "user", f"ask {name}", id="m-1815")
+            store.audit.append("query", details=f"see {name}")
+            said.append(store.erase(user_id=name).kept)
+            opened = None if codec is None else codec.opened
+            store.erase(message_id="m-1815")
+            assert codec is None or codec.opened - opened <= 4, "the audit log is looked through, the texts are not"
+    assert said[0] == said[1]
+    assert [sentence.split()[2] for sentence in said[0]] == ["conversations", "messages", "audit_log"]

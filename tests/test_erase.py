@@ -243,36 +243,82 @@ def test_what_was_erased_is_remembered_without_its_name(store):
 
 
 def test_events_are_emptied_for_what_they_name_and_for_nothing_else(store):
-    store.chat.create_conversation(id="c", user_id="ada")
-    store.chat.append("c", "user", "text", id="m")
+    store.chat.create_conversation(id="c-1815", user_id="ada-1")
+    store.chat.append("c-1815", "user", "text", id="m")
     log = store.audit.append
     named = [
-        log("a", user_id="ada").seq,
-        log("a", actor="ada").seq,
-        log("a", token_id="ada").seq,
-        log("a", session_id="c").seq,
-        log("a", trace_id="ada").seq,
+        log("a", user_id="ada-1").seq,
+        log("a", actor="ada-1").seq,
+        log("a", token_id="ada-1").seq,
+        log("a", session_id="c-1815").seq,
         log("a", entity_kind="message", entity_id="m").seq,
         log("a", entity_id="m").seq,
-        log("a", details={"who": ["ada"]}).seq,
-        log("a", note="ada").seq,
-        log("a", before={"ada": 1}).seq,
-        log("a", details={"chat": "c"}).seq,
+        log("a", details={"who": {"user_id": "ada-1"}}).seq,
+        log("a", before={"actor": "ada-1", "n": 1}).seq,
+        log("a", details={"chat": "c-1815"}).seq,
         log("keyword.remove", entity_kind="keyword", entity_id="m").seq,
     ]
     others = [
         log("a", entity_kind="correction", entity_id="m"),
-        log("a", user_id="adam", details={"who": "adam", "more": 'the "ada" language'}),
+        log("a", user_id="ada-12", details={"who": "ada-12", "more": 'the "ada-1" language'}),
         log("a", actor="bob", details={"n": 1}),
-        log("a", stream="ada"),
-        log("a", trace_id="c", details=["m"]),
+        log("a", stream="ada-1"),
+        log("a", trace_id="c-1815", details=["m"]),
+        log("a", details='{"user_id":"ada-1"}'),
     ]
-    receipt = store.erase(user_id="ada")
+    receipt = store.erase(user_id="ada-1")
     assert store.audit.get(receipt.audit_seq).redacts == named
     assert [store.audit.get(event.seq) for event in others] == others
-    assert store.audit.find(user_id="ada") == []
-    assert store.audit.find(user_id="adam") == [others[1]]
+    assert store.audit.find(user_id="ada-1") == []
+    assert store.audit.find(user_id="ada-12") == [others[1]]
     assert receipt.kept == ["audit events with an id or name of it in their body: 1, kept, since what is hashed stays as it was written"]
+
+
+def test_an_id_that_is_nothing_else_names_its_owner_wherever_it_stands(store):
+    store.chat.create_conversation(id="c-1815", user_id=ADA)
+    log = store.audit.append
+    named = [
+        log("a", trace_id=ADA).seq,
+        log("a", entity_kind="mailbox", entity_id=ADA).seq,
+        log("a", details={"who": [ADA]}).seq,
+        log("a", note=ADA).seq,
+        log("a", before={ADA: 1}).seq,
+    ]
+    assert store.audit.get(store.erase(user_id=ADA).audit_seq).redacts == named
+
+
+@pytest.mark.parametrize("id", ["7", "claim", "tokens", "admin"])
+def test_a_word_or_number_as_an_id_names_nothing_of_somebody_else(store, id):
+    store.chat.create_conversation(id="x", user_id="other")
+    store.chat.append("x", "user", "text", id=id)
+    store.chat.create_project("P", id=id, user_id="other")
+    store.corrections.add("subject", "first", id=id, user_id="other")
+    store.corrections.update(id, claim="second", actor="other")
+    log = store.audit.append
+    log("read", entity_kind="message", entity_id=id, actor="other", trace_id=id)
+    log("query", user_id="other", details={"tokens": 812, "claim": "x", "admin": "y", "7": "z", "level": id, "ids": [id]})
+    others = store.audit.find(limit=None)
+    mine = [
+        log("read", entity_kind="user", entity_id=id).seq,
+        log("read", entity_id=id).seq,
+        log("read", token_id=id).seq,
+        log("read", details={"by": {"user_id": id}}).seq,
+    ]
+    store.chat.create_conversation(id="own", user_id=id)
+    assert store.audit.get(store.erase(user_id=id).audit_seq).redacts == mine
+    assert [store.audit.get(event.seq) for event in others] == others
+
+
+def test_of_a_conversation_or_project_with_a_number_for_an_id_only_what_says_so_counts(store):
+    store.chat.create_conversation(id="7", user_id="user-1815")
+    store.chat.create_project("named", id="8")
+    log = store.audit.append
+    chats = [log("a", details={"conversation_id": "7"}).seq, log("a", details={"n": [{"session_id": "7"}]}).seq]
+    projects = [log("a", details={"project": "8"}).seq, log("a", after={"project_id": "8", "z": ""}).seq]
+    others = [log("a", details={"level": "7", "8": 1}), log("a", details={"user_id": "7", "actor": "8"}), log("a", note="7")]
+    assert store.audit.get(store.erase(user_id="user-1815").audit_seq).redacts == chats
+    assert store.audit.get(store.erase(project="8").audit_seq).redacts == projects
+    assert [store.audit.get(event.seq) for event in others] == others
 
 
 def test_an_id_that_something_else_has_too_means_that_in_its_own_places(store):
@@ -341,6 +387,48 @@ def test_texts_of_others_that_mention_somebody_are_kept_and_said(store):
     assert store.erase(user_id="local").kept == []
 
 
+def test_ids_and_labels_of_others_that_hold_the_id_are_said_too(store):
+    store.chat.create_conversation(id="a", user_id=ADA)
+    store.chat.create_conversation(id=f"dm:bob:{ADA}", user_id="bob")
+    store.chat.append(f"dm:bob:{ADA}", "user", "hello", id=f"{ADA}-m1")
+    store.chat.create_project(f"{ADA}'s things", user_id="bob")
+    store.chat.touch_session(f"s:{ADA}", user_id="bob")
+    store.corrections.add("s", "c", user_id="bob", source=ADA)
+    store.evals.promote(ADA, "m1", "m2")
+    store.backups.track("b", ADA, "x")
+    store.keywords.add(f"{ADA}/cv", "text", kind="doc")
+    store.audit.append("query", trace_id=f"{ADA}!")
+    dry = store.erase(user_id=ADA, dry_run=True).kept
+    tables = {"projects", "conversations", "messages", "sessions", "corrections", "token_counters", "promotions"}
+    what = "with the id inside an id or a label: 1, kept, since it belongs to something else"
+    assert dry[0].startswith("audit events with an id or name of it in their body: 1"), "that of the promotion"
+    assert {*dry[1:]} == {f"rows of {table} {what}" for table in tables | {"keyword_items", "audit_log"}}
+    assert store.erase(user_id=ADA).kept == dry
+
+
+def test_an_id_with_quotes_is_found_inside_json_where_it_is_escaped(store):
+    name = 'o"neill\\x@example.org'
+    store.chat.create_conversation(id="b", user_id="bob", metadata={"to": f"see {name}"})
+    store.chat.append("b", "user", f"ask {name}")
+    store.audit.append("query", actor="bob", details=f"see {name}", trace_id=f"{name}!")
+    text = "with the id inside a text: 1, kept, since the text is about something else"
+    assert store.erase(user_id=name).kept == [
+        f"rows of conversations {text}",
+        f"rows of messages {text}",
+        f"rows of audit_log {text}",
+        "rows of audit_log with the id inside an id or a label: 1, kept, since it belongs to something else",
+    ]
+
+
+def test_a_second_erasure_still_says_who_else_writes_of_somebody(store):
+    store.chat.create_conversation(id="a", user_id=ADA)
+    store.chat.create_conversation(id="b", user_id="bob")
+    store.chat.append("b", "user", f"write to {ADA}")
+    first, second = store.erase(user_id=ADA), store.erase(user_id=ADA)
+    assert (second.counts, second.audit_seq) == ({}, None)
+    assert second.kept == first.kept != []
+
+
 # -- what is refused ----------------------------------------------------------------------------------------------------
 
 
@@ -375,6 +463,20 @@ def test_who_is_forgotten_is_not_named_in_what_stays(store, said):
     with pytest.raises(Invalid, match="names what is to be erased"):
         store.erase(user_id="ada", **said)
     assert store.erase(user_id="ada", actor="adam", reason="cadaver").counts == {"conversations": 1}
+
+
+@pytest.mark.parametrize("said", [{"actor": "Zeppelin Secret"}, {"reason": "Zeppelin Secret is over"}, {"reason": "p-1 is over"}])
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_project_is_not_named_by_any_of_its_names_in_what_stays(store, said, dry_run):
+    store.chat.create_project("Zeppelin Secret", id="p-1")
+    store.chat.alias("p-1", "zepsec")
+    with pytest.raises(Invalid, match="names what is to be erased"):
+        store.erase(project="zepsec", dry_run=dry_run, **said)
+    assert store.chat.get_project("p-1").name == "Zeppelin Secret"
+
+
+def test_a_receipt_names_the_copies_that_are_out_of_reach(store):
+    assert "files that imports came from" in store.erase(user_id="nobody").out_of_reach
 
 
 def test_a_read_only_store_says_so(tmp_path):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import os
 import pathlib
 import shutil
 
@@ -15,6 +17,8 @@ from memstore.audit.histories import redactions
 from memstore.corrections import SCHEMA as CORRECTIONS
 from memstore.testing import FakeClock
 from memstore.transfer import folder as folders
+from memstore.transfer import into
+from memstore.transfer.out import schema_of
 
 
 @pytest.fixture
@@ -258,7 +262,7 @@ def test_new_messages_of_a_known_conversation_keep_their_place_or_are_appended(s
         report = third.import_(tmp_path / "further", on_conflict="skip")
         assert [item.id for item in third.chat.messages("c1")][-5:] == ["o0", "o1", "o2", "t1", "t2"]
         assert third.backups.get("b2").position is None
-        assert any("could not keep their places" in note for note in report.notes)
+        assert any("conversation 'c1' could not keep their places, for this store has other messages" in note for note in report.notes)
         assert third.check().findings == []
 
 
@@ -266,6 +270,7 @@ def test_replace_takes_the_columns_of_the_export_and_what_goes_with_a_row(source
     wanted = answers(source)
     source.chat.rename("c1", "renamed here")
     source.chat.append("c1", "user", "only here", id="here")
+    source.chat.append("c2", "user", "here too", id="too")
     source.corrections.update("k2", claim="kebab case", rejected="upper case")
     source.corrections.applied("k2")
     source.chat.alias("p1", "only-here")
@@ -273,13 +278,64 @@ def test_replace_takes_the_columns_of_the_export_and_what_goes_with_a_row(source
     report = source.import_(exported, on_conflict="replace")
     assert report.replaced["conversations"] == 3
     now = answers(source)
-    assert now["hits"] == wanted["hits"]
-    for name in set(now) - {"backups", "hits"}:
+    for id in ("here", "too"):
+        message = source.chat.get_message(id)
+        assert now["messages"][message.conversation_id].pop() == message.to_dict()
+    assert now["projects"][0]["aliases"] == sorted([*wanted["projects"][0]["aliases"], "only-here"])
+    for name in set(now) - {"backups", "hits", "projects"}:
         assert now[name] == wanted[name], name
-    assert source.chat.search("only here") == []
-    with pytest.raises(NotFound):
-        source.chat.get_message("here")
+    assert [hit.message.id for hit in source.chat.search("only here")] == ["here"]
     assert source.check().findings == []
+
+
+def test_replacing_by_what_is_there_adds_nothing(source, exported):
+    wanted = answers(source)
+    report = source.import_(exported, on_conflict="replace")
+    assert report.added == {}
+    assert report.replaced["correction_rejections"] == 2 and report.replaced["correction_applications"] == 1
+    assert answers(source) == wanted
+    assert source.check().findings == []
+
+
+def test_nothing_is_mixed_into_a_conversation_of_another_user(exported, tmp_path):
+    with open_store(tmp_path / "eve.db", clock=FakeClock()) as store:
+        store.chat.create_conversation(id="c1", user_id="eve")
+        store.chat.append("c1", "user", "eve's own", id="own")
+        store.chat.touch_session("s1", user_id="eve")
+        with pytest.raises(Exists, match="'c1'.*belongs to another user here"):
+            store.import_(exported, on_conflict="replace")
+        report = store.import_(exported, on_conflict="skip")
+        assert [item.id for item in store.chat.messages("c1")] == ["own"]
+        assert [item.id for item in store.chat.conversations(user_id="bob")] == ["c2"]
+        assert store.backups.find(limit=None) == [] and store.evals.runs() == [] and store.evals.assertions() == []
+        assert "m1" not in [hit.item_id for hit in store.keywords.search("delta", limit=None)]
+        assert report.skipped["messages"] == 7 and "messages" not in report.erased
+        assert any("conversation 'c1' belongs to another user here" in note and "skipped" in note for note in report.notes)
+        assert store.check().findings == []
+
+
+def test_notes_name_the_first_of_many(tmp_path):
+    with open_store(tmp_path / "ann.db") as ann, open_store(tmp_path / "eve.db") as eve:
+        for number in range(5):
+            ann.chat.create_conversation(id=f"c{number}", user_id="ann")
+            eve.chat.create_conversation(id=f"c{number}", user_id="eve")
+            ann.corrections.add(f"subject {number}", "claim", rejected="other", conversation_id=f"c{number}", user_id="ann")
+        ann.export(tmp_path / "out")
+        report = eve.import_(tmp_path / "out", on_conflict="skip")
+        assert any("conversations 'c0', 'c1', 'c2' and 2 more belong to another user here" in note for note in report.notes)
+        assert report.skipped["corrections"] == report.skipped["correction_rejections"] == 5
+        assert eve.check().ok
+
+
+def test_a_project_of_another_user_stays_that_one_s(exported, tmp_path):
+    with open_store(tmp_path / "eve.db", clock=FakeClock()) as store:
+        store.chat.create_project("Hermes", id="p1", user_id="eve")
+        with pytest.raises(Exists, match="'p1'.*belongs to another user here"):
+            store.import_(exported, on_conflict="replace")
+        store.import_(exported, on_conflict="skip")
+        assert store.chat.get_project("p1", user_id="eve").user_id == "eve"
+        assert store.chat.get_conversation("c1").project_id is None
+        assert len(store.chat.messages("c1", limit=None)) == 7
 
 
 def test_a_message_of_which_the_words_were_replaced_is_found_by_the_new_ones(source, exported):
@@ -299,6 +355,20 @@ def test_a_correction_that_says_the_same_is_the_same(exported, other):
     other.import_(exported, on_conflict="replace")
     assert other.corrections.rejections("mine")[0] == "camel case"
     assert other.check().ok
+
+
+def test_two_corrections_of_an_export_never_become_one(tmp_path):
+    with open_store(tmp_path / "a.db") as source, open_store(tmp_path / "b.db") as store:
+        source.corrections.add("tabs", "use spaces", id="k1")
+        source.corrections.add("naming", "snake case", id="k2")
+        source.corrections.supersede("k2", by="k1")
+        source.corrections.applied("k1")
+        store.corrections.add("tabs", "use spaces", id="k2")
+        source.export(tmp_path / "out")
+        before = rows_of(store)
+        with pytest.raises(Exists, match="'k2' of the export and another one"):
+            store.import_(tmp_path / "out", on_conflict="replace")
+        assert rows_of(store) == before
 
 
 def test_the_same_name_is_the_same_project(exported, other):
@@ -429,7 +499,7 @@ def test_logs_that_went_different_ways_are_refused_with_the_place(source, export
     source.export(tmp_path / "one")
     with open_store(tmp_path / "twin.db", clock=FakeClock()) as twin:
         twin.audit.append("query", details={"two": 2})
-        with pytest.raises(Invalid, match=f"different ways after event {last}"):
+        with pytest.raises(Invalid, match=f"different ways after event {last}.*import it into a new store"):
             twin.import_(tmp_path / "one", on_conflict="skip")
         twin.export(tmp_path / "two")
     other.import_(tmp_path / "one")
@@ -451,6 +521,8 @@ def test_what_was_erased_does_not_come_back(source, exported, other, mode):
         item.id for item in other.chat.conversations(user_id="ann-b")
     }
     assert report.erased["conversations"] == 3
+    assert report.erased["correction_rejections"] and report.erased["correction_applications"] and report.erased["keyword_gone"]
+    assert not {"correction_rejections", "correction_applications", "keyword_gone"} & report.skipped.keys()
     assert "messages" not in report.added
     assert [item.id for item in other.corrections.find(user_id=None) if not item.id.endswith("-b")] == ["k2"]
     assert any("erased" in note for note in report.notes)
@@ -559,11 +631,13 @@ def test_a_row_that_its_table_would_not_take_is_damage_too(exported, other):
 
 
 @pytest.mark.damage
-def test_a_log_that_is_no_log_comes_in_and_is_found_out(exported):
+def test_a_log_that_is_no_log_comes_in_and_is_found_out(exported, other):
     rewrite(exported, "audit.audit_log.jsonl", lambda lines: [line.replace(b'\\"event_type\\"', b'\\"event') for line in lines])
     with open_store() as store:
-        store.import_(exported)
+        report = store.import_(exported)
         assert not store.audit.verify().ok
+        assert any("the log of the export does not verify" in note for note in report.notes)
+    assert any("does not verify" in note for note in other.import_(exported).notes)
 
 
 def test_rows_that_contradict_each_other_are_refused_whole(exported, other):
@@ -584,6 +658,80 @@ def test_a_manifest_that_was_edited_or_lacks_something_is_refused(exported, othe
     refused(other, exported, match="manifest.json")
 
 
+def test_a_manifest_of_other_types_is_damage(exported, tmp_path):
+    entry = {"file": "audit.excerpt.jsonl", "rows": 1, "sha256": "0" * 64}
+    changes = [
+        *[{"store_id": id} for id in (0, None, "", "x" * 32, "a\nb")],
+        *[{"user_id": id} for id in (5, None, "", " ", ["a"])],
+        *[{"user_id": "ann", "excerpt": {**entry, **change}} for change in ({"file": "../live.db"}, {"file": 7}, {"file": "a\0b"})],
+        *[{"memstore": 1}, {"format": True}, {"format": "1"}, {"excerpt": entry}],
+        *[{"rooms": {"chat": {"schema": version, "tables": {}}}} for version in (0, True, "1", None, 1.5, [])],
+    ]
+    said = json.loads((exported / "manifest.json").read_text())
+    for change in changes:
+        (exported / "manifest.json").write_text(signed({**said, **change}))
+        with open_store() as store:
+            refused(store, exported, match="manifest.json")
+    for change in ({"rows": 0}, {"rows": True}, {"sha256": "0"}, {"file": "evals.messages.jsonl"}):
+        rooms = json.loads(json.dumps(said["rooms"]))
+        rooms["chat"]["tables"]["messages"].update(change)
+        (exported / "manifest.json").write_text(signed({**said, "rooms": rooms}))
+        with open_store() as store:
+            refused(store, exported, match="manifest.json")
+    rooms = json.loads(json.dumps(said["rooms"]))
+    rooms["evals"]["tables"]["messages"] = rooms["chat"]["tables"].pop("messages")
+    for twice in (rooms, {**rooms, "chat": said["rooms"]["chat"]}):
+        (exported / "manifest.json").write_text(signed({**said, "rooms": twice}))
+        with open_store() as store:
+            refused(store, exported, match="manifest.json")
+    (exported / "manifest.json").write_text(signed({**said, "store_id": "0" * 32}))
+    with open_store() as store:
+        refused(store, exported, match="its manifest of 00000")
+
+
+@pytest.mark.parametrize("column", ["arrival", "pk"])
+@pytest.mark.parametrize("number", [-5, 0, 2**62, 2**63 - 1])
+def test_messages_that_are_nowhere_are_refused(exported, other, column, number):
+    def moved(lines):
+        row = json.loads(lines[-1])
+        return [*lines[:-1], json.dumps({**row, column: number}, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"]
+
+    rewrite(exported, "chat.messages.jsonl", moved)
+    with open_store() as store:
+        refused(store, exported)
+    refused(other, exported)
+
+
+@pytest.mark.parametrize("change", [{"last_seq": 1}, {"last_seq": -5}, {"activity": 2**62}, {"pk": 2**40}])
+def test_conversations_that_contradict_their_messages_are_refused(exported, change):
+    def edited(lines):
+        rows = [{**json.loads(line), **(change if number == len(lines) - 1 else {})} for number, line in enumerate(lines)]
+        return [json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n" for row in rows]
+
+    rewrite(exported, "chat.conversations.jsonl", edited)
+    with open_store() as store:
+        refused(store, exported)
+
+
+@pytest.mark.parametrize(("name", "column"), [("audit.audit_log", "seq"), ("backups.token_counters", "thread_number")])
+def test_numbers_after_which_there_is_no_other_are_refused(exported, other, name, column):
+    def last(lines):
+        row = {**json.loads(lines[-1]), column: 2**63 - 1}
+        return [*lines[:-1], json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"]
+
+    rewrite(exported, f"{name}.jsonl", last)
+    refused(other, exported, match=column)
+
+
+def test_a_handle_that_waited_while_another_one_became_the_exported_store_takes_no_log_for_a_foreign_one(exported, tmp_path):
+    with open_store(tmp_path / "new.db") as store, open_store(tmp_path / "new.db") as beside:
+        assert beside.audit.head().seq == 0
+        store.import_(exported)
+        report = beside.import_(exported, on_conflict="skip")
+        assert (report.added, report.audit_seq) == ({}, None)
+        assert beside.query("SELECT * FROM audit_histories") == []
+
+
 def test_a_newer_export_is_said_to_be_newer(exported, other):
     manifest = json.loads((exported / "manifest.json").read_text())
     for change in ({"format": 2}, {"rooms": {**manifest["rooms"], "dreams": {"schema": 1, "tables": {}}}}):
@@ -594,10 +742,9 @@ def test_a_newer_export_is_said_to_be_newer(exported, other):
     refused(other, exported, SchemaTooNew, match="chat")
 
 
-def test_an_older_export_lacks_columns_and_gets_their_defaults(exported, tmp_path):
-    manifest = json.loads((exported / "manifest.json").read_text())
-    manifest["rooms"]["corrections"]["schema"] = CORRECTIONS.version - 1
-    (exported / "manifest.json").write_text(signed(manifest))
+def test_an_older_export_lacks_columns_and_gets_their_defaults(exported, tmp_path, monkeypatch):
+    newer = dataclasses.replace(CORRECTIONS, version=CORRECTIONS.version + 1)
+    monkeypatch.setattr(into, "schema_of", lambda room: newer if room == "corrections" else schema_of(room))
 
     def older(lines):
         rows = [{name: value for name, value in json.loads(line).items() if name != "why"} for line in lines]
@@ -618,6 +765,15 @@ def test_a_link_or_a_folder_in_the_place_of_a_file_is_not_followed(source, expor
     place.unlink()
     place.mkdir()
     refused(other, exported, match="no regular file")
+
+
+def test_a_link_to_the_store_s_own_file_is_never_opened(exported, other):
+    place = exported / "chat.messages.jsonl"
+    for side in ("", "-wal", "-shm"):
+        place.unlink()
+        os.link(f"{other.path}{side}", place)
+        with pytest.raises(Corrupt, match="a file of this store itself"):
+            other.import_(exported)
 
 
 def test_files_that_change_between_the_two_readings_undo_the_import(exported, other):

@@ -148,7 +148,7 @@ def test_of_corrections_only_superseded_ones_go(store, store_clock):
     report = store.prune(keep_last=1, room="corrections")
     assert report.removed == {"corrections": 1, "correction_rejections": 1, "correction_applications": 1}
     assert sorted(ids(store.corrections.find(include_superseded=True))) == ["k0", "k1", "k3"]
-    assert report.kept == ["corrections: 2 live ones stay, they fade: corrections.prune() removes what has faded"]
+    assert report.kept == ["corrections: 2 live, which stay and fade: corrections.prune() removes what has faded"]
 
 
 def test_promotions_and_backups_stay_and_are_named(store, store_clock):
@@ -160,7 +160,17 @@ def test_promotions_and_backups_stay_and_are_named(store, store_clock):
     assert [line.partition(":")[0] for line in report.kept] == ["context_backups", "promotions"]
     assert store.evals.active_model("coder") == "model-1"
     assert len(store.backups.find()) == 1
-    assert [finding.kind for finding in store.check().findings if finding.kind != "unanchored"] == ["dangling"]
+
+
+def test_a_note_on_a_pruned_conversation_covers_nothing_of_one_that_gets_its_id(store, store_clock):
+    fill(store, store_clock, 2)
+    store.backups.save("c0", "coder", "what was said")
+    store.prune(room="chat", keep_last=0)
+    store.chat.create_conversation(id="c0")
+    store.chat.append("c0", "user", "something new")
+    assert not store.backups.is_valid("c0", "coder")
+    assert [gap.conversation_id for gap in store.backups.coverage(min_messages=1)] == ["c0"]
+    assert [message["content"] for message in store.backups.resume("c0", "coder", max_tokens=1000)] == ["what was said", "something new"]
 
 
 def test_a_room_that_the_file_does_not_have_is_not_made(store):

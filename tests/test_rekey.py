@@ -315,3 +315,21 @@ def test_killed_at_some_step_it_is_under_one_key_and_goes_on(base, tmp_path):
 @pytest.mark.nightly
 def test_killed_at_any_step_it_is_under_one_key_and_goes_on(base, tmp_path):
     killed(base, tmp_path, lambda names: range(1, len(names) + 1))
+
+
+class Garbling(Toy):
+    """A codec whose ciphertext is garbage for a while."""
+
+    def encrypt(self, data):
+        made = super().encrypt(data)
+        return b"garbage" * 9 if 5 <= self.made < 8 else made
+
+
+def test_a_codec_that_writes_garbage_midway_changes_nothing(path):
+    with opened(path, Toy()) as store:
+        furnish(store)
+        with pytest.raises(Invalid, match="does not open what it has just encrypted"):
+            store.rekey(Garbling(b"second"))
+        assert store.check().ok
+        assert store.rekey(Toy(b"second")) > 0
+        assert store.check().ok

@@ -548,10 +548,10 @@ class AuditLog:
         imported = {pk: (store_id, erasing.naming(connection, names, pk)) for pk, store_id in erasing.histories(connection)}
         subject.count("audit_log", len(own.emptied))
         subject.count("audit_imported", sum(len(found.emptied) for _, found in imported.values()))
-        if not subject.counts:
-            return None
         keeping = own.keeping + sum(found.keeping for _, found in imported.values())
         subject.keep(keeping, "audit events with an id or name of it in their body", "kept, since what is hashed stays as it was written")
+        if not subject.counts:
+            return None
         known = erasing.remember_all(connection, subject)
         said = {"actor": actor, "note": reason, "entity_kind": subject.kind, "entity_id": known.hex(), "details": subject.counts}
         claims = erasing.claims(own, dict(imported.values()))

@@ -12,16 +12,18 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..kernel import Invalid, values
-from .chain import Chain, members
+from ..kernel import ADVICE, Corrupt, Invalid, values
+from .chain import Chain, Verifier, members
 from .events import draft, quoted
-from .histories import redaction_member
+from .histories import redaction_member, verifier_of
+from .tables import SCHEMA
 
 if TYPE_CHECKING:
     from ..kernel.carrying import Intake, Row
     from . import AuditLog
 
 NAMING = ("user", "conversation", "message", "session", "project", "correction")  # kinds that a text of an event may name
+KEYED = "SELECT keyed FROM audit_state WHERE store_id = ? UNION ALL SELECT keyed FROM audit_histories WHERE store_id = ?"
 ADD_PLACES = "INSERT INTO audit_places(reference, page) VALUES (?, ?) ON CONFLICT DO NOTHING"
 
 
@@ -55,6 +57,9 @@ def adopt(intake: Intake, store_id: str, key: bytes | None) -> None:
     begun = connection.row("SELECT keyed FROM audit_state")
     state = next((row for page in intake.pages("audit_state") for row in page), None)
     if state is not None:
+        if state["store_id"] != store_id:
+            of = values.shorten(state["store_id"])
+            raise Corrupt(f"the log of the export is of store {of}, and its manifest of {store_id}; nothing was imported")
         _refuse_key(state, begun is not None and begun[0] == 1, Chain(store_id, key))
         connection.run("DELETE FROM audit_state")
     elif begun is not None:  # begun by audit_key= with nothing in it: it goes on under its new name
@@ -67,6 +72,10 @@ def adopt(intake: Intake, store_id: str, key: bytes | None) -> None:
     for page in intake.pages("audit_log"):
         intake.insert("audit_log", page)
         connection.many(ADD_PLACES, _places(page))
+    if intake.added["audit_log"] or state is not None:
+        own = Chain(store_id, key)
+        for each in (store_id, *[row[0] for row in connection.rows("SELECT store_id FROM audit_histories ORDER BY pk")]):
+            _note_findings(intake, own, each)
 
 
 def _refuse_key(state: Row, keyed: bool, chain: Chain) -> None:
@@ -93,6 +102,7 @@ def _places(rows: list[Row]) -> set[tuple[str, int]]:
 
 def merge(log: AuditLog, intake: Intake, store_id: str, user_id: str | None, actor: str, note: str) -> int | None:
     """Take in the logs of an export, and write one event about the import unless nothing was written."""
+    log._bind(intake.connection)  # another handle may have made the store another one since
     taken = _Merge(log, intake)
     for story in _stories(intake):
         taken.take(story)
@@ -112,7 +122,24 @@ def merge(log: AuditLog, intake: Intake, store_id: str, user_id: str | None, act
         "note": note,
     }
     event = draft(given, log._write, f',"event_type":"store.import"{taken.member()}')
-    return log._append(intake.connection, event).seq
+    seq = log._append(intake.connection, event).seq
+    for grown in taken.grown:
+        _note_findings(intake, log._chain, grown)
+    return seq
+
+
+def _note_findings(intake: Intake, own: Chain, store_id: str) -> None:
+    """Say where a log that came does not verify; it comes all the same, being what there is."""
+    if own.key is None and intake.connection.value(KEYED, (store_id, store_id)):
+        return  # only its key can tell
+    try:
+        verifier = Verifier(own, (), None) if store_id == own.store_id else verifier_of(intake.connection, store_id, own, (), None)
+    except Invalid:
+        return  # it has another key
+    verifier.run(intake.connection, SCHEMA)
+    wrong = [finding for finding in verifier.verdict().findings if finding.kind not in ADVICE]
+    if wrong:
+        intake.notes.append(f"the log of the export does not verify: {wrong[0].detail} (store {store_id}, {len(wrong):,} finding(s))")
 
 
 def _stories(intake: Intake) -> Iterator[Story]:
@@ -140,6 +167,7 @@ class _Merge:
         self.intake = intake
         self.connection = intake.connection
         self.emptied: dict[str, list[int]] = {}  # by store, what came without its redactable part
+        self.grown: list[str] = []  # stores whose logs are known further now
 
     def member(self) -> str:
         """What our event says of it in its body."""
@@ -168,6 +196,7 @@ class _Merge:
             self.intake.skipped[target.table] += len(page) - len(fresh)
         if reached > last:
             self._follow(story, target, first or 0, lost if last else [])
+            self.grown.append(target.name)
 
     def _target(self, state: Row) -> tuple[Target, int]:
         """Where a log goes, and how far it is known there."""
@@ -196,7 +225,8 @@ class _Merge:
         if seq in known and known[seq][:2] != (row["body"], row["hash"]):
             raise Invalid(
                 f"the log of store {story.state['store_id']} in the export and the one known here went different ways"
-                f" after event {seq - 1}; nothing was imported"
+                f" after event {seq - 1}, as after a restored snapshot or an erasure: to have what the export holds, import it into a"
+                " new store; nothing was imported"
             )
         return seq in known
 
@@ -268,7 +298,8 @@ def _texts(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
-        for item in value.values():
+        for name, item in value.items():
+            yield name
             yield from _texts(item)
     elif isinstance(value, list):
         for item in value:

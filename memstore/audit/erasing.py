@@ -2,7 +2,8 @@
 
 1. An event names it by a reference (as actor, user, token, session, conversation, trace or entity) or by a string of its payload.
    For a project the body counts too, which says in which project an event was. Where something that stays has the same id (a
-   conversation "7" beside a user "7"), a reference of that kind is taken to mean the other.
+   conversation "7" beside a user "7"), a reference of that kind is taken to mean the other. An id that could be any word or number
+   counts only where it is said whose it is: as the entity of a fitting kind, as the user, as the member `user_id` of a payload.
 2. All events are read, though `audit_places` would lead to the references: payloads are indexed by nothing, and one reading finds both.
 3. What names it loses its references and its payload. A body is hashed as it lies, so what it holds can only be named as kept.
 """
@@ -15,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..kernel import values
-from ..kernel.subject import AMONG, Subject
+from ..kernel.subject import AMONG, Subject, distinct
 from .chain import members
 from .erased import own_salt, remember, subject_digest
 from .events import REFERENCES, quoted
@@ -47,7 +48,18 @@ FORGET = "DELETE FROM audit_places WHERE reference = ? AND page = ?"
 REFERENCE_START = 42  # of the first reference in refs, behind the salt
 REMEMBERED = ("conversation", "project", "session", "correction")  # beside the subject itself
 
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
+#: References, and members of a payload, that name a thing of a kind whatever its id is.
+SAYING = {
+    "user": ("user_id", "actor", "token_id"),
+    "conversation": ("conversation_id", "session_id"),
+    "session": ("conversation_id", "session_id"),
+    "project": ("project", "project_id"),
+    "message": ("message_id",),
+}
+
+_TEXT = rb'"(?:[^"\\]|\\.)*"'
+_STRING = re.compile(_TEXT)
+_MEMBER = re.compile(_TEXT + b"(?::" + _TEXT + b")?")  # or a lone string, so that a match never begins inside of one
 
 
 class Events(NamedTuple):
@@ -62,8 +74,10 @@ class Names:
 
     def __init__(self, subject: Subject) -> None:
         owners = {*subject.conversations, *subject.sessions}
-        places = {(name, id) for name in ("conversation_id", "session_id") for id in owners}
-        if subject.kind == "user" or subject.distinct:
+        places = {(name, id) for name in SAYING["conversation"] for id in owners}
+        if subject.kind == "user":
+            places |= {(name, subject.id) for name in SAYING["user"]}
+        if subject.distinct:
             others = {*subject.others, *(["entity"] if subject.others else [])}  # of an entity the kind decides then
             places |= {(name, subject.id) for name in REFERENCES if name.removesuffix("_id") not in others}
         self.references = {_member(name, id) for name, id in places}
@@ -74,7 +88,9 @@ class Names:
             if kind == "message":
                 kinds.add(_member("entity_kind", "keyword"))
         projects = {id for kind, id in subject.gone if kind == "project"}
-        self.strings = {quoted(id).encode() for id in {subject.id, *owners, *projects}}
+        named = {(subject.kind, subject.id), *(("session", id) for id in owners), *(("project", id) for id in projects)}
+        self.strings = {quoted(id).encode() for _, id in named if distinct(id)}
+        self.members = {_member(name, id)[1:] for kind, id in named if not distinct(id) for name in SAYING[kind]}
         self.bodies = [_member("project", id) for id in (subject.id, *subject.names)] if subject.kind == "project" else []
         self.visible = [quoted(id).encode() for id in {subject.id, *subject.names, *projects}]
 
@@ -83,9 +99,15 @@ class Names:
         for member in _members(refs):
             if member in self.references or (member in self.entities and self._fits(body, self.entities[member])):
                 return True
-        if payload is not None and not self.strings.isdisjoint(_STRING.findall(payload)):
+        if payload is not None and self._are_told(payload):
             return True
         return any(member in body for member in self.bodies)
+
+    def _are_told(self, payload: bytes) -> bool:
+        """Whether a string of a payload, or a member that says of what kind the id is, names it."""
+        return (bool(self.strings) and not self.strings.isdisjoint(_STRING.findall(payload))) or (
+            bool(self.members) and not self.members.isdisjoint(_MEMBER.findall(payload))
+        )
 
     def _fits(self, body: bytes, kinds: set[bytes]) -> bool:
         """Whether an id in an event is that of a thing of one of these kinds, or of nothing in particular."""

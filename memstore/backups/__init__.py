@@ -510,6 +510,13 @@ class BackupStore:
         self._chat().window(conversation_id, max_tokens=2**62, count=counting, since=newest)
         return sum(costs)
 
+    def unplace(self) -> None:
+        """Let notes on conversations that chat has no more cover no position, for one of the same id begins at 1 again."""
+        with self.db.write() as conn:
+            known = {row[0] for row in self._chat().positions()}
+            placed = conn.rows("SELECT pk, conversation_id FROM context_backups WHERE position IS NOT NULL")
+            conn.many("UPDATE context_backups SET position = NULL WHERE pk = ?", [(pk,) for pk, id in placed if id not in known])
+
     # -- checking ---------------------------------------------------------------------------------------------------
 
     def check(self) -> list[Finding]:

@@ -1,7 +1,8 @@
 """Conversations of an export on their way in.
 
 1. A project is one by its id, or by its name among those of its user; what carries its id follows where that is another one here.
-2. A message keeps its place where that lies beyond what its conversation has here; else it is appended, in order.
+2. A message keeps its place where that lies beyond what its conversation has here; else it is appended, in order. What is only
+   here stays, and nothing is mixed into a conversation of another user.
 3. Numbers of arrival go on from ours in the order that they had. Ids that hold a number would lie then, so they become supplied ones.
 """
 
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..kernel import Corrupt, Exists, values
 from ..kernel.carrying import without
-from .places import AT_WANTED, SPAN, arrival_in, begin_run, last_arrival
+from .places import AT_WANTED, CHECKS, SPAN, arrival_in, begin_run, last_arrival
 from .rows import copied
 from .tables import BESIDE, SCHEMA
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from . import ChatStore
 
 PLACE = SPAN - 1
+MOST = 1 << 30  # keys of conversations: places are counted in 32 bits behind them
+LAST = 1 << 42  # numbers that ids hold
+ERASED, ASIDE = "", "aside"  # what is noted of conversations of which nothing is taken
 SAID = ("role", "content", "created_at", *BESIDE)
 _NUMBERED = f"""
     SELECT messages.id, messages.pk, messages.arrival
@@ -38,14 +42,12 @@ _RUNS = """
     FROM (SELECT pk, arrival, lag(pk - arrival) OVER (ORDER BY arrival) AS before FROM messages WHERE arrival > ?)
     WHERE before IS NULL OR before <> pk - arrival
 """
-_LEFT = """
-    SELECT pk, arrival
-    FROM messages
-    WHERE pk >> 32 IN (SELECT old FROM temp.carried_keys WHERE kind = 'replaced')
-      AND arrival <= ?
-      AND pk NOT IN (SELECT old FROM temp.carried_keys WHERE kind = 'kept')
-    LIMIT 1000
-"""
+_UNSOUND = (
+    *CHECKS,
+    ("key", f"SELECT pk, printf('conversation %s has a key that leaves no room for more', id) FROM conversations WHERE pk >= {MOST}"),
+    ("place", "SELECT arrival, printf('message %s is before the first place', id) FROM messages WHERE pk & 4294967295 = 0 OR pk < 0"),
+)
+_BEYOND = "SELECT id FROM messages WHERE arrival > ? LIMIT 1"
 _MEANT = """
     SELECT id FROM projects WHERE name = ? AND user_id = ?
     UNION ALL
@@ -58,8 +60,21 @@ def take_in(chat: ChatStore, intake: Intake) -> None:
     if intake.mode == "adopt":
         for carried in SCHEMA.carried:
             intake.adopt(carried.table)
+        _refuse_unsound(intake.connection)
         return
     _Merge(intake, chat._forget).run()
+
+
+def _refuse_unsound(conn: Connection) -> None:
+    """Raise Corrupt for rows that go by the rules of their tables, but not by those of the room."""
+    for _, sql in _UNSOUND:
+        found = conn.row(sql)
+        if found is not None:
+            raise Corrupt(f"the chat of the export contradicts itself: {values.one_line(str(found[1]))}; nothing was imported")
+    last = last_arrival(conn)
+    beyond = conn.value(_BEYOND, (last,))
+    if beyond is not None:
+        raise Corrupt(f"message {values.shorten(beyond)} of the export has a number beyond the last one, {last}; nothing was imported")
 
 
 class _Merge:
@@ -85,7 +100,8 @@ class _Merge:
         for page in self.intake.pages("messages"):
             self._take_messages(page)
         self._leave()
-        self._drop_replaced()
+        if self.intake.base + self._top >= LAST:
+            raise Corrupt(f"numbers of arrival in the export reach {self._top}, and beyond what can be counted; nothing was imported")
         written = self.intake.added + self.intake.replaced
         if written["conversations"] or written["messages"]:
             self.conn.run(_RUNS, (self.intake.base,))
@@ -98,7 +114,7 @@ class _Merge:
         for page in self.intake.pages("projects"):
             rows = self.intake.living("projects", page, "project")
             known = self.intake.ids("projects", [row["id"] for row in rows])
-            for row in rows:
+            for row in self.intake.same_users("projects", "project", rows):
                 self._take_project(row, row["id"] in known)
 
     def _take_project(self, row: Row, known: bool) -> None:
@@ -114,7 +130,6 @@ class _Merge:
             if meant not in (None, here):
                 raise Exists(f"{row['name']!r} names the project {meant!r} here and {row['id']!r} in the export: rename one of them first")
             self.intake.update("projects", self.intake.ids("projects", [here])[here], row)
-            self.conn.run("DELETE FROM project_aliases WHERE project_id = ?", (here,))
             self._settled.add(here)
 
     def _take_aliases(self) -> None:
@@ -150,10 +165,13 @@ class _Merge:
         self._top = max(self._top, *(row["activity"] for row in page))
         rows = self.intake.living("conversations", page, "conversation")
         named = {"forked_from": "conversation", "forked_at": "message", "project_id": "project"}
-        gone = self.intake.gone((kind, row[column]) for row in rows for column, kind in named.items())
+        kept = self.intake.same_users("conversations", "conversation", rows)
+        pairs = [(kind, row[column]) for row in kept for column, kind in named.items()]
+        gone = self.intake.gone(pairs) | self.intake.aside(pairs)
         known = self.intake.ids("conversations", [row["id"] for row in rows])
-        noted = dict.fromkeys((row["pk"] for row in page), "")  # of those that were erased nothing is taken
-        for row in rows:
+        noted = dict.fromkeys((row["pk"] for row in page), ERASED)
+        noted.update(dict.fromkeys((row["pk"] for row in rows), ASIDE))
+        for row in kept:
             for column, kind in named.items():
                 if (kind, row[column]) in gone:
                     row[column] = None
@@ -166,7 +184,6 @@ class _Merge:
             elif self.intake.known("conversations", row):
                 state = "replaced"
                 self.intake.update("conversations", pk, without(row, "pk", "id", "last_seq"))
-                self.intake.remember("replaced", [(pk, 1)])
             else:
                 state = "kept"
             noted[row["pk"]] = json.dumps([pk, row["id"], state, row["updated_at"], row["activity"]])
@@ -177,11 +194,9 @@ class _Merge:
     def _take_messages(self, page: list[Row]) -> None:
         self._top = max(self._top, *(row["arrival"] for row in page))
         owners = self.intake.recall("conversation", (row["pk"] >> 32 for row in page))
-        rows = [row for row in page if self._owned(row, owners)]
-        if len(rows) < len(page):
-            self.intake.erased["messages"] += len(page) - len(rows)
-            self.intake.leave_out("message", {row["id"] for row in page} - {row["id"] for row in rows})
+        rows = self._owned(page, owners)
         rows = self.intake.living("messages", rows, "message")
+        self._note_numbers(page, rows)
         asked = json.dumps([[row["id"], arrival_in(row["id"])] for row in rows])
         known = {id: (pk, arrival) for id, pk, arrival in self.conn.rows(_NUMBERED, (asked, asked))}
         ours = self._said([pk for pk, _ in known.values()])
@@ -201,12 +216,27 @@ class _Merge:
                 self.intake.added["messages"] -= 1  # it counts as replaced
         self.intake.insert("messages", fresh)
 
-    def _owned(self, row: Row, owners: dict[int, Any]) -> bool:
-        """Whether its conversation comes in or is there; one that the export does not have is damage."""
-        owner = owners.get(row["pk"] >> 32)
-        if owner is None:
-            raise Corrupt(f"message {values.shorten(row['id'])} of the export is in no conversation of it; nothing was imported")
-        return bool(owner != "")
+    def _owned(self, page: list[Row], owners: dict[int, Any]) -> list[Row]:
+        """Those whose conversation comes in or is there; one that the export does not have is damage."""
+        for row in page:
+            if row["pk"] >> 32 not in owners:
+                raise Corrupt(f"message {values.shorten(row['id'])} of the export is in no conversation of it; nothing was imported")
+        out = [row["id"] for row in page if owners[row["pk"] >> 32] == ERASED]
+        aside = [row["id"] for row in page if owners[row["pk"] >> 32] == ASIDE]
+        if out:
+            self.intake.erased["messages"] += len(out)
+            self.intake.leave_out("message", out)
+        if aside:
+            self.intake.skipped["messages"] += len(aside)
+            self.intake.set_aside("message", aside)
+        return [row for row in page if owners[row["pk"] >> 32] not in (ERASED, ASIDE)]
+
+    def _note_numbers(self, page: list[Row], rows: list[Row]) -> None:
+        """Note the numbers of messages that were erased, by which the keywords know them."""
+        kept = {row["id"] for row in rows}
+        gone = self.intake.gone(("message", row["id"]) for row in page if row["id"] not in kept)
+        if gone:
+            self.intake.remember("erased message", [(row["arrival"], 1) for row in page if ("message", row["id"]) in gone])
 
     def _said(self, keys: Sequence[int]) -> dict[int, tuple[Any, ...]]:
         """What messages say that are here."""
@@ -223,10 +253,7 @@ class _Merge:
             self.intake.notes.append(f"message {values.shorten(row['id'])} is in another conversation here, and stays there")
             self.intake.skipped["messages"] += 1
             return False
-        if not self.intake.known("messages", row):
-            return False
-        self.intake.remember("kept", [(pk, 1)])
-        return True
+        return self.intake.known("messages", row)
 
     def _placed(self, row: Row, pk: int) -> Row:
         return {**row, "pk": pk, "arrival": self.intake.base + row["arrival"], "supplied": 1}
@@ -248,12 +275,6 @@ class _Merge:
                 "UPDATE conversations SET updated_at = ?, activity = ? WHERE pk = ? AND updated_at <= ?",
                 (owner.updated_at, owner.activity, owner.pk, owner.updated_at),
             )
-
-    def _drop_replaced(self) -> None:
-        """Of conversations that were replaced, remove the messages that the export does not have."""
-        while self.intake.replaced["conversations"] and (rows := self.conn.rows(_LEFT, (self.intake.base,))):
-            self._forget(self.conn, [arrival for _, arrival in rows])
-            self.conn.many("DELETE FROM messages WHERE pk = ?", [(pk,) for pk, _ in rows])
 
 
 class _Owner:

@@ -29,6 +29,23 @@ if TYPE_CHECKING:
     from ..store import Store
 
 INTERRUPTED = 130
+#: What errors tell a caller in Python, and what that is here.
+SPOKEN = {
+    "store.chat.conversations() lists them": "info lists the newest",
+    "; store.chat.projects() lists them": "",
+    'on_conflict="skip"': "--on-conflict skip",
+    '"replace"': "--on-conflict replace",
+    "pass skip_invalid=True": "give --skip-invalid",
+    "open it with open_store(..., codec=...)": "give --codec MODULE:NAME, or set MEMSTORE_CODEC",
+    "open it again with the new one as codec=": "give the new one as --codec",
+    "export it, and import that into a new store opened with codec=": "export it, and import that with --codec into a new store",
+    "that of codec=": "that of --codec",
+    "open_store(..., audit_key=...)": "set MEMSTORE_AUDIT_KEY",
+    "erase(conversation_id=...)": "erase --conversation ID",
+    "corrections.prune()": "store.corrections.prune() in the shell",
+    "until the next prune() or optimize()": "until the next prune",
+    "nothing is left in it that prune() removes": "nothing is left in it that prune removes",
+}
 CODEC = "what encrypts the store: an object with encrypt and decrypt, or a function that returns one (default: $MEMSTORE_CODEC)"
 
 
@@ -82,9 +99,14 @@ The first tells a short story and leaves a file to look at; --help lists every c
 def _sentence(error: StoreError | OSError) -> str:
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
-    said = " ".join(str(error).split()).replace("store.chat.conversations() lists them", "info lists the newest")
-    said = said.replace("; store.chat.projects() lists them", "").replace('on_conflict="skip"', "--on-conflict skip")
-    return said.replace("pass skip_invalid=True", "give --skip-invalid")
+    return spoken(" ".join(str(error).split()))
+
+
+def spoken(said: str) -> str:
+    """A sentence for a caller in Python as one for a shell."""
+    for python, shell in SPOKEN.items():
+        said = said.replace(python, shell)
+    return said
 
 
 def _let_go_of_output() -> None:

@@ -29,6 +29,9 @@ def export(options: argparse.Namespace) -> int:
         print_json(receipt.to_dict())
     else:
         print(f"{count(sum(receipt.rows.values()), 'row')}, {size(receipt.bytes)}  {one_line(receipt.path)}")
+    if options.user is not None and not receipt.rows:
+        print(f"nothing in the store belongs to a user {options.user!r}", file=sys.stderr)
+        return 1
     return 0
 
 

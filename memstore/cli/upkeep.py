@@ -6,8 +6,8 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any
 
-from ..kernel import Invalid
-from . import open_for
+from ..kernel import Invalid, NotFound
+from . import open_for, spoken
 from .keys import named_codec
 from .terminal import count, one_line, print_json, size
 from .views import shown_progress
@@ -30,24 +30,27 @@ def prune(options: argparse.Namespace) -> int:
     age, most = _age(options.max_age), _bytes(options.max_bytes)
     if options.keep_last is None and age is None and most is None:
         raise Invalid("nothing says what may stay; give --keep-last N, --max-age 90d or --max-bytes 50MB")
+    limits = {"room": options.room, "keep_last": options.keep_last, "max_age": age, "max_bytes": most}
+    why = {"reason": options.reason, "actor": options.actor}
     with open_for(options, read_only=False) as store:
-        report = store.prune(
-            room=options.room,
-            keep_last=options.keep_last,
-            max_age=age,
-            max_bytes=most,
-            dry_run=options.dry_run,
-            reason=options.reason,
-            actor=options.actor,
-        )
+        if most is not None and options.room is None:
+            _refuse_in_vain(store.prune(**limits, dry_run=True), most)
+        report = store.prune(**limits, **why, dry_run=options.dry_run)
         place = store.path
     if options.json:
         print_json({**report.to_dict(), "path": place})
         return 0
     print(f"{_went(report)}  {one_line(place)}")
     for line in report.kept:
-        print(one_line(line), file=sys.stderr)
+        print(one_line(spoken(line)), file=sys.stderr)
     return 0
+
+
+def _refuse_in_vain(trial: PruneReport, most: int) -> None:
+    """A limit out of reach, or a forgotten M, would take all there is and win nothing."""
+    if trial.bytes_after > most:
+        least = f"without all that prune may remove the file takes {size(trial.bytes_after)}"
+        raise Invalid(f"--max-bytes is out of reach: {least}; nothing was removed")
 
 
 def _went(report: PruneReport) -> str:
@@ -63,7 +66,8 @@ def rows(counts: dict[str, int]) -> str:
 
 
 def _thing(table: str) -> str:
-    return "event" if table == "audit_log" else table.removesuffix("s").replace("_", " ")
+    events = {"audit_log": "event", "audit_imported": "imported event"}
+    return events.get(table, table.removesuffix("s").replace("_", " "))
 
 
 def _age(text: str | None) -> float | None:
@@ -80,9 +84,9 @@ def _bytes(text: str | None) -> int | None:
     """Bytes of a size as people write it."""
     if text is None:
         return None
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?", text.strip().lower())
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:([kmgt]i?)b?|b)", text.strip().lower())
     if found is None:
-        raise Invalid(f"--max-bytes {text!r} is no size; write it as 50MB, 1.5GB, 512KiB or in bytes")
+        raise Invalid(f"--max-bytes {text!r} is no size; write it with its unit: 50MB, 1.5GB, 512KiB or 4096B")
     return int(float(found[1]) * BYTES[found[2] or ""])
 
 
@@ -96,7 +100,10 @@ def erase(options: argparse.Namespace) -> int:
     given = {"conversation_id": options.conversation, "user_id": options.user, "project": options.project, "message_id": options.message}
     given = {**given, "reason": options.reason, "actor": options.actor}
     with open_for(options, read_only=False) as store:
-        if not (options.yes or options.dry_run) and not _meant(store.erase(**given, dry_run=True)):
+        trial = store.erase(**given, dry_run=True)
+        if not trial.counts:
+            raise NotFound(f"no room holds anything of a user {options.user!r}; nothing was erased")
+        if not (options.yes or options.dry_run) and not _meant(trial):
             print("nothing was erased", file=sys.stderr)
             return 1
         receipt = store.erase(**given, dry_run=options.dry_run)
@@ -105,12 +112,12 @@ def erase(options: argparse.Namespace) -> int:
         print_json({**receipt.to_dict(), "path": place})
     else:
         _print_erased(receipt, place)
-    return 0 if receipt.scrubbed or not receipt.counts or options.dry_run else 1
+    return 0 if receipt.scrubbed or options.dry_run else 1
 
 
 def _meant(trial: EraseReceipt) -> bool:
     """Ask a person who has been shown what would go."""
-    print(f"this erases for good: {rows(trial.counts) or 'nothing'}", file=sys.stderr)
+    print(f"this erases for good: {rows(trial.counts)}", file=sys.stderr)
     print("erase? [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
@@ -118,11 +125,11 @@ def _meant(trial: EraseReceipt) -> bool:
 def _print_erased(receipt: EraseReceipt, place: str) -> None:
     verb = "would erase" if receipt.dry_run else "erased"
     event = "" if receipt.audit_seq is None else f"; event #{receipt.audit_seq}"
-    print(f"{verb} {rows(receipt.counts)}{event}  {one_line(place)}" if receipt.counts else f"nothing to erase  {one_line(place)}")
+    print(f"{verb} {rows(receipt.counts)}{event}  {one_line(place)}")
     said = [*receipt.kept, *(f"conversation {fork} holds copies of what was erased" for fork in receipt.forks)]
-    if receipt.counts and not receipt.dry_run and not receipt.scrubbed:
+    if not receipt.dry_run and not receipt.scrubbed:
         said.append("bytes of it are still in the file or its log; the next open, commit or close that nobody holds up removes them")
-    for line in (*said, *([receipt.out_of_reach] if receipt.counts else [])):
+    for line in (*said, receipt.out_of_reach):
         print(one_line(line), file=sys.stderr)
 
 

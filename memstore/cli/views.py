@@ -134,6 +134,8 @@ def _anchors(path: str) -> list[AuditHead]:
         lines = [line.strip() for line in file if line.strip()]
     if not lines:
         raise Invalid(f"{path} holds no anchor; log --head prints one")
+    if lines[0].startswith("SQLite format 3"):
+        raise Invalid(f"{path} is a store where a file of anchors is looked for; the store comes first: {command('log', path, '--verify')}")
     try:
         return [AuditHead.parse("\n".join(lines[start : start + 3])) for start in range(0, len(lines), 3)]
     except Invalid as error:

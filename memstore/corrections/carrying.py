@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from . import CorrectionStore
 
 BELONGS = {**OWNERS, "scope": ("project",)}
+NAMED = {**BELONGS, "id": ("correction",)}
 CHILDREN = ("correction_rejections", "correction_applications")
 TWIN = """
     SELECT pk FROM corrections
@@ -76,9 +77,16 @@ def _index(connection: Connection, ids: list[str]) -> None:
 
 
 def _merge(intake: Intake, page: list[Row]) -> None:
-    rows = _keyed(intake.connection, intake.living("corrections", page, "correction", BELONGS))
+    living = intake.living("corrections", page, "correction", BELONGS)
+    rows = _keyed(intake.connection, living)
     known = intake.ids("corrections", [row["id"] for row in rows])
     noted: dict[int, Any] = dict.fromkeys((row["pk"] for row in page), "")  # "": what goes with it does not come in
+    if len(living) < len(page):
+        kept = {row["pk"] for row in living}
+        lost = [row for row in page if row["pk"] not in kept]
+        named = {row["pk"]: {(kind, row.get(name)) for name, kinds in NAMED.items() for kind in kinds} for row in lost}
+        gone: set[tuple[str, Any]] = {*intake.gone(pair for pairs in named.values() for pair in pairs)}
+        intake.remember("erased correction", [(pk, 1) for pk, pairs in named.items() if pairs & gone])
     for row in rows:
         same, live = known.get(row["id"]), _twin(intake.connection, row)
         here = live if same is None else same
@@ -90,12 +98,23 @@ def _merge(intake: Intake, page: list[Row]) -> None:
         elif live not in (None, here):
             raise Exists(f"correction {row['id']!r} of the export says what another one says here; supersede one of them first")
         else:
+            _refuse_other_user(intake.connection, here, row)
+            if intake.recall("taken correction", [here]):
+                raise Exists(f"correction {row['id']!r} of the export and another one there are one correction here; supersede that first")
+            intake.remember("taken correction", [(here, 1)])
             intake.update("corrections", here, row)
+            intake.remember("replaced correction", [(row["pk"], 1)])
             for table in ("correction_words", *CHILDREN):
                 intake.connection.run(f"DELETE FROM {table} WHERE correction = ?", (here,))
         noted[row["pk"]] = here
         _index(intake.connection, [id for (id,) in intake.connection.rows("SELECT id FROM corrections WHERE pk = ?", (here,))])
     intake.remember("correction", noted.items())
+
+
+def _refuse_other_user(connection: Connection, pk: int, row: Row) -> None:
+    owner = connection.value("SELECT user_id FROM corrections WHERE pk = ?", (pk,))
+    if None not in (owner, row["user_id"]) and owner != row["user_id"]:
+        raise Exists(f"correction {row['id']!r} of the export belongs to another user here, and is not replaced; nothing was imported")
 
 
 def _twin(connection: Connection, row: Row) -> int | None:
@@ -109,11 +128,20 @@ def _twin(connection: Connection, row: Row) -> int | None:
 
 def _take_children(intake: Intake, table: str, page: list[Row]) -> None:
     owners = intake.recall("correction", (row["correction"] for row in page))
-    rows = [{**without(row, "pk"), "correction": owners[row["correction"]]} for row in page if owners.get(row["correction"], "") != ""]
-    intake.skipped[table] += len(page) - len(rows)
+    kept = [row for row in page if owners.get(row["correction"], "") != ""]
+    erased = intake.recall("erased correction", (row["correction"] for row in page))
+    out = sum([row["correction"] in erased for row in page])
+    intake.erased[table] += out
+    intake.skipped[table] += len(page) - len(kept) - out
+    replaced = intake.recall("replaced correction", (row["correction"] for row in kept))
+    again = sum([row["correction"] in replaced for row in kept])
+    rows = [{**without(row, "pk"), "correction": owners[row["correction"]]} for row in kept]
     if table == "correction_rejections":
         rows = _rejecting(intake.connection, rows)
     else:
-        gone = intake.gone(("conversation", row["conversation_id"]) for row in rows)
+        owners_named = [("conversation", row["conversation_id"]) for row in rows]
+        gone = intake.gone(owners_named) | intake.aside(owners_named)
         rows = [{**row, "conversation_id": None} if ("conversation", row["conversation_id"]) in gone else row for row in rows]
     intake.insert(table, rows)
+    intake.added[table] -= again  # they count as replaced
+    intake.replaced[table] += again

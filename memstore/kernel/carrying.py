@@ -93,6 +93,8 @@ class Intake:
         self.notes: list[str] = []
         self.base = 0  # what is added to numbers of arrival
         self.shifted: set[str] = set()  # conversations whose messages could not keep their places
+        self.others: dict[str, list[str]] = {}  # by kind, the first ids that belong to another user here,
+        self.other_count: Counter[str] = Counter()  # and how many do
         self._were_erased = were_erased
         self._seal = seal  # rows of a table as they go into the file, bound to the keys that they have here
         self._noted = False
@@ -126,6 +128,8 @@ class Intake:
         for rows in self.pages(table):
             rows = self.living(table, rows, kind)
             known = self.ids(table, [row["id"] for row in rows])
+            if rows and "user_id" in rows[0]:
+                rows = self.same_users(table, kind, rows)
             fresh = [row for row in rows if row["id"] not in known]
             twins = [row for row in rows if row["id"] in known and self.known(table, row)]
             self.insert(table, [without(row, "pk") for row in (fresh if prepare is None else prepare(fresh))])
@@ -133,10 +137,11 @@ class Intake:
                 self.update(table, known[row["id"]], row)
 
     def living(self, table: str, rows: list[Row], kind: str = "", owners: dict[str, tuple[str, ...]] = OWNERS) -> list[Row]:
-        """Those of the rows that do not belong to what was erased; `kind` is what the ids of the table are remembered as."""
+        """Those of the rows that do not belong to what was erased or set aside; `kind` is what the ids of the table are remembered as."""
+        named = {**owners, "id": (kind,)} if kind else owners
+        rows = self._not_aside(table, rows, owners)
         if self._were_erased is None:
             return rows
-        named = {**owners, "id": (kind,)} if kind else owners
         gone = self.gone((each, row[column]) for row in rows for column, kinds in named.items() if column in row for each in kinds)
         if not gone:
             return rows
@@ -151,6 +156,41 @@ class Intake:
     def leave_out(self, kind: str, ids: Iterable[str]) -> None:
         """Note what does not come in, being an erased one's, so that nothing comes that names it."""
         self.remember("left out", [(hash((kind, id)), 1) for id in ids])
+
+    def same_users(self, table: str, kind: str, rows: list[Row]) -> list[Row]:
+        """Those of the rows that are not another user's here: what is stays as it is, and nothing is mixed into it."""
+        asked = json.dumps([row["id"] for row in rows])
+        found = self.connection.rows(f"SELECT id, user_id FROM {quote(table)} WHERE id IN (SELECT value FROM json_each(?))", (asked,))
+        owners: dict[str, str] = dict(found)
+        others = {row["id"] for row in rows if owners.get(row["id"], row["user_id"]) != row["user_id"]}
+        if not others or self.mode == "error":
+            return rows
+        if self.mode == "replace":
+            shown = shorten(min(others))
+            raise Exists(f"{kind} {shown} of the export belongs to another user here, and is not replaced; nothing was imported")
+        self.set_aside(kind, others)
+        self.others[kind] = [*self.others.get(kind, ()), *sorted(others)][:3]
+        self.other_count[kind] += len(others)
+        self.skipped[table] += len(others)
+        return [row for row in rows if row["id"] not in others]
+
+    def set_aside(self, kind: str, ids: Iterable[str]) -> None:
+        """Note what is skipped with all that goes with it."""
+        self.remember("set aside", [(hash((kind, id)), 1) for id in ids])
+
+    def aside(self, asked: Iterable[tuple[str, str | None]]) -> set[Erased]:
+        """Which of these were set aside."""
+        if not self.others:
+            return set()
+        pairs = {(kind, id) for kind, id in asked if isinstance(id, str) and id}
+        out = self.recall("set aside", map(hash, pairs))
+        return {pair for pair in pairs if hash(pair) in out}
+
+    def _not_aside(self, table: str, rows: list[Row], owners: dict[str, tuple[str, ...]]) -> list[Row]:
+        out = self.aside((each, row[column]) for row in rows for column, kinds in owners.items() if column in row for each in kinds)
+        kept = [row for row in rows if not any((each, row.get(column)) in out for column, kinds in owners.items() for each in kinds)]
+        self.skipped[table] += len(rows) - len(kept)
+        return kept
 
     def gone(self, asked: Iterable[tuple[str, str | None]]) -> set[Erased]:
         """Which of these were erased once, or belong to something that was."""

@@ -2,8 +2,8 @@
 
 1. We invent no cryptography. A codec has `encrypt(bytes) -> bytes` and `decrypt(bytes) -> bytes`, which must notice altered
    bytes and may be called from several threads; a `cryptography.fernet.Fernet` is one as it is.
-2. What is sealed is bound to its place: the plaintext begins with the column and the row's id, and both are compared when it is
-   opened. So nobody can put the words of one row into another one.
+2. What is sealed is bound to its place: the plaintext begins with a mark of the file, the column and the row's id, and all are
+   compared when it is opened. So nobody can put the words of one row into another one, nor into another file of the same key.
 3. The row 'codec' of `meta` is the key check, written by the first write into a file without rooms and never later: a file is
    encrypted from birth or not at all, and every write asks, once it has the lock, whether the key is still its own. It holds
    the secret of `tag` too, so a new key leaves all tags as they are.
@@ -14,7 +14,7 @@ found by (user, conversation, project with its name and aliases, role, domain, s
 audit references and bodies), numbers of tokens and words. Tags show which corrections have equal texts or share a word, though
 not which word. Of the vocabulary of a keyword segment it shows how many items have the first, the second, ... word of its alphabet.
 The digest of an audit event lets somebody confirm a guess of its payload, an id that `import_dpo` made one of subject and claim. A
-row can be removed, a value that may be missing too, and all of the file put back to an older state, unseen but by the audit log and
+row can be removed, a value that may be missing too, and a row or all of the file put back to an older state, unseen but by the log and
 an anchor of it. Copies made before a `rekey` stay under the old key. `Store.query` shows ciphertext.
 """
 
@@ -52,7 +52,7 @@ class Cipher:
         self._codec = working(codec)  # of the file, as the newest write found it
         self._codecs: tuple[Any, ...] = (codec,)  # two after a rekey: a reader may be in a snapshot from before
         self._checks: dict[str, Any] = {}  # key check -> the codec that opens it
-        self._secret = b""
+        self._secret = self._file = b""
 
     # -- whose file it is -------------------------------------------------------------------------------------------
 
@@ -72,7 +72,7 @@ class Cipher:
             self._codec = codec
 
     def _begin(self, connection: Connection) -> None:
-        self._secret = os.urandom(SECRET)
+        self._keep(os.urandom(SECRET))
         check = self.check_of(connection)
         connection.run("INSERT INTO meta(key, value) VALUES ('codec', ?)", (check,))
         self._checks[check] = self._codec
@@ -81,11 +81,16 @@ class Cipher:
         for codec in self._codecs:
             secret = self._secret_in(connection, codec, check)
             if secret is not None:
-                self._secret, self._checks[check] = secret, codec
+                self._keep(secret)
+                self._checks[check] = codec
                 return codec
         if self._checks:
             raise WrongKey(f"{name} was given another key since it was opened; open it again with the new one as codec=")
         raise WrongKey(f"{name} is encrypted with another key than that of codec=; nothing was read or changed")
+
+    def _keep(self, secret: bytes) -> None:
+        self._secret = secret
+        self._file = self.tag("file", "")[:16].encode()  # the store id would do, did an import into an empty store not change it
 
     def check_of(self, connection: Connection) -> str:
         """The key check of this file."""
@@ -104,7 +109,7 @@ class Cipher:
     def successor(self, codec: Any) -> Cipher:
         """The same with another codec; tags stay as they are."""
         new = Cipher(codec)
-        new._secret = self._secret
+        new._keep(self._secret)
         return new
 
     def turn(self, codec: Any) -> None:
@@ -138,21 +143,37 @@ class Cipher:
 
     def seal_bytes(self, place: str, owner: Owner, data: bytes) -> bytes:
         """Encrypt bytes of a row."""
-        return encrypted(self._codec, _bound(place, owner) + data)
+        return encrypted(self._codec, self._bound(place, owner) + data)
 
     def unseal_bytes(self, place: str, owner: Owner, stored: Any) -> bytes:
         """Decrypt bytes of a row."""
         return self._unsealed(place, owner, stored if isinstance(stored, bytes) else None)
 
+    def _bound(self, place: str, owner: Owner) -> bytes:
+        """What a plaintext begins with: the file and the place; JSON has no line feed, so nothing moves from the id to the text or back."""
+        return self._file + f"{place}{json.dumps([_short(value) for value in owner])}\n".encode()
+
     def _unsealed(self, place: str, owner: Owner, stored: Any) -> bytes:
-        bound = _bound(place, owner)
+        bound = self._bound(place, owner)
         codec = self._codec
-        plain = _opened((codec, *(other for other in self._codecs if other is not codec)), stored)
+        codecs = (codec, *(other for other in self._codecs if other is not codec))
+        plain = _opened(codecs, stored)
+        if plain is None or not plain.startswith(bound):
+            self._try_codec()  # damage is told from a codec that fails for now: searches and the index go on without what is damaged
+            plain = _opened(codecs, stored)
         if plain is None:
             raise Corrupt(f"{_named(place, owner)} does not open with the key of this file: it is damaged; check() lists what else is")
         if not plain.startswith(bound):
             raise Tampered(f"{_named(place, owner)} was written for another place and put here by somebody; check() lists what else is")
         return plain[len(bound) :]
+
+    def _try_codec(self) -> None:
+        """Refuse to go on with a codec that does not even open the key check that it has opened before."""
+        for check, codec in self._checks.items():
+            if (_opened([codec], check) or b"").endswith(self._secret):
+                return
+        if self._checks:
+            raise WrongKey("codec.decrypt() fails even for the key check of this file, which it opened before; nothing was read or changed")
 
     def seal_column(self, carried: Carried, column: str, owner: Owner, value: str | None) -> str | bytes | None:
         """Encrypt a value of a sealed column as the table has it."""
@@ -257,11 +278,6 @@ def _legible(place: str, owner: Owner, plain: bytes) -> str:
         return plain.decode()
     except UnicodeDecodeError as error:  # a codec that does not notice altered bytes
         raise Corrupt(f"{_named(place, owner)} is no text any more ({error}); check() lists what else is damaged") from None
-
-
-def _bound(place: str, owner: Owner) -> bytes:
-    """What a plaintext begins with; JSON has no line feed, so nothing can be moved from the id to the text or back."""
-    return f"{place}{json.dumps([_short(value) for value in owner])}\n".encode()
 
 
 def _short(value: Any) -> Any:

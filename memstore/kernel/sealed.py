@@ -11,13 +11,14 @@ The trap: the table beside holds copies. `forget_copies` empties it, so that wha
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .blocks import Read, Write
-from .errors import Busy, Corrupt, Tampered
+from .errors import Busy, Corrupt, Invalid, Tampered, WrongKey
 from .schema import Carried, Schema, quote
 from .values import Finding
 
@@ -74,15 +75,17 @@ def _refusal(cipher: Cipher | None, carried: Carried, column: str, owner: Row, s
 
 
 def mentions(connection: Connection, carried: Carried, text: str) -> int:
-    """How many rows of a table hold a text within what is, or would be, encrypted."""
-    columns, cipher = (*carried.sealed, *carried.documents), connection.cipher
-    if not columns:
+    """How many rows of a table hold a text within what is, or would be, encrypted; JSON holds it escaped."""
+    escaped = json.dumps(text, ensure_ascii=False)[1:-1]
+    cipher = connection.cipher
+    sought = {name: escaped if name in carried.blobs else text for name in carried.sealed} | dict.fromkeys(carried.documents, escaped)
+    if not sought:
         return 0
     if cipher is None:
-        where = " OR ".join(f"instr({quote(column)}, ?) > 0" for column in columns)
-        return int(connection.value(f"SELECT count(*) FROM {quote(carried.table)} WHERE {where}", [text] * len(columns)))
+        where = " OR ".join(f"instr({quote(column)}, ?) > 0" for column in sought)
+        return int(connection.value(f"SELECT count(*) FROM {quote(carried.table)} WHERE {where}", [*sought.values()]))
     return sum(
-        any(text in (cipher.unseal_column(carried, column, owner, stored) or "") for column, stored in cells.items())
+        any(sought[column] in (cipher.unseal_column(carried, column, owner, stored) or "") for column, stored in cells.items())
         for page in _pages(connection, carried)
         for _, owner, cells in page
     )
@@ -148,7 +151,17 @@ def _renewed(
         if since == digest:
             yield key, digest, value, False
         else:
-            yield key, digest, new.seal_column(carried, column, owner, old.unseal_column(carried, column, owner, stored)), True
+            yield key, digest, _turned(carried, column, owner, stored, old, new), True
+
+
+def _turned(carried: Carried, column: str, owner: Row, stored: Any, old: Cipher, new: Cipher) -> Any:
+    """A value under the new codec, opened once more: when it has taken its place there is no other copy."""
+    plain = old.unseal_column(carried, column, owner, stored)
+    value = new.seal_column(carried, column, owner, plain)
+    with contextlib.suppress(Corrupt, Tampered, WrongKey):
+        if new.unseal_column(carried, column, owner, value) == plain:
+            return value
+    raise Invalid("the new codec does not open what it has just encrypted; the old key stays in force")
 
 
 def put(connection: Connection, sealed: Sequence[Carried], old: Cipher, codec: Any) -> int:

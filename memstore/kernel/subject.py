@@ -37,8 +37,8 @@ class Subject:
 
     @property
     def distinct(self) -> bool:
-        """Whether the id means the subject wherever it stands, which of a word or a small number nobody can say."""
-        return len(self.id) >= DISTINCT and not self.id.isalpha()
+        """Whether the id means the subject wherever it stands."""
+        return distinct(self.id)
 
     def count(self, table: str, rows: int) -> None:
         """Add to the rows of a table."""
@@ -57,6 +57,11 @@ class Subject:
         self.count(table, len(rows))
         self.gone += [(kind, id) for _, id in rows]
         return [pk for pk, _ in rows]
+
+
+def distinct(id: str) -> bool:
+    """Whether an id means one thing wherever it stands, which of a word or a small number nobody can say."""
+    return len(id) >= DISTINCT and not id.isalpha()
 
 
 def listed(items: Iterable[object]) -> str:

@@ -35,7 +35,9 @@ def _take_marks(index: KeywordIndex, intake: Intake, kind: str, numbers: list[in
         sources = [source for source in index._sources() if source.kind == kind and some]
         shifted = [intake.base + number for number in numbers]
         came = [item[0] for source in sources for item in source.items(intake.connection, shifted)]
-        intake.skipped["keyword_gone"] += len(numbers) - len(came)
+        erased = len(intake.recall("erased message", numbers)) if kind == "message" else 0
+        intake.erased["keyword_gone"] += erased
+        intake.skipped["keyword_gone"] += len(numbers) - len(came) - erased
         intake.added["keyword_gone"] += len(came)
     if came:
         index._mark(intake.connection, kind, came, removed=True)
@@ -43,7 +45,8 @@ def _take_marks(index: KeywordIndex, intake: Intake, kind: str, numbers: list[in
 
 def _take_items(index: KeywordIndex, intake: Intake, page: list[Row]) -> None:
     messages = intake.living("keyword_items", [row for row in page if row["kind"] == "message"], owners={**OWNERS, "item_id": ("message",)})
-    rows = [*messages, *intake.living("keyword_items", [row for row in page if row["kind"] != "message"])]
+    by_id = {**OWNERS, "item_id": ("user", "conversation", "project", "session", "correction", "keyword")}
+    rows = [*messages, *intake.living("keyword_items", [row for row in page if row["kind"] != "message"], owners=by_id)]
     for row in sorted(rows, key=lambda row: int(row["pk"])):
         there = BY_HAND.find(intake.connection, row["kind"], row["item_id"])
         if there is None or intake.known("keyword_items", row):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from hashlib import sha256
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from ..kernel import Corrupt, Invalid, SchemaTooNew, path_of, values
 from ..kernel.carrying import shapes
+from ..kernel.files import BESIDE
 from . import lines
 
 if TYPE_CHECKING:
@@ -28,6 +30,11 @@ EXCERPT = "audit.excerpt.jsonl"
 PAGE_ROWS = 500
 PAGE_BYTES = 4_000_000
 MANIFEST_BYTES = 4_000_000
+#: Beyond these, keys and numbers would leave no room for more; an id of a message holds 42 bits of its number of arrival.
+MOST = {
+    **dict.fromkeys(("pk", "seq", "last_seq", "number", "thread_number"), 1 << 62),
+    **dict.fromkeys(("arrival", "activity", "first"), 1 << 41),
+}
 
 
 class Entry(NamedTuple):
@@ -74,6 +81,52 @@ def manifest_text(manifest: Manifest, rooms: dict[str, Schema]) -> str:
     return json.dumps({**said, "sha256": _digest(said)}, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
+def _understood(said: dict[str, Any]) -> Manifest:
+    """A manifest as JSON; ValueError says what of it cannot be."""
+    tables: dict[str, Entry] = {}
+    for room, parts in said["rooms"].items():
+        _must(type(parts["schema"]) is int and parts["schema"] >= 1, f"schema of {room}", parts["schema"])
+        for table, given in parts["tables"].items():
+            tables[table] = _entry(given, f"{room}.{table}.jsonl")  # a table of another room is found by its file
+    names = [table for parts in said["rooms"].values() for table in parts["tables"]]
+    _must(len(names) == len(tables), "tables", names)
+    store_id, version, user_id = said["store_id"], said["memstore"], said.get("user_id")
+    _must(isinstance(store_id, str) and re.fullmatch("[0-9a-f]{32}", store_id) is not None, "store_id", store_id)
+    _must(isinstance(version, str), "memstore", version)
+    _must("user_id" not in said or (isinstance(user_id, str) and user_id.strip() != ""), "user_id", user_id)
+    _must("excerpt" not in said or user_id is not None, "excerpt", "that of no user")
+    excerpt = _entry(said["excerpt"], EXCERPT) if "excerpt" in said else None
+    return Manifest(store_id, version, {room: parts["schema"] for room, parts in said["rooms"].items()}, tables, user_id, excerpt)
+
+
+def _entry(given: dict[str, Any], name: str) -> Entry:
+    entry = Entry(**given)
+    _must(entry.file == name, f"file of {name}", entry.file)
+    _must(type(entry.rows) is int and entry.rows >= 1, f"rows of {name}", entry.rows)
+    _must(isinstance(entry.sha256, str) and re.fullmatch("[0-9a-f]{64}", entry.sha256) is not None, f"sha256 of {name}", entry.sha256)
+    return entry
+
+
+def _must(sound: bool, what: str, found: Any) -> None:
+    if not sound:
+        raise ValueError(f"its {what} cannot be {values.shorten(found)}")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("it has a name twice")
+    return found
+
+
+def _check_numbers(row: Row) -> None:
+    """Refuse numbers after which there could be no other, and those below the first."""
+    for name in MOST.keys() & row.keys():
+        least = 1 if name == "arrival" and "supplied" in row else 0  # keywords may be older than any message
+        if row[name] > MOST[name] or (row[name] < least and name != "seq"):  # of a log verify() says what is wrong
+            raise ValueError(f"its {name} cannot be {row[name]}")
+
+
 def _digest(said: dict[str, Any]) -> str:
     return sha256(json.dumps(said, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()).hexdigest()
 
@@ -81,8 +134,9 @@ def _digest(said: dict[str, Any]) -> str:
 class Folder:
     """An export to be read; `check` looks through all of it, `pages` gives the rows of a table."""
 
-    def __init__(self, path: Any, rooms: Callable[[str], Schema | None]) -> None:
+    def __init__(self, path: Any, rooms: Callable[[str], Schema | None], store: str | None = None) -> None:
         self.place = os.path.abspath(path_of(path))
+        self._store = store  # the path of the store's own file
         if not os.path.isdir(self.place):
             raise Invalid(f"path {values.shorten(self.place)} is no folder; give the one that export() wrote")
         self.manifest = self._read_manifest()
@@ -104,20 +158,13 @@ class Folder:
         with self._open(MANIFEST) as file:
             source = file.read(MANIFEST_BYTES)
         try:
-            said = json.loads(source)
-            if said["format"] != FORMAT and type(said["format"]) is int:
+            said = json.loads(source, object_pairs_hook=_once)
+            _must(type(said["format"]) is int and said["format"] >= 1, "format", said["format"])
+            if said["format"] != FORMAT:
                 raise SchemaTooNew(f"{self.place} has export format {said['format']}, this memstore knows {FORMAT}: upgrade memstore")
             if said.pop("sha256") != _digest(said):
                 raise ValueError("it is not as it was written")
-            tables = [pair for room in said["rooms"].values() for pair in room["tables"].items()]
-            return Manifest(
-                said["store_id"],
-                said["memstore"],
-                {room: parts["schema"] for room, parts in said["rooms"].items()},
-                {table: Entry(**entry) for table, entry in tables},
-                said.get("user_id"),
-                Entry(**said["excerpt"]) if "excerpt" in said else None,
-            )
+            return _understood(said)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             why = values.one_line(str(error))
             raise Corrupt(f"{os.path.join(self.place, MANIFEST)} is damaged ({why}); nothing was imported") from error
@@ -164,6 +211,7 @@ class Folder:
         for number, line in self._lines(entry):
             try:
                 row = lines.read(line, shape, lacking)
+                _check_numbers(row)
                 here = lines.key(row, carried.key)
                 if before is not None and here <= before:
                     raise ValueError("it does not come after the line before it")
@@ -196,13 +244,22 @@ class Folder:
     def _open(self, name: str) -> BinaryIO:
         place = os.path.join(self.place, name)
         try:
-            if not stat.S_ISREG(os.lstat(place).st_mode):
+            found = os.lstat(place)
+            if not stat.S_ISREG(found.st_mode):
                 raise Corrupt(f"{place} is no regular file; nothing was imported")
+            if (found.st_dev, found.st_ino) in self._own_files():
+                raise Corrupt(f"{place} is a link to a file of this store itself; nothing was imported")
             return open(place, "rb")
         except FileNotFoundError:
             raise Corrupt(f"{place} is missing: this is no whole export; nothing was imported") from None
         except OSError as error:
             raise Invalid(f"{place} cannot be read: {error.strerror or error}") from error
+
+    def _own_files(self) -> set[tuple[int, int]]:
+        """The files that this process has locks on, which it would lose by closing another name of them."""
+        places = [] if self._store is None else [self._store + side for side in ("", *BESIDE)]
+        found = [os.stat(place) for place in places if os.path.exists(place)]
+        return {(each.st_dev, each.st_ino) for each in found}
 
     def finish(self) -> None:
         """Tell that all is done; not every file is of use to every store."""

@@ -68,7 +68,7 @@ def import_store(
         raise ReadOnly(f"{database.name} was opened with read_only=True")
     if database.in_transaction:
         raise Invalid("import_() is a transaction of its own and cannot run inside transaction(); leave the block first")
-    folder = Folder(path, schema_of)
+    folder = Folder(path, schema_of, None if database.in_memory else database.place)
     folder.progress = progress
     folder.check()
     for schema in known_rooms(store).values():
@@ -148,9 +148,23 @@ class _Import:
             notes.append(f"{rows:,} row(s) belong to something that was erased here, and were left out")
         if intake.erased["audit_log"]:
             notes.append(f"{intake.erased['audit_log']:,} event(s) name something that was erased here; their content was left out")
+        for kind, ids in intake.others.items():
+            more = ", with the messages, backups, runs, corrections and keywords there" if kind == "conversation" else ""
+            named, one = _named(kind, ids, intake.other_count[kind]), intake.other_count[kind] == 1
+            stays = "belongs to another user here, and stays as it is" if one else "belong to another user here, and stay as they are"
+            notes.append(f"{named} {stays}: what the export has under {'that id' if one else 'those ids'} was skipped{more}")
         if intake.shifted:
-            shifted = f"messages of {len(intake.shifted):,} conversation(s) could not keep their places"
-            notes.append(f"{shifted}: what imported backups of them cover is unknown")
+            named = _named("conversation", sorted(intake.shifted), len(intake.shifted))
+            notes.append(
+                f"messages of {named} could not keep their places, for this store has other messages there: they stand behind those, and"
+                " what imported backups of them cover is unknown"
+            )
         if self.manifest.excerpt is not None:
             notes.append("the excerpt of the audit log was not taken in: cut out of its chain, an event proves nothing")
         return notes
+
+
+def _named(kind: str, ids: list[str], count: int) -> str:
+    """Some of several things by their ids."""
+    more = f" and {count - 3:,} more" if count > 3 else ""
+    return f"{kind}{'' if count == 1 else 's'} {', '.join(map(values.shorten, ids[:3]))}{more}"

@@ -57,7 +57,7 @@ class Backups(Model):
 
     room = "backups"
     reads = frozenset({"counter", "due", "position", "is_valid", "coverage", "get", "latest", "find", "resume"})
-    beyond = frozenset({"check", "erase"})  # erase takes a connection, which rooms only have
+    beyond = frozenset({"check", "erase", "unplace"})  # for Store.erase and prune alone
     often = {"track": 8, "save": 3, "chat__append": 8, "chat__create_conversation": 2}
 
     def __init__(self):
