@@ -77,7 +77,8 @@ print(json.dumps([word for word in sys.argv[2:] if word.encode() in held or word
 
 def leaked(path):
     """Which secrets another process finds in the bytes of the files."""
-    return [word for word in SECRETS if f'"{word}"' in run(READ, path, *SECRETS)]
+    found = run(READ, path, *SECRETS)
+    return [word for word in SECRETS if f'"{word}"' in found]
 
 
 # -- what lies on the disk ----------------------------------------------------------------------------------------------

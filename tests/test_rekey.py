@@ -97,7 +97,7 @@ def test_other_handles_with_the_old_codec_are_told(path):
 
 
 def test_a_snapshot_begun_before_is_read_to_its_end_by_the_same_handle(path):
-    with opened(path, Toy()) as store:
+    with opened(path, Toy(), timeout=0.5) as store:
         furnish(store)
         with store.chat.db.read(snapshot=True) as connection:
             stored = connection.value("SELECT content FROM messages WHERE id = 'm3'")
