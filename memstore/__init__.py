@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from .audit import AuditHead, AuditLog
     from .backups import BackupStore, HandoffNote
     from .chat import ChatStore, Message
+    from .conflicts import ConflictStore
     from .corrections import CorrectionStore
     from .erasure import EraseReceipt
     from .evals import EvalStore
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
         WrongKey,
     )
     from .keywords import KeywordIndex
+    from .knowledge import KnowledgeStore
+    from .memories import MemoryStore
     from .pruning import PruneReport
     from .store import Embedder, Store, open_store
     from .transfer import ExportReceipt, ImportReport
@@ -48,6 +51,7 @@ _HOMES = {
     "Busy": "kernel.errors",
     "ChatStore": "chat",
     "Closed": "kernel.errors",
+    "ConflictStore": "conflicts",
     "CorrectionStore": "corrections",
     "Corrupt": "kernel.errors",
     "DiskFull": "kernel.errors",
@@ -60,6 +64,8 @@ _HOMES = {
     "ImportReport": "transfer",
     "Invalid": "kernel.errors",
     "KeywordIndex": "keywords",
+    "KnowledgeStore": "knowledge",
+    "MemoryStore": "memories",
     "Message": "chat",
     "NeedsUpgrade": "kernel.errors",
     "NotAStore": "kernel.errors",
@@ -87,6 +93,7 @@ __all__ = [
     "Busy",
     "ChatStore",
     "Closed",
+    "ConflictStore",
     "CorrectionStore",
     "Corrupt",
     "DiskFull",
@@ -99,6 +106,8 @@ __all__ = [
     "ImportReport",
     "Invalid",
     "KeywordIndex",
+    "KnowledgeStore",
+    "MemoryStore",
     "Message",
     "NeedsUpgrade",
     "NotAStore",

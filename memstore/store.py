@@ -13,6 +13,7 @@ import time
 import warnings
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import cached_property, partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,6 +25,7 @@ from .kernel import (
     Finding,
     Invalid,
     NeedsUpgrade,
+    NotFound,
     NotSupported,
     Record,
     Replaced,
@@ -45,13 +47,17 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from typing import ParamSpec, TypeVar
 
-    from .audit import AuditLog
+    from .audit import AuditEvent, AuditLog
     from .backups import BackupStore
     from .chat import ChatStore
+    from .conflicts import ConflictStore
     from .corrections import CorrectionStore
     from .erasure import EraseReceipt
     from .evals import EvalStore
+    from .kernel import Connection
     from .keywords import KeywordIndex, TextSource
+    from .knowledge import KnowledgeStore
+    from .memories import MemoryStore
     from .pruning import PruneReport
     from .transfer import ExportReceipt, ImportReport
 
@@ -63,9 +69,23 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "chat": ("projects", "conversations", "messages"),
     "corrections": ("corrections",),
     "backups": ("context_backups", "token_counters"),
+    "memories": ("memories", "interactions", "project_state"),
+    "knowledge": ("entities", "relationships", "atoms", "artifacts"),
+    "conflicts": ("conflicts",),
     "audit": ("audit_log",),
     "evals": ("model_runs", "assertion_events", "promotions"),
     "keywords": ("keyword_items",),
+}
+
+#: Who answers for a piece of context, by its kind.
+PIECES: dict[str, tuple[str, str]] = {
+    "memory": ("memories", "get"),
+    "project_state": ("memories", "get_state"),
+    "entity": ("knowledge", "get"),
+    "relationship": ("knowledge", "get_relationship"),
+    "atom": ("knowledge", "get_atom"),
+    "correction": ("corrections", "get"),
+    "message": ("chat", "get_message"),
 }
 
 
@@ -208,7 +228,7 @@ class Store:
         """Projects, conversations and messages."""
         from .chat import SCHEMA, ChatStore
 
-        return ChatStore(self._room(SCHEMA), self._record, lambda: self.keywords, self.run)
+        return ChatStore(self._room(SCHEMA), self._record, self._joined, lambda: self.keywords, self.run)
 
     @cached_property
     def keywords(self) -> KeywordIndex:
@@ -232,6 +252,29 @@ class Store:
         return BackupStore(self._room(SCHEMA), lambda: self.chat)
 
     @cached_property
+    def memories(self) -> MemoryStore:
+        """What an agent believes, and the interactions that it comes from."""
+        from .memories import SCHEMA, MemoryStore
+
+        return MemoryStore(self._room(SCHEMA), self._record, self._canonical, self._history, self._believed, self._piece)
+
+    @cached_property
+    def knowledge(self) -> KnowledgeStore:
+        """Entities and their relationships; atoms, their evidence, and what was made from them."""
+        from .knowledge import SCHEMA, KnowledgeStore
+
+        return KnowledgeStore(self._room(SCHEMA), self._record, self._canonical, self._history, self._believed, lambda: self.memories)
+
+    @cached_property
+    def conflicts(self) -> ConflictStore:
+        """Beliefs that cannot be true together, and what a person decided."""
+        from .conflicts import SCHEMA, ConflictStore
+
+        return ConflictStore(
+            self._room(SCHEMA), self._record, self._canonical, self._history, lambda: self.memories, lambda: self.knowledge
+        )
+
+    @cached_property
     def evals(self) -> EvalStore:
         """Model runs, assertions and promotions: which model is good at what."""
         from .evals import SCHEMA, EvalStore
@@ -244,10 +287,33 @@ class Store:
     def _record(self, event_type: str, **fields: Any) -> object:
         return self.audit.append(event_type, **fields)
 
-    def _canonical(self, project: str | None) -> str | None:
+    def _history(self, entity_kind: str, entity_id: str) -> list[AuditEvent]:
+        return self.audit.history(entity_kind, entity_id)
+
+    def _canonical(self, project: str | None, user_id: str | None = None) -> str | None:
         if project is None or "chat" not in rooms_in_file(self._database):
             return project
-        return self.chat.canonical(project)
+        return self.chat.canonical(project, user_id)
+
+    def _joined(self, connection: Connection, name: str, project_id: str, user_id: str) -> None:
+        """A name means a project from now on: beliefs that carry it from before follow it."""
+        for room in ("memories", "knowledge", "conflicts"):
+            if room in rooms_in_file(self._database):
+                getattr(self, room).join_project(connection, name, project_id, user_id)
+
+    def _believed(self, connection: Connection, item: Record) -> None:
+        """Something holds that did not before: it may contradict what else holds."""
+        self.conflicts.notice(connection, item)
+
+    def _piece(self, kind: str, id: str) -> Record | None:
+        """What an interaction was told, as it stands now; None for what is gone, or of a kind that nobody keeps."""
+        room, get = PIECES.get(kind, ("", ""))
+        if room not in rooms_in_file(self._database):
+            return None
+        with suppress(NotFound):
+            found: Record = getattr(getattr(self, room), get)(id)
+            return found
+        return None
 
     def _sources(self) -> list[TextSource]:
         return [self.chat.texts]

@@ -9,7 +9,7 @@ import pytest
 
 from memstore import Exists, Invalid, NotFound, ReadOnly, RejectedClaim, VersionConflict, open_store
 from memstore.corrections.decay import YEAR
-from memstore.corrections.relevance import words
+from memstore.kernel.words import words
 
 
 @pytest.fixture

@@ -41,7 +41,7 @@ from .places import (
     next_arrival,
     no_conversation,
 )
-from .projects import json_text
+from .projects import Joined, json_text
 from .removal import prunable_conversations
 from .rows import Columns, Row, as_columns, check_said, columns_of, copied, row, row_of, sealed_columns, tool_calls_of
 from .session import AgentSession
@@ -127,8 +127,10 @@ class ChatStore(Forgetting):
     ['TimeDelta serialises 345 ms as 344']
     """
 
-    def __init__(self, db: Room, audit: Recorder, keywords: Callable[[], KeywordIndex], run: Callable[..., Any]) -> None:
-        super().__init__(db, audit, keywords)
+    def __init__(
+        self, db: Room, audit: Recorder, joined: Joined, keywords: Callable[[], KeywordIndex], run: Callable[..., Any]
+    ) -> None:
+        super().__init__(db, audit, joined, keywords)
         self.texts = MessageTexts(db)
         self._run = run
         self._chance = int.from_bytes(os.urandom(4), "big")

@@ -9,6 +9,7 @@ from ..kernel import Invalid, Recorder, Room
 from ..kernel.subject import AMONG, Subject, listed
 from .places import find_message
 from .positions import Positions
+from .projects import Joined
 from .removal import Forget, remove_conversations
 from .texts import MessageTexts
 
@@ -28,8 +29,8 @@ OWN = {
 class Forgetting(Positions):
     """The part of the chat room that makes what goes be gone from the index too."""
 
-    def __init__(self, db: Room, audit: Recorder, keywords: Callable[[], KeywordIndex]) -> None:
-        super().__init__(db, audit)
+    def __init__(self, db: Room, audit: Recorder, joined: Joined, keywords: Callable[[], KeywordIndex]) -> None:
+        super().__init__(db, audit, joined)
         self._keywords = keywords
 
     def erase(self, conn: Connection, subject: Subject) -> None:

@@ -2,12 +2,13 @@
 
 1. Within one user every name and alias means one project; ids mean one project for everybody.
 2. Whoever takes a `project=` passes it through `canonical` first. What nobody registered passes unchanged, so a project may be
-   registered later: then the conversations that carry its name follow it.
+   registered later: then the conversations and beliefs that carry its name follow it.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..kernel import Connection, Exists, Invalid, NotFound, Recorder, Room, VersionConflict, values
@@ -16,15 +17,17 @@ from .tables import LOCAL, PROJECTS, Project
 if TYPE_CHECKING:
     from datetime import datetime
 
+Joined = Callable[[Connection, str, str, str], object]  # a name, the id of the project that it means from now on, and whose it is
 _OPEN_WORD = re.compile(rf"[a-z][a-z0-9_.-]{{0,{values.KEY_LENGTH - 1}}}")
 
 
 class Projects:
     """The part of the chat room that deals with projects."""
 
-    def __init__(self, db: Room, audit: Recorder) -> None:
+    def __init__(self, db: Room, audit: Recorder, joined: Joined) -> None:
         self.db = db
         self._audit = audit
+        self._joined = joined
 
     def create_project(
         self,
@@ -57,7 +60,7 @@ class Projects:
                 """,
                 (project_id, user_id, name, description, open_word("status", status), stored, born, born),
             )
-            _adopt(conn, project_id, user_id, name)
+            self._adopt(conn, project_id, user_id, name)
             return _project(conn, project_id)
 
     def projects(self, *, user_id: str | None = None) -> list[Project]:
@@ -109,7 +112,7 @@ class Projects:
                     old.id,
                 ),
             )
-            _adopt(conn, old.id, old.user_id, old.name if name is None else name)
+            self._adopt(conn, old.id, old.user_id, old.name if name is None else name)
             new = _project(conn, old.id)
             self._audit(
                 "project.update",
@@ -137,7 +140,7 @@ class Projects:
                 conn.run(
                     "INSERT INTO project_aliases(alias, user_id, project_id) VALUES (?, ?, ?)", (name, found.user_id, found.id)
                 )
-                _adopt(conn, found.id, found.user_id, name)
+                self._adopt(conn, found.id, found.user_id, name)
             return _project(conn, found.id)
 
     def activate(self, project: str | None, *, user_id: str = LOCAL) -> Project | None:
@@ -170,6 +173,11 @@ class Projects:
         with self.db.read() as conn:
             found = _lookup(conn, project, user_id)
         return project if found is None else found
+
+    def _adopt(self, conn: Connection, project_id: str, user_id: str, name: str) -> None:
+        """Take in what carries the name from before it was registered, in every room: it would vanish from view."""
+        conn.run("UPDATE conversations SET project_id = ? WHERE project_id = ? AND user_id = ?", (project_id, name, user_id))
+        self._joined(conn, name, project_id, user_id)
 
 
 # -- private ------------------------------------------------------------------------------------------------------------
@@ -242,8 +250,3 @@ def _refuse_taken(conn: Connection, name: str, user_id: str) -> None:
     )
     if taken is not None:
         raise Exists(f"{name!r} means the project {taken[1]!r} (id {taken[0]!r}) already; choose another name")
-
-
-def _adopt(conn: Connection, project_id: str, user_id: str, name: str) -> None:
-    """Take in the user's conversations that carry the name from before it was registered; they would vanish from view."""
-    conn.run("UPDATE conversations SET project_id = ? WHERE project_id = ? AND user_id = ?", (project_id, name, user_id))

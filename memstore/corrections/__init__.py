@@ -34,6 +34,7 @@ from ..kernel import (
     values,
     write_lines,
 )
+from ..kernel.words import key_of, tagged, words
 from . import dpo, removal
 from .correction import (
     APPLICATIONS,
@@ -47,14 +48,12 @@ from .correction import (
     checked,
     checked_pair,
     differences,
-    key_of,
     postings_of,
     sealed_rejection,
-    tagged,
     unsealed_rejection,
 )
 from .decay import DecayClass, chosen_class, effective
-from .relevance import score, words
+from .relevance import score
 
 if TYPE_CHECKING:
     import os

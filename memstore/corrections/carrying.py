@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..kernel import Exists
 from ..kernel.carrying import OWNERS, without
-from .correction import CORRECTIONS, key_of, postings_of
-from .relevance import words
+from ..kernel.words import key_of, words
+from .correction import CORRECTIONS, postings_of
 
 if TYPE_CHECKING:
     from ..kernel import Connection

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import unicodedata
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..kernel import Carried, Cipher, Record, Schema, Table, record, values
+from ..kernel.words import key_of, tagged, words
 from .decay import DECAY_CLASSES
-from .relevance import words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -199,20 +198,6 @@ def checked_pair(pair: dict[str, Any]) -> dict[str, Any]:
         parts = [key_of(given["subject"]), key_of(given["claim"]), given["domain"], given["scope"]]
         given["id"] = "dpo-" + hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
     return given
-
-
-def key_of(text: str, cipher: Cipher | None = None) -> str:
-    """Digest of a text as it is compared: NFKC, case folded, white space collapsed; "" of a blank one."""
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-    normal = " ".join(folded.split())
-    if cipher is not None and normal:
-        return cipher.tag("text", normal)
-    return hashlib.sha256(normal.encode()).hexdigest()[:32] if normal else ""
-
-
-def tagged(found: set[str], cipher: Cipher | None) -> list[str]:
-    """Words as `correction_words` has them, sorted."""
-    return sorted(found if cipher is None else {cipher.tag("word", word) for word in found})
 
 
 def postings_of(pk: int, item: Correction, cipher: Cipher | None = None) -> list[tuple[str, int, int]]:

@@ -1,44 +1,6 @@
-"""Which corrections concern a text: the words of both sides, and how much they share.
-
-1. One function makes the words of both sides, so what is stored can be found.
-2. Words match whole. A prefix or a stem would take "completely" for "complexity"; only a plural counts as its singular.
-3. An identifier counts whole and by its parts: `timeDelta`, `time_delta` and `TimeDelta` are the same words.
-"""
+"""How much a correction concerns a text."""
 
 from __future__ import annotations
-
-import re
-import unicodedata
-from functools import lru_cache
-
-_FUNCTION_WORDS = """
-    a about after again all also always an and any are aren as at be because been before being both but by can cannot could
-    couldn did didn do does doesn doing don done each either else ever every for from had hadn has hasn have haven having he
-    her here hers him his how however i if in into is isn it its itself just let may me might mine more most much must my
-    neither never no nor not now of on once only or other our ours out over own please same shall she should shouldn so
-    some such than that the their theirs them then there these they this those though to too under until up upon us use
-    very was wasn we were weren what when where whether which while who whom whose why will with without won would wouldn yes
-    yet you your yours
-"""
-#: English words that say nothing about what a text is about.
-FUNCTION_WORDS = frozenset(_FUNCTION_WORDS.split())
-
-_CONTRACTION = re.compile(r"(?<=\w)['’](?:s|t|d|m|ll|re|ve)\b", re.IGNORECASE)
-# Marks of Indic and Thai script are no \w, yet they stand inside words.
-_TOKEN = re.compile(r"[\w\u0300-\u036f\u0900-\u0dff\u0e00-\u0eff]+")
-_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-_UNSPACED = re.compile(
-    r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]+"
-)
-
-
-def words(*texts: str) -> set[str]:
-    """Return the distinct words of some texts, function words left out."""
-    found: set[str] = set()
-    for text in texts:
-        for token in _TOKEN.findall(_CONTRACTION.sub("", unicodedata.normalize("NFKC", text))):
-            found |= _forms(token)
-    return found
 
 
 def score(subject_hits: int, subject_words: int, hits: int, asked_words: int, same_domain: bool) -> float:
@@ -49,26 +11,3 @@ def score(subject_hits: int, subject_words: int, hits: int, asked_words: int, sa
     """
     of_subject = subject_hits / subject_words if subject_words else 0.0
     return round(0.6 * of_subject + 0.3 * hits / asked_words + 0.1 * same_domain, 6)
-
-
-@lru_cache(maxsize=8192)
-def _forms(token: str) -> frozenset[str]:
-    pieces = {token.replace("_", "")}
-    for part in token.split("_"):
-        pieces.update(_HUMP.split(part))
-    forms: set[str] = set()
-    for piece in pieces:
-        folded = piece.casefold()
-        for run in _UNSPACED.findall(folded):
-            forms.update(run[start : start + 2] for start in range(max(1, len(run) - 1)))
-        forms.update(_singular(word) for word in _UNSPACED.split(folded) if word and word not in FUNCTION_WORDS)
-    return frozenset(forms)
-
-
-def _singular(word: str) -> str:
-    """Cut a regular English plural; what merely ends in s (class, status, analysis) stays."""
-    if len(word) < 4 or not word.endswith("s") or word.endswith(("ss", "us", "is")):
-        return word
-    if word.endswith("ies") and len(word) > 4:
-        return word[:-3] + "y"
-    return word[:-2] if word.endswith(("sses", "shes", "ches", "xes")) else word[:-1]

@@ -28,7 +28,12 @@ if TYPE_CHECKING:
 
 FORMAT = 1  # PRAGMA user_version: rises only if an older memstore could not even look
 
-Canonical = Callable[[str | None], str | None]
+
+
+class Canonical(Protocol):
+    """How a room turns the id, name or alias of a project into its id; what nobody registered passes unchanged."""
+
+    def __call__(self, project: str | None, user_id: str | None = None) -> str | None: ...
 
 
 class Recorder(Protocol):

@@ -29,6 +29,9 @@ TAKERS = {
     "chat": "chat.carrying",
     "corrections": "corrections.carrying",
     "backups": "backups.carrying",
+    "memories": "memories.carrying",
+    "knowledge": "knowledge.carrying",
+    "conflicts": "conflicts.carrying",
     "evals": "evals",
     "keywords": "keywords.carrying",
 }

@@ -9,7 +9,7 @@ import unicodedata
 import pytest
 
 from memstore import Invalid, open_store
-from memstore.corrections.relevance import words as telling
+from memstore.kernel.words import words as telling
 from memstore.keywords.words import prefixes
 from memstore.testing import FakeClock
 

@@ -160,6 +160,7 @@ REVIEWED = {
     "audit/carrying.py": {"target.chosen", "target.table"},
     "kernel/carrying.py": {"', '.join(map(quote, columns))"},
     "transfer/into.py": {"each.where"},
+    "kernel/lifecycle.py": {"assigned"},
     "kernel/schema.py": {"', '.join(parts)", "define(sql).columns[column]", "table"},
     "kernel/subject.py": {"clause", "table"},
     "kernel/table.py": {"clause"},

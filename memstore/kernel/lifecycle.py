@@ -1,0 +1,104 @@
+"""What becomes of a belief: the states that a memory, an entity or an atom can be in, and the ways between them.
+
+1. A belief begins as a candidate, which nothing goes by, or active. From active it may be superseded by another, found invalid, or
+   graduate into an entity; there is no way back, and no row is deleted.
+2. The verb follows from the two states. A way that does not exist is no error: the call returns False and nothing is written.
+3. Row and audit event are written by one transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, get_args
+
+from . import values
+from .connection import Connection
+from .errors import NotFound, VersionConflict
+from .table import Record
+
+if TYPE_CHECKING:
+    from .room import Recorder
+    from .table import Reader, Table
+
+Believed = Callable[[Connection, Record], object]  # told of what has begun to hold, inside the transaction in which it did
+History = Callable[[str, str], list[Any]]  # the audit events of a kind and an id, oldest first
+
+Status = Literal["candidate", "active", "superseded", "invalid", "graduated"]
+STATUSES: tuple[str, ...] = get_args(Status)
+
+#: The ways that there are, and the verb of each.
+WAYS: dict[tuple[str, str], str] = {
+    ("candidate", "active"): "promote",
+    ("candidate", "invalid"): "reject",
+    ("active", "superseded"): "supersede",
+    ("active", "invalid"): "invalidate",
+    ("active", "graduated"): "graduate",
+}
+
+
+class Belief(Protocol):
+    """What a record needs for a life."""
+
+    id: str
+    status: str
+    user_id: str | None
+    project_id: str | None
+    conversation_id: str | None
+    version: int
+
+
+B = TypeVar("B", bound=Belief)
+
+
+def known(reader: Reader, table: Table[B], kind: str, id: str, where: str) -> B:
+    """The row with an id, or NotFound, which says `where` to look."""
+    found = table.first(reader, "WHERE id = ?", (id,))
+    if found is None:
+        near = values.suggest(id, [row[0] for row in reader.rows(f"SELECT id FROM {table.name} ORDER BY pk DESC LIMIT 1000")])
+        raise NotFound(f"no {kind} {id!r}{near}; {where} lists them")
+    return found
+
+
+def confirm_version(kind: str, item: B, expected: int | None) -> None:
+    """Raise VersionConflict where somebody else has changed the row since it was read."""
+    if expected is not None and values.integer("expected_version", expected) != item.version:
+        message = f"{kind} {item.id} is at version {item.version}, not {expected}; look at .current, then retry"
+        raise VersionConflict(message, item)
+
+
+def turn(
+    connection: Connection,
+    audit: Recorder,
+    table: Table[B],
+    kind: str,
+    old: B,
+    status: Status,
+    now: float,
+    *,
+    actor: str = "",
+    note: str = "",
+    verb: str | None = None,
+    **columns: Any,
+) -> bool:
+    """Bring a row into another state, with further columns where they go with it, and log it; False where no way leads there.
+
+    `verb` takes the place of the one that follows from the states.
+    """
+    way = WAYS.get((old.status, status))
+    if way is None:
+        return False
+    changes = {"status": status, **columns}
+    assigned = ", ".join(f"{name} = ?" for name in changes)
+    connection.run(
+        f"UPDATE {table.name} SET {assigned}, updated_at = ?, version = version + 1 WHERE id = ?", (*changes.values(), now, old.id)
+    )
+    log(audit, kind, verb or way, old, {name: getattr(old, name) for name in changes}, changes, actor=actor, note=note)
+    return True
+
+
+def log(audit: Recorder, kind: str, verb: str, item: B, before: Any, after: Any, *, actor: str = "", note: str = "", **more: Any) -> None:
+    """Write the one audit event of a change of belief."""
+    audit(
+        f"{kind}.{verb}", entity_kind=kind, entity_id=item.id, before=before, after=after, actor=actor, note=note,
+        user_id=item.user_id, project=item.project_id, conversation_id=item.conversation_id, **more,
+    )  # fmt: skip
