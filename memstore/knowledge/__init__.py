@@ -2,13 +2,42 @@
 
 from __future__ import annotations
 
-from .artifacts import Artifacts
+from .artifacts import Artifacts, Section
 from .graph import Graph
 from .ledger import Ledger
+from .ledger_tables import (
+    Artifact,
+    ArtifactSection,
+    Atom,
+    AtomClaim,
+    AtomLink,
+    Citation,
+    Evidence,
+    KnowledgeDelta,
+    KnowledgeState,
+    Mention,
+    MergeOperation,
+)
 from .schema import SCHEMA
 from .view import KnowledgeView
 
-__all__ = ["SCHEMA", "KnowledgeStore", "KnowledgeView"]
+__all__ = [
+    "SCHEMA",
+    "Artifact",
+    "ArtifactSection",
+    "Atom",
+    "AtomClaim",
+    "AtomLink",
+    "Citation",
+    "Evidence",
+    "KnowledgeDelta",
+    "KnowledgeState",
+    "KnowledgeStore",
+    "KnowledgeView",
+    "Mention",
+    "MergeOperation",
+    "Section",
+]
 
 
 class KnowledgeStore(Graph, Ledger, Artifacts):
