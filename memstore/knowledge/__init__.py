@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .artifacts import Artifacts, Section
 from .graph import Graph
+from .graph_tables import Entity, Neighbour, Observation, Relationship
 from .ledger import Ledger
 from .ledger_tables import (
     Artifact,
@@ -29,6 +30,7 @@ __all__ = [
     "AtomClaim",
     "AtomLink",
     "Citation",
+    "Entity",
     "Evidence",
     "KnowledgeDelta",
     "KnowledgeState",
@@ -36,6 +38,9 @@ __all__ = [
     "KnowledgeView",
     "Mention",
     "MergeOperation",
+    "Neighbour",
+    "Observation",
+    "Relationship",
     "Section",
 ]
 

@@ -150,13 +150,13 @@ class Artifacts(Rows):
 
     def _cite(self, connection: Connection, section: Section, row: ArtifactSection, artifact: int, pk: int) -> None:
         """Write what a section rests on, as it is now."""
-        common = {"created_at": self.db.now, "artifact_id": row.artifact_id, "section_id": row.id, "insight_id": None,
+        common: dict[str, Any] = {"created_at": self.db.now, "artifact_id": row.artifact_id, "section_id": row.id, "insight_id": None,
                   "relation_type": section.relation_type}  # fmt: skip
         for atom_id in dict.fromkeys(section.atoms):
             self._cite_atom(connection, atom_id, {**common, "id": new_id(), "kind": "atom"}, artifact=artifact, section=pk)
         for conflict in dict.fromkeys(section.contradictions):
-            unused = dict.fromkeys(("atom_id", "atom_version", "supported"))
-            named = Citation(**common, **unused, id=new_id(), kind="contradiction", contradiction_id=conflict)
+            rest: dict[str, Any] = {"id": new_id(), "kind": "contradiction", "contradiction_id": conflict, "atom_id": None}
+            named = Citation(**common, **rest, atom_version=None, supported=None)
             CITATIONS.insert(connection, named, artifact=artifact, section=pk)
 
     def _cite_atom(self, connection: Connection, atom_id: str, columns: dict[str, Any], **keys: int) -> Citation:

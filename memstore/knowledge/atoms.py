@@ -54,6 +54,7 @@ class Atoms(Rows):
         override: bool = False,
         id: str | None = None,
         created_at: float | datetime | None = None,
+        updated_at: float | datetime | None = None,
         superseded_by: str | None = None,
     ) -> Atom:
         """Store an atom with its evidence and return it; the live one that says the same gets the evidence instead.
@@ -65,9 +66,10 @@ class Atoms(Rows):
         """
         given = values.checked(
             ATOM,
-            {"id": id, "created_at": created_at, "kind": kind, "title": title, "body": body, "domain": domain, "tags": tags,
-             "confidence": confidence, "status": status, "verification_status": verification_status, "user_id": user_id,
-             "conversation_id": conversation_id, "run_id": run_id, "superseded_by": superseded_by, "metadata": metadata},
+            {"id": id, "created_at": created_at, "updated_at": updated_at, "kind": kind, "title": title, "body": body,
+             "domain": domain, "tags": tags, "confidence": confidence, "status": status,
+             "verification_status": verification_status, "user_id": user_id, "conversation_id": conversation_id,
+             "run_id": run_id, "superseded_by": superseded_by, "metadata": metadata},
         )  # fmt: skip
         project = values.optional(values.key, "project", project)
         pieces = pieces_of_evidence(evidence)
@@ -86,7 +88,9 @@ class Atoms(Rows):
             if live and not override:
                 self._refuse_rejected_atom(connection, given)
             columns = filled(connection, ATOMS, "an atom", given, self.db.now)
-            new = Atom(**columns, updated_at=columns["created_at"], version=1)
+            if columns["updated_at"] is None:
+                columns["updated_at"] = columns["created_at"]
+            new = Atom(**columns, version=1)
             ATOMS.insert(connection, new, body_key=self._text_key(new.body))
             for piece in pieces:
                 self._support_atom(connection, new.id, piece)

@@ -30,6 +30,7 @@ _OWNED: dict[str, Check] = {
 }
 ATOM: dict[str, Check] = {
     **_OWNED,
+    "updated_at": partial(values.optional, values.moment),
     "kind": partial(values.one_of, legal=ATOM_KINDS),
     "title": values.text,
     "body": _said,
