@@ -132,10 +132,10 @@ def test_it_reads_the_words_of_the_text_and_not_all_memories(file_store):
     (asked,) = [sql for sql in seen if "memory_words" in sql]
     plan = [row["detail"] for row in file_store.query(f"EXPLAIN QUERY PLAN {asked}")]
     assert found.content.startswith("subject7q")
-    assert not any(detail.startswith("SCAN memories") or detail.startswith("SCAN memory_words") for detail in plan), plan
+    assert not any(detail.startswith(("SCAN memories", "SCAN memory_words")) for detail in plan), plan
 
 
-WORDS = ("round", "rounding", "rounded", "half", "up", "cache", "caches", "clear", "the", "of", "日本語", "price", "prices", "net", "tabs", "x")
+WORDS = ("round", "rounding", "rounded", "half", "up", "cache", "caches", "clear", "the", "of", "日本語", "price", "net", "tabs", "x")
 
 
 def said_again(content, text):
@@ -167,17 +167,20 @@ def test_it_reinforces_what_a_plain_loop_over_all_memories_would(rng, codec):
     vocabulary = [*WORDS, *(f"term{number}" for number in range(25))]
     with open_store(clock=clock, codec=codec) as store, store.transaction():
         for number in range(50):
-            content = " ".join(rng.choices(vocabulary, k=rng.choice([1, 2, 3, 5, 8, 20, 40])))
             store.memories.add(
-                rng.choice(["identity", "preference", "knowledge", "project"]), f"{content} {number % 7}", project=rng.choice([None, "p", "q"]),
-                user_id=rng.choice([None, "ann", "bob"]), status=rng.choice(["active", "active", "candidate", "invalid"]),
-                valid_until=rng.choice([None, clock.now, clock.now + 1]), confidence=rng.random(), override=True,
-            )  # fmt: skip
-        hits = 0
+                rng.choice(["identity", "preference", "knowledge", "project"]),
+                " ".join([*rng.choices(vocabulary, k=rng.choice([1, 2, 3, 5, 8, 20, 40])), str(number % 7)]),
+                project=rng.choice([None, "p", "q"]),
+                user_id=rng.choice([None, "ann", "bob"]),
+                status=rng.choice(["active", "active", "candidate", "invalid"]),
+                valid_until=rng.choice([None, clock.now, clock.now + 1]),
+                confidence=rng.random(),
+                override=True,
+            )
         for _ in range(8):
-            text = " ".join(rng.choices(vocabulary, k=rng.choice([0, 3, 10, 25])))
-            project, user = rng.choice([None, "p", "q"]), rng.choice([None, "ann", "bob"])
             before = store.memories.find(include_expired=True)
+            text = " ".join([*rng.choices(vocabulary, k=rng.choice([0, 3, 10, 25])), rng.choice(before).content])
+            project, user = rng.choice([None, "p", "q"]), rng.choice([None, "ann", "bob"])
             expected = [item.id for item in before if item.id in set(model(before, text, project, user, clock.now))]
             found = store.memories.reinforce(text, project=project, user_id=user)
             assert [item.id for item in found] == expected
@@ -186,5 +189,3 @@ def test_it_reinforces_what_a_plain_loop_over_all_memories_would(rng, codec):
                 gain = item.id in expected
                 assert after[item.id].confidence == (min(1.0, item.confidence + 0.02) if gain else item.confidence)
                 assert after[item.id].reference_count == item.reference_count + gain
-            hits += len(expected)
-        assert hits
