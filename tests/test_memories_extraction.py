@@ -84,7 +84,7 @@ def test_what_is_found_has_8_to_280_characters():
 
 
 def test_a_heading_holds_up_to_the_next_one():
-    text = "## Decision\nUse WAL mode for\n  all stores.\n\n- one writer at a time\n  per process\n\nReaders never block.\n# Why\nThey wait."
+    text = "## Decision\nUse WAL mode for\n  all stores.\n\n- one writer at a time\n  per process\n\nReaders never block.\n# Why\nWait."
     assert contents(text) == ["Use WAL mode for all stores", "one writer at a time per process", "Readers never block"]
 
 
