@@ -136,8 +136,7 @@ class Life:
         room.reject_atom(atom(status="candidate", **told))
         room.add_claim(self.atoms[1], say("about"), say("asserts"), domain=say("domain"), strength=say("strength"), id=say("claim"))
         room.link(self.atoms[0], say("relation"), self.atoms[1], id=say("link"))
-        self.relate(store)
-        room.mention("apollo-11", self.atoms[1], chunk_id=say("chunk"), id=say("mention"))
+        room.mention(self.relate(store), self.atoms[1], chunk_id=say("chunk"), id=say("mention"))
         room.merge_atoms([self.atoms[1]], self.atoms[0], id=say("merge"), reviewed_by=say("reviewer"), actor=self.user_id)
         section = Section(say("key"), say("heading"), say("content"), [self.atoms[0]], [say("conflict")], say("rests"))
         artifact = room.add_artifact(say("type"), say("title"), body=say("text"), sections=[section], id=say("artifact"), **owned, **more)
@@ -147,7 +146,7 @@ class Life:
         room.record_delta(self.project, say("run"), {say("k"): say("v")}, id=say("delta"))
 
     def relate(self, store):
-        """Entities with a past, relationships and observations; one entity is nobody's, and what is Ada's hangs on it too."""
+        """Entities with a past, relationships and observations, of which some hang on an entity that is nobody's."""
         say, room, owned = self.word, store.knowledge, {"user_id": self.user_id, "conversation_id": self.chat}
 
         def entity(**given):
@@ -170,6 +169,7 @@ class Life:
         for about in (one, "apollo-11"):
             room.observe(about, say("observed"), source_refs=[f"message:{say('message')}"], id=say("observation"), **owned)
         room.retire_observation(room.observations(one)[0].id)
+        return one
 
     def events(self, store):
         """Events that name somebody in every way that there is."""
