@@ -138,7 +138,8 @@ class Life:
         room.link(self.atoms[0], say("relation"), self.atoms[1], id=say("link"))
         about = {"description": say("told"), "aliases": [say("alias")], "external_ids": {say("k"): say("v")}}
         more_of_it = {"properties": {say("k"): say("v")}, "source_refs": [f"memory:{self.memories[0]}"], "extractor_version": say("version")}
-        entity = room.add_entity(say("type"), say("named"), **about, **more_of_it, metadata={say("k"): say("v")}, id=say("entity"), **owned)
+        about |= more_of_it | {"metadata": {say("k"): say("v")}}
+        entity = room.add_entity(say("type"), say("named"), id=say("entity"), **about, **owned)
         past = {"status": "superseded", "superseded_by": entity.id, "project": self.project}
         room.add_entity("Thing", say("named"), **past, **owned, id=say("entity"))
         room.mention(entity.id, self.atoms[1], chunk_id=say("chunk"), id=say("mention"))
