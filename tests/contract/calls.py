@@ -601,7 +601,9 @@ CALLS: dict[str, tuple[Call, ...]] = {
         ),
     ),
     "knowledge.add_claim": (Call({"atom_id": "atom-1", "subject": "mirror", "predicate": "is flat"}, itself),),
-    "knowledge.add_evidence": (Call({"atom_id": "atom-1", "anchor_start": 1, "snippet": "flat it is"}, itself, inside={"metadata": (keyed,)}),),
+    "knowledge.add_evidence": (
+        Call({"atom_id": "atom-1", "anchor_start": 1, "snippet": "flat it is"}, itself, inside={"metadata": (keyed,)}),
+    ),
     "knowledge.artifacts": (Call(),),
     "knowledge.atom_history": (Call({"id": "atom-1"}),),
     "knowledge.atoms": (Call(),),
