@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import inspect
 import itertools
+import json
 import os
 import shutil
 import sqlite3
@@ -200,6 +201,23 @@ def learned(path):
         room.record_delta("Apollo", "run 1", {"atoms": 2})
 
 
+def related(path):
+    """A file with a graph: two parts, one of which is a candidate that comes from a memory, what joins them, and a note."""
+    reflective(path)
+    with open_store(path, clock=FakeClock()) as store:
+        room = store.knowledge
+        room.add_entity("Component", "amber lamp", id="n1", project="moon")
+        room.add_entity("Component", "basalt foot", id="n2", status="candidate", source_refs=["memory:b1"], created_at=1.0)
+        room.relate("n1", "part_of", "n2", id="l1")
+        room.observe("n1", "it is lit", id="w1")
+        room.mcp("create_entities", {"entities": [{"name": "Ann", "entityType": "person", "observations": ["likes tea"]}]})
+        room.export_mcp(path.with_name("memory.jsonl"))
+        room.update("n1", description="of amber", aliases=["lamp"])
+    row = {"type": "entity", "name": "Bob", "entityType": "person", "observations": ["rides", "sings"]}
+    with open(path.with_name("memory.jsonl"), "a") as file:
+        file.write(json.dumps(row) + "\n" + json.dumps({"type": "relation", "from": "Bob", "to": "Ann", "relationType": "knows"}) + "\n")
+
+
 def reflective(path):
     """A file with what something follows from: an interaction, a memory that nobody refers to, a candidate that nobody wants."""
     filled(path)
@@ -343,6 +361,22 @@ CASES = {
     "backups.add_counter": Case(lambda store: store.backups.add_counter("c9", "tester", token_estimate=7)),
     "backups.save": Case(lambda store: store.backups.save("c1", "coder", "what was said since")),
     "backups.cover": Case(lambda store: store.backups.cover(lambda gap: "what was said", min_messages=0), changes=2),
+    "knowledge.add_entity": Case(
+        lambda store: store.knowledge.add_entity("Material", "elm wood", aliases=["elm"], project="moon", id="n9"), base="related"
+    ),
+    "knowledge.update": Case(lambda store: store.knowledge.update("n1", name="elm lamp", actor="ann"), base="related"),
+    "knowledge.promote": Case(lambda store: store.knowledge.promote("n2", actor="ann"), base="related"),
+    "knowledge.reject": Case(lambda store: store.knowledge.reject("n2", actor="ann"), base="related"),
+    "knowledge.supersede": Case(lambda store: store.knowledge.supersede("n1", actor="ann"), base="related"),
+    "knowledge.invalidate": Case(lambda store: store.knowledge.invalidate("n1", actor="ann"), base="related"),
+    "knowledge.register_kind": Case(lambda store: store.knowledge.register_kind("lights", "structural"), base="related"),
+    "knowledge.relate": Case(lambda store: store.knowledge.relate("n2", "contains", "n1", id="l9"), base="related"),
+    "knowledge.retire_relationship": Case(lambda store: store.knowledge.retire_relationship("l1", actor="ann"), base="related"),
+    "knowledge.observe": Case(lambda store: store.knowledge.observe("n1", "it is out", id="w9"), base="related"),
+    "knowledge.retire_observation": Case(lambda store: store.knowledge.retire_observation("w1", actor="ann"), base="related"),
+    "knowledge.mcp": Case(lambda store: store.knowledge.mcp("delete_entities", {"entityNames": ["Ann", "amber lamp"]}), base="related"),
+    "knowledge.import_mcp": Case(lambda store: store.knowledge.import_mcp(beside(store.path, "memory.jsonl"), actor="ann"), base="related"),
+    "store.prune of the past": Case(lambda store: store.prune(room="knowledge", keep_last=0, actor="ann"), base="related"),
     "knowledge.add_atom": Case(
         lambda store: store.knowledge.add_atom("claim", "elm", evidence=[{"chunk_id": "h2"}, {"chunk_id": "h3"}], id="t9"), base="learned"
     ),
