@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from memstore import Exists, Invalid, NotFound, VersionConflict
+from memstore import Exists, Invalid, NotFound, VersionConflict, open_store
 from memstore.knowledge import Section
+
+
+@pytest.fixture
+def store(store_clock):
+    """In memory alone: that files hold the same is tried elsewhere."""
+    with open_store(clock=store_clock) as opened:
+        yield opened
 
 
 @pytest.fixture

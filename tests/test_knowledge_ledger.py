@@ -13,6 +13,13 @@ CHUNK = {"source_id": "s1", "chunk_id": "c1", "chunk_hash": "h1", "snippet": "it
 
 
 @pytest.fixture
+def store(store_clock):
+    """In memory alone: that files hold the same is tried elsewhere."""
+    with open_store(clock=store_clock) as opened:
+        yield opened
+
+
+@pytest.fixture
 def room(store):
     return store.knowledge
 
