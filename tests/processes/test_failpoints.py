@@ -272,7 +272,9 @@ def old(path, name):
 
 BASES = {
     base.__name__: base
-    for base in (nothing, bare, filled, personal, indebted, airy, crowded, owing, foreign, learned, reflective, emptied, visited, stepped)
+    for base in (
+        nothing, bare, filled, personal, indebted, airy, crowded, owing, foreign, learned, related, reflective, emptied, visited, stepped,
+    )  # fmt: skip
 }
 
 
