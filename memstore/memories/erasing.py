@@ -37,7 +37,6 @@ def erase(room: ProjectStates, connection: Connection, subject: Subject) -> None
     subject.remove(connection, "project_state", "project_state", WHOLE, projects)
     _leave_projects(room, connection, subject, projects)
     _unlink(connection, subject)
-    _forget_pieces(connection, subject)
     subject.keep(connection.value(NOBODYS), "memories of no user, project or conversation", "kept, since nothing tells whose they are")
     for noun, table in (("memories", MEMORIES.name), ("interactions", INTERACTIONS.name)):
         quoting = connection.value(f"SELECT count(*) FROM {table} WHERE conversation_id = ?", (subject.home,))
@@ -73,8 +72,10 @@ def _unlink(connection: Connection, subject: Subject) -> None:
         connection.run("UPDATE memories SET merged_from = ? WHERE id = ?", (stored, item.id))
 
 
-def _forget_pieces(connection: Connection, subject: Subject) -> None:
-    """Take what is gone out of what interactions that stay were told."""
+def forget(connection: Connection, subject: Subject) -> None:
+    """Take what is gone from any room out of what interactions that stay were told, and out of memories that graduated."""
+    entities = listed(id for kind, id in subject.gone if kind == "entity")
+    connection.run(f"UPDATE memories SET graduated_to_entity_id = NULL WHERE graduated_to_entity_id {AMONG}", (entities,))
     by_kind: dict[str, set[str]] = {}
     for kind, id in subject.gone:
         by_kind.setdefault(kind, set()).add(id)
