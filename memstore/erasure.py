@@ -119,6 +119,8 @@ def _erase_everywhere(store: Store, connection: Connection, subject: Subject, re
         if name != "audit":
             room: Any = getattr(store, name)
             room.erase(connection, subject)
+    if "memories" in rooms_in_file(store._database):
+        store.memories.forget(connection, subject)  # interactions name things of every room
     _refuse_to_repeat([subject.id, *subject.names], reason=reason, actor=actor)  # a project is known by its other names only now
     with store.audit.db.write():  # the file may have no log yet
         return store.audit.erase(connection, subject, reason=reason, actor=actor)

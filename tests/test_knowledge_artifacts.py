@@ -103,8 +103,9 @@ def test_an_id_is_kept_and_taken_once(room):
 
 def test_artifacts_come_newest_first_by_what_is_asked(store, room):
     store.chat.create_project("Apollo", id="p1")
-    given = [("prd", {"created_at": 3.0}), ("report", {"created_at": 1.0, "project": "Apollo"}), ("prd", {"created_at": 2.0, "user_id": "ann"})]
-    first, second, third = (room.add_artifact(kind, kind, **more) for kind, more in given)
+    first = room.add_artifact("prd", "first", created_at=3.0)
+    second = room.add_artifact("report", "second", created_at=1.0, project="Apollo")
+    third = room.add_artifact("prd", "third", created_at=2.0, user_id="ann")
     assert room.artifacts() == [first, third, second]
     assert room.artifacts(limit=1, before=first.id) == [third]
     assert room.artifacts(artifact_type="prd") == [first, third]

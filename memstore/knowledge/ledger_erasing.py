@@ -4,44 +4,31 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..kernel.subject import AMONG, Subject, listed
+from ..kernel.subject import AMONG, IN_PROJECT, Subject, listed
 from .ledger_joining import move_atoms
 from .schema import ATOMS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from ..kernel import Connection
     from .ledger import Ledger
 
 #: What evidence may be taken from.
 SOURCES = ("conversation", "session", "message", "interaction", "document", "chunk")
-#: A project that is erased goes with all that is in it; where it goes with its user, others keep what is theirs.
-WHOLE = f"project_id {AMONG}"
-UNOWNED = f"{WHOLE} AND user_id IS NULL"
-OWNED = f"conversation_id {AMONG} OR user_id {AMONG}"
-NOBODYS = "SELECT count(*) FROM atoms WHERE user_id IS NULL AND project_id IS NULL AND conversation_id IS NULL"
 
 
 def erase(room: Ledger, connection: Connection, subject: Subject) -> None:
     """Remove what is the subject's, and what stays no longer names what is gone."""
-    owners = [subject.id] if subject.kind == "user" else []
-    projects = {id for kind, id in subject.gone if kind == "project"}
-    if subject.kind == "project":
-        projects |= {subject.id, *subject.names}
-    where = f"{OWNED} OR {WHOLE if subject.kind == 'project' else UNOWNED}"
-    lists = [listed(items) for items in (subject.conversations, owners, projects)]
+    where, belongings = subject.belongings()
+    lists = [listed(items) for items in belongings]
     _remove_artifacts(connection, subject, where, lists)
     _remove_atoms(connection, subject, where, lists)
     for table in ("knowledge_states", "knowledge_deltas"):
-        subject.remove(connection, table, table.removesuffix("s"), WHOLE, projects)
-    _leave_projects(room, connection, subject, projects)
+        subject.remove(connection, table, table.removesuffix("s"), IN_PROJECT, subject.projects)
+    _leave_projects(room, connection, subject)
     _unlink(connection, subject)
     _forget_sources(room, connection, subject)
-    subject.keep(connection.value(NOBODYS), "atoms of no user, project or conversation", "kept, since nothing tells whose they are")
     for table in ("atoms", "artifacts"):
-        quoting = connection.value(f"SELECT count(*) FROM {table} WHERE conversation_id = ?", (subject.home,))
-        subject.keep(quoting, f"{table} from the conversation of the message", "kept, though they may quote it")
+        subject.keep_scattered(connection, table)
 
 
 def _remove_artifacts(connection: Connection, subject: Subject, where: str, lists: list[str]) -> None:
@@ -73,13 +60,13 @@ def _remove(connection: Connection, subject: Subject, table: str, kind: str, goi
     subject.count(table, connection.run(f"DELETE FROM {table} WHERE pk {AMONG}", (going,)))
 
 
-def _leave_projects(room: Ledger, connection: Connection, subject: Subject, projects: Iterable[str]) -> None:
+def _leave_projects(room: Ledger, connection: Connection, subject: Subject) -> None:
     """Put what other users have in a project that went into none."""
-    going = (listed(projects),)
-    left = ATOMS.find(connection, f"WHERE {WHOLE} ORDER BY pk", going)
+    going = (listed(subject.projects),)
+    left = ATOMS.find(connection, f"WHERE {IN_PROJECT} ORDER BY pk", going)
     move_atoms(room, connection, left, None)
     subject.keep(len(left), "atoms of other users in a project that went", "kept, in no project")
-    kept = connection.run(f"UPDATE artifacts SET project_id = NULL WHERE {WHOLE}", going)
+    kept = connection.run(f"UPDATE artifacts SET project_id = NULL WHERE {IN_PROJECT}", going)
     subject.keep(kept, "artifacts of other users in a project that went", "kept, in no project")
 
 

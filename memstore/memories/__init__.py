@@ -62,6 +62,12 @@ class MemoryStore(Reflection, ProjectStates):
 
         erasing.erase(self, connection, subject)
 
+    def forget(self, connection: Connection, subject: Subject) -> None:
+        """Take what the rooms after this one have removed out of what stays, for `Store.erase`."""
+        from . import erasing
+
+        erasing.forget(connection, subject)
+
     @property
     def prunable(self) -> list[Prunable]:
         """What `Store.prune` may remove: what was superseded, and interactions; what was rejected stays, so that it does not return."""

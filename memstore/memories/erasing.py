@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..kernel import values
-from ..kernel.subject import AMONG, Subject, listed
+from ..kernel.subject import AMONG, IN_PROJECT, Subject, listed
 from .joining import move
 from .tables import INTERACTIONS, MEMORIES, Interaction
 
@@ -14,34 +14,21 @@ if TYPE_CHECKING:
     from ..kernel import Connection
     from .state import ProjectStates
 
-#: A project that is erased goes with all that is in it; where it goes with its user, others keep what is theirs.
-WHOLE = f"project_id {AMONG}"
-UNOWNED = f"{WHOLE} AND user_id IS NULL"
-OWNED = f"conversation_id {AMONG} OR user_id {AMONG}"
 NAMING = f"FROM interaction_pieces WHERE kind = ? AND piece_id {AMONG}"
-NOBODYS = "SELECT count(*) FROM memories WHERE user_id IS NULL AND project_id IS NULL AND conversation_id IS NULL"
 
 
 def erase(room: ProjectStates, connection: Connection, subject: Subject) -> None:
     """Remove what is the subject's, and what stays no longer names what is gone."""
-    owners = [subject.id] if subject.kind == "user" else []
-    projects = {id for kind, id in subject.gone if kind == "project"}
-    if subject.kind == "project":
-        projects |= {subject.id, *subject.names}
-    where = f"{OWNED} OR {WHOLE if subject.kind == 'project' else UNOWNED}"
-    lists = (subject.conversations, owners, projects)
+    where, lists = subject.belongings()
     words = f"DELETE FROM memory_words WHERE memory IN (SELECT pk FROM memories WHERE {where})"
     subject.count("memory_words", connection.run(words, [listed(items) for items in lists]))
     subject.remove(connection, "memories", "memory", where, *lists)
     _remove_interactions(connection, subject, f"{where} OR session_id {AMONG}", *lists, {*subject.sessions, *subject.conversations})
-    subject.remove(connection, "project_state", "project_state", WHOLE, projects)
-    _leave_projects(room, connection, subject, projects)
+    subject.remove(connection, "project_state", "project_state", IN_PROJECT, subject.projects)
+    _leave_projects(room, connection, subject)
     _unlink(connection, subject)
-    _forget_pieces(connection, subject)
-    subject.keep(connection.value(NOBODYS), "memories of no user, project or conversation", "kept, since nothing tells whose they are")
-    for noun, table in (("memories", MEMORIES.name), ("interactions", INTERACTIONS.name)):
-        quoting = connection.value(f"SELECT count(*) FROM {table} WHERE conversation_id = ?", (subject.home,))
-        subject.keep(quoting, f"{noun} from the conversation of the message", "kept, though they may quote it")
+    subject.keep_scattered(connection, "memories")
+    subject.keep_quoting(connection, "interactions")
 
 
 def _remove_interactions(connection: Connection, subject: Subject, where: str, *lists: Any) -> None:
@@ -50,13 +37,13 @@ def _remove_interactions(connection: Connection, subject: Subject, where: str, *
     subject.remove(connection, "interactions", "interaction", where, *lists)
 
 
-def _leave_projects(room: ProjectStates, connection: Connection, subject: Subject, projects: set[str]) -> None:
+def _leave_projects(room: ProjectStates, connection: Connection, subject: Subject) -> None:
     """Put what other users have in a project that went into none."""
-    going = listed(projects)
-    left = MEMORIES.find(connection, f"WHERE {WHOLE} ORDER BY pk", (going,))
+    going = listed(subject.projects)
+    left = MEMORIES.find(connection, f"WHERE {IN_PROJECT} ORDER BY pk", (going,))
     move(room, connection, left, None)
     subject.keep(len(left), "memories of other users in a project that went", "kept, in no project")
-    told = connection.run(f"UPDATE interactions SET project_id = NULL, project = '' WHERE {WHOLE}", (going,))
+    told = connection.run(f"UPDATE interactions SET project_id = NULL, project = '' WHERE {IN_PROJECT}", (going,))
     subject.keep(told, "interactions of other users in a project that went", "kept, in no project")
 
 
@@ -73,8 +60,10 @@ def _unlink(connection: Connection, subject: Subject) -> None:
         connection.run("UPDATE memories SET merged_from = ? WHERE id = ?", (stored, item.id))
 
 
-def _forget_pieces(connection: Connection, subject: Subject) -> None:
-    """Take what is gone out of what interactions that stay were told."""
+def forget(connection: Connection, subject: Subject) -> None:
+    """Take what is gone from any room out of what interactions that stay were told, and out of memories that graduated."""
+    entities = listed(id for kind, id in subject.gone if kind == "entity")
+    connection.run(f"UPDATE memories SET graduated_to_entity_id = NULL WHERE graduated_to_entity_id {AMONG}", (entities,))
     by_kind: dict[str, set[str]] = {}
     for kind, id in subject.gone:
         by_kind.setdefault(kind, set()).add(id)

@@ -53,7 +53,7 @@ class Memories(Model):
     room = "memories"
     reads = frozenset({"get", "find", "count", "search", "history", "state", "states", "get_state", "state_history"})
     #: What takes a connection, and what follows from interactions.
-    beyond = frozenset({"check", "erase", "join_project", "capture", "decay", "expire", "explain", "extract_candidates",
+    beyond = frozenset({"check", "erase", "join_project", "capture", "decay", "expire", "explain", "extract_candidates", "forget",
                         "get_interaction", "interactions", "reinforce"})  # fmt: skip
     often = {"add": 8, "update": 3, "promote": 2, "merge": 3, "set_state": 2}
 
