@@ -480,6 +480,22 @@ def test_evidence_is_followed_to_where_it_comes_from(graph):
     assert len(graph.evidence_chain("claim", depth=2)) == 2
 
 
+def test_behind_an_entity_stands_the_evidence_of_the_atoms_that_mention_what_it_rests_on(graph):
+    chain(graph, "result", "claim", kind="supports")
+    for name, about in (("of result", "result"), ("of claim", "claim"), ("of nothing", None), ("over", "claim")):
+        atom = graph.add_atom("claim", name, evidence=[{"chunk_id": name, "snippet": name}])
+        if about is not None:
+            graph.mention(about, atom.id)
+    assert graph.invalidate_atom(atom.id)
+    assert [piece.snippet for piece in graph.grounds("claim")] == ["of result", "of claim"]
+    assert [piece.snippet for piece in graph.grounds("result")] == ["of result"]
+    graph.mark_stale(chunk_id="of result")
+    assert graph.grounds("result") == []
+    assert [piece.snippet for piece in graph.grounds("result", include_stale=True)] == ["of result"]
+    with pytest.raises(NotFound, match="no entity 'z'"):
+        graph.grounds("z")
+
+
 def test_what_nothing_satisfies_or_supports_is_named(graph):
     for kind, type in (("satisfies", "Requirement"), ("supports", "ValidationClaim")):
         bare, met, over = (graph.add_entity(type.upper(), f"{type} {n}", project="p") for n in range(3))

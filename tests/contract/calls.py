@@ -526,6 +526,7 @@ CALLS: dict[str, tuple[Call, ...]] = {
     "knowledge.find_entity": (Call({"name": "mirror"}),),
     "knowledge.get": (Call({"id": "part-1"}),),
     "knowledge.get_relationship": (Call({"id": "edge-1"}),),
+    "knowledge.grounds": (Call({"id": "part-1"}),),
     "knowledge.history": (Call({"id": "part-1"}),),
     "knowledge.impact": (Call({"id": "part-1"}),),
     "knowledge.import_mcp": (Call({"path": "mcp.jsonl"}, itself, AUDITED, unkept=("path", "project", "user_id")),),
