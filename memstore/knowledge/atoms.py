@@ -105,8 +105,9 @@ class Atoms(Rows):
         """The live atom that says the same."""
         return ATOMS.first(
             connection,
-            "WHERE body_key = ? AND kind = ? AND project_id IS ? AND user_id IS ? AND (status = 'active' OR status = 'candidate')",
-            (self._text_key(said["body"]), said["kind"], said["project_id"], said["user_id"]),
+            "WHERE body_key = ? AND kind = ? AND COALESCE(project_id, '') = ? AND COALESCE(user_id, '') = ?"  # as its index has it
+            " AND (status = 'active' OR status = 'candidate')",
+            (self._text_key(said["body"]), said["kind"], said["project_id"] or "", said["user_id"] or ""),
         )
 
     def _extracted_again(self, connection: Connection, atom: Atom, confidence: float, pieces: list[dict[str, Any]]) -> Atom:
@@ -415,8 +416,9 @@ class Atoms(Rows):
 
         With the `chunk_hash` that the chunk has now, evidence of that hash stays. Atoms that are returned are "unverified" again.
         """
+        # A source has many chunks: with the plus sign SQLite looks for the chunk where it has both.
         chosen = [("chunk_id = ?", values.optional(values.key, "chunk_id", chunk_id)),
-                  ("source_id = ?", values.optional(values.key, "source_id", source_id)),
+                  ("source_id = ?" if chunk_id is None else "+source_id = ?", values.optional(values.key, "source_id", source_id)),
                   ("chunk_hash IS NOT ?", values.optional(values.key, "chunk_hash", chunk_hash))]  # fmt: skip
         if chunk_id is None and source_id is None:
             raise Invalid("mark_stale() needs a chunk_id or a source_id: whose evidence is it?")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 BELONGS = {**OWNERS, "project_id": ("project",)}
 TWIN = """
     SELECT pk FROM atoms
-    WHERE body_key = ? AND kind = ? AND project_id IS ? AND user_id IS ? AND ? IN ('active', 'candidate')
+    WHERE body_key = ? AND kind = ? AND COALESCE(project_id, '') = ? AND COALESCE(user_id, '') = ? AND ? IN ('active', 'candidate')
       AND (status = 'active' OR status = 'candidate')
 """
 RECORDED = "SELECT pk FROM merges WHERE atom_ids = ? AND into_id IS ? AND operation = ? AND review_status = ?"
@@ -70,7 +70,7 @@ def _merge_atoms(intake: Intake, page: list[Row]) -> None:
     rows = _of_this_user(intake, "atoms", "atom", page)
     known = intake.ids("atoms", [row["id"] for row in rows])
     for row in _keyed(intake.connection, "atoms", rows):
-        said = (row["body_key"], row["kind"], row["project_id"], row["user_id"], row["status"])
+        said = (row["body_key"], row["kind"], row["project_id"] or "", row["user_id"] or "", row["status"])
         here, _ = intake.settle("atoms", row, known.get(row["id"]), intake.connection.value(TWIN, said))
         intake.remember("atom", [(row["pk"], here)])
 

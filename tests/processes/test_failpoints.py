@@ -182,8 +182,8 @@ def foreign(path):
 
 def learned(path):
     """A file with atoms in three states, what hangs on them, and an artifact made of them."""
-    filled(path)
     with open_store(path, clock=FakeClock()) as store:
+        store.chat.create_project("Apollo", id="p1")
         room = store.knowledge
         room.add_entity("Component", "amber lamp", id="n1")
         for name in ("t1", "t2"):
