@@ -203,9 +203,9 @@ def learned(path):
 
 def related(path):
     """A file with a graph: two parts, one of which is a candidate that comes from a memory, what joins them, and a note."""
-    reflective(path)
     with open_store(path, clock=FakeClock()) as store:
         room = store.knowledge
+        store.memories.add("knowledge", "basalt words are not", id="b1", created_at=1.0)
         room.add_entity("Component", "amber lamp", id="n1", project="moon")
         room.add_entity("Component", "basalt foot", id="n2", status="candidate", source_refs=["memory:b1"], created_at=1.0)
         room.relate("n1", "part_of", "n2", id="l1")
