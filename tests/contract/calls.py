@@ -369,7 +369,11 @@ CALLS: dict[str, tuple[Call, ...]] = {
             inside={"domain_tags": (one,), "metadata": (keyed,)},
         ),
         *(
-            Call({"memory_type": "knowledge", "content": "tests come first", "status": status}, itself, unkept=("override", "domain_tags", "valid_until"))
+            Call(
+                {"memory_type": "knowledge", "content": "tests come first", "status": status},
+                itself,
+                unkept=("override", "domain_tags", "valid_until"),
+            )
             for status in ("superseded", "invalid", "graduated")
         ),
     ),
