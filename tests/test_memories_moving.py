@@ -109,6 +109,18 @@ def test_what_an_interaction_was_told_from_another_room_goes_too(store, memories
     assert store.query("SELECT * FROM interaction_pieces WHERE piece_id = 'message-1'") == []
 
 
+def test_what_a_later_room_has_removed_is_forgotten_too(store, memories):
+    entity = store.knowledge.add_entity("Component", "Mirror", user_id="ann-1", id="ann's mirror")
+    memories.add("knowledge", "the mirror is round", id="became")
+    memories.graduate("became", entity.id)
+    memories.capture("a", context={"pieces": [{"kind": "entity", "id": entity.id, "text": "round"}]}, id="told")
+    store.erase(user_id="ann-1")
+    assert (memories.get("became").status, memories.get("became").graduated_to_entity_id) == ("graduated", None)
+    assert memories.get_interaction("told").context_pack == {"pieces": []}
+    assert [(piece.kind, piece.state) for piece in memories.explain("told").pieces] == [("entity", "erased")]
+    assert store.check().findings == []
+
+
 # -- pruning ------------------------------------------------------------------------------------------------------------
 
 

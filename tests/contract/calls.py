@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from memstore import HandoffNote, Store
+from memstore.knowledge import Section
 from memstore.store import ROOMS
 
 
@@ -45,6 +46,44 @@ def furnish(store):
     store.memories.add("knowledge", "invoices may be rounded", id="mem-2", status="candidate", created_at=1.0)
     store.memories.add("knowledge", "bills are in euros", id="mem-3", created_at=1.0)
     store.memories.set_state("p-1", "currency", "euro")
+    furnish_graph(store.knowledge)
+    furnish_ledger(store.knowledge)
+
+
+def furnish_graph(knowledge):
+    knowledge.add_entity("Component", "mirror", id="part-1", created_at=1.0)
+    knowledge.add_entity("Component", "cell", id="part-2", created_at=1.0)
+    knowledge.add_entity("Component", "truss", id="part-3", status="candidate", created_at=1.0)
+    knowledge.relate("part-1", "interfaces_with", "part-2", id="edge-1", created_at=1.0)
+    knowledge.observe("part-1", "is flat", id="note-1", created_at=1.0)
+
+
+def furnish_ledger(knowledge):
+    proof = {"chunk_id": "chunk-1", "snippet": "so flat", "id": "proof-1"}
+    knowledge.add_atom("claim", "the mirror is flat", id="atom-1", evidence=[proof], verification_status="verified", created_at=1.0)
+    knowledge.add_atom("claim", "the mirror is curved", id="atom-2", status="candidate", created_at=1.0)
+    knowledge.add_atom("decision", "polish the mirror", id="atom-3", created_at=1.0)
+    knowledge.merge_atoms(["atom-1"], operation="obsolete", review_status="pending", id="merge-1")
+    knowledge.add_artifact("prd", "Telescope", sections=[SECTION], id="work-1", created_at=1.0)
+    knowledge.set_knowledge_state("p-1", "all is well")
+    knowledge.record_delta("p-1", "run-1", {"atoms": 3}, id="delta-1")
+
+
+SECTION = Section("intro", "Introduction", "It is flat.", ["atom-1"], ["conflict-1"])
+
+
+def in_section(value):
+    """A section with the value in each of its places."""
+    return [SECTION._replace(**{name: value}) for name in SECTION._fields]
+
+
+SECTIONS_WITH = tuple(lambda value, place=place: [in_section(value)[place]] for place in range(len(SECTION)))
+#: Ways to put a value among the arguments of a piece of evidence.
+PROOF_WITH = tuple(
+    lambda value, name=name: [{"chunk_id": "chunk-9", "anchor_start": 1, name: value}]
+    for name in ("id", "source_id", "chunk_id", "chunk_hash", "anchor_type", "anchor_start", "anchor_end", "snippet", "confidence",
+                 "run_id", "metadata", "created_at", "what")
+)  # fmt: skip
 
 
 def itself(store, found):
@@ -65,6 +104,7 @@ def event(name):
 
 AUDITED = {"actor": event("actor"), "note": event("note")}
 MESSAGE = {"role": "user", "content": "hello"}
+MCP = {"entities": [{"name": "Ann", "entityType": "person", "observations": ["likes tea"]}]}
 
 
 def in_message(value):
@@ -460,6 +500,184 @@ CALLS: dict[str, tuple[Call, ...]] = {
     "memories.get_interaction": (Call({"id": "i-1"}),),
     "memories.interactions": (Call(),),
     "memories.reinforce": (Call({"text": "invoices are rounded half up"}, itself, AUDITED, unkept=("text", "project", "user_id")),),
+    # -- knowledge: the graph
+    "knowledge.add_entity": (
+        Call(
+            {"type": "Material", "name": "Zerodur"},
+            lambda store, found: store.knowledge.get(found.id),
+            {"project": field("project_id"), "name": field("name")},
+            unkept=("valid_until",),
+            inside={"aliases": (one,), "source_refs": (one,), **dict.fromkeys(("external_ids", "properties", "metadata"), (keyed,))},
+        ),
+        Call({"type": "Material", "name": "steel", "status": "superseded"}, itself, {"project": field("project_id")}, unkept=("valid_until",)),
+    ),
+    "knowledge.as_of": (Call(),),
+    "knowledge.count": (Call(),),
+    "knowledge.entities": (Call(),),
+    "knowledge.evidence_chain": (Call({"id": "part-1"}),),
+    "knowledge.export_mcp": (Call({"path": "memory.json"}),),
+    "knowledge.find_entity": (Call({"name": "mirror"}),),
+    "knowledge.get": (Call({"id": "part-1"}),),
+    "knowledge.get_relationship": (Call({"id": "edge-1"}),),
+    "knowledge.history": (Call({"id": "part-1"}),),
+    "knowledge.impact": (Call({"id": "part-1"}),),
+    "knowledge.import_mcp": (Call({"path": "mcp.jsonl"}, itself, AUDITED, unkept=("path", "project", "user_id")),),
+    "knowledge.invalidate": (Call({"id": "part-1"}, itself, {**AUDITED, "id": event("entity_id")}),),
+    "knowledge.mcp": (
+        Call(
+            {"operation": "create_entities", "arguments": MCP}, itself,
+            unkept=("operation", "arguments", "project", "user_id", "actor", "note"),
+            inside={"arguments": (keyed, lambda value: {"entities": value}, lambda value: {"entities": [value]},
+                                  *(lambda value, name=name: {"entities": [{**MCP["entities"][0], name: value}]} for name in MCP["entities"][0]))},
+        ),
+        Call({"operation": "open_nodes", "arguments": {"names": ["mirror"]}}, inside={"arguments": (keyed, lambda value: {"names": value})}),
+    ),  # fmt: skip
+    "knowledge.neighbours": (Call({"id": "part-1"}),),
+    "knowledge.observations": (Call({"entity_id": "part-1"}),),
+    "knowledge.observe": (
+        Call(
+            {"entity_id": "part-1", "content": "is round"},
+            lambda store, found: next(o for o in store.knowledge.observations("part-1", include_retired=True) if o.id == found.id),
+            inside={"source_refs": (one,)},
+        ),
+    ),
+    "knowledge.orphans": (Call(),),
+    "knowledge.path": (Call({"a": "part-1", "b": "part-2"}),),
+    "knowledge.promote": (Call({"id": "part-3"}, itself, {**AUDITED, "id": event("entity_id")}),),
+    "knowledge.register_kind": (Call({"kind": "glued to", "family": "structural"}, itself, {
+        "kind": lambda store, _: store.query("SELECT kind FROM relationship_kinds")[0]["kind"],
+        "family": lambda store, _: store.query("SELECT family FROM relationship_kinds")[0]["family"],
+    }),),
+    "knowledge.reject": (Call({"id": "part-3"}, itself, {**AUDITED, "id": event("entity_id")}),),
+    "knowledge.relate": (
+        Call(
+            {"from_id": "part-1", "kind": "part_of", "to_id": "part-2"},
+            lambda store, found: store.knowledge.get_relationship(found.id),
+            {"project": field("project_id")},
+            unkept=("valid_until",),
+            inside={"source_refs": (one,), "properties": (keyed,)},
+        ),
+    ),
+    "knowledge.relationships": (Call(),),
+    "knowledge.retire_observation": (Call({"id": "note-1"}, itself, {**AUDITED, "id": event("entity_id")}),),
+    "knowledge.retire_relationship": (Call({"id": "edge-1"}, itself, {**AUDITED, "id": event("entity_id")}),),
+    "knowledge.risky_decisions": (Call(),),
+    "knowledge.supersede": (
+        Call(
+            {"id": "part-1", "by": "part-2"},
+            itself,
+            {**AUDITED, "id": event("entity_id"), "by": lambda store, _: store.knowledge.get("part-1").superseded_by},
+        ),
+    ),
+    "knowledge.unsupported_claims": (Call(),),
+    "knowledge.update": (
+        Call(
+            {"id": "part-1", "description": "ground"},
+            lambda store, found: store.knowledge.get(found.id),
+            AUDITED,
+            unkept=("expected_version", "valid_until"),
+            inside={"aliases": (one,), **dict.fromkeys(("external_ids", "properties", "metadata"), (keyed,))},
+        ),
+    ),
+    # -- knowledge: the ledger
+    "knowledge.add_atom": (
+        Call(
+            {"kind": "claim", "body": "the mirror is round", "evidence": [{"chunk_id": "chunk-2"}]},
+            lambda store, found: store.knowledge.get_atom(found.id),
+            {"project": field("project_id")},
+            unkept=("override", "tags", "evidence"),
+            inside={"tags": (one,), "metadata": (keyed,), "evidence": (one, *PROOF_WITH)},
+        ),
+        Call({"kind": "claim", "body": "the mirror was round", "status": "superseded"}, itself, {"project": field("project_id")},
+             unkept=("override", "tags", "evidence", "verification_status")),
+    ),
+    "knowledge.add_artifact": (
+        Call(
+            {"artifact_type": "prd", "title": "Mirror"},
+            lambda store, found: store.knowledge.get_artifact(found.id),
+            {"project": field("project_id")},
+            unkept=("sections",),
+            inside={"metadata": (keyed,), "sections": (one, *SECTIONS_WITH)},
+        ),
+    ),
+    "knowledge.add_claim": (Call({"atom_id": "atom-1", "subject": "mirror", "predicate": "is flat"}, itself),),
+    "knowledge.add_evidence": (
+        Call({"atom_id": "atom-1", "anchor_start": 1, "snippet": "flat it is"}, itself, inside={"metadata": (keyed,)}),
+    ),
+    "knowledge.artifacts": (Call(),),
+    "knowledge.atom_history": (Call({"id": "atom-1"}),),
+    "knowledge.atoms": (Call(),),
+    "knowledge.citations": (Call(),),
+    "knowledge.cite_insight": (Call({"insight_id": "insight-1", "atom_id": "atom-1"}, itself),),
+    "knowledge.claims": (Call(),),
+    "knowledge.count_atoms": (Call(),),
+    "knowledge.deltas": (Call(),),
+    "knowledge.evidence": (Call({"atom_id": "atom-1"}),),
+    "knowledge.get_artifact": (Call({"id": "work-1"}),),
+    "knowledge.get_atom": (Call({"id": "atom-1"}),),
+    "knowledge.invalidate_atom": (Call({"id": "atom-1"}, itself, {**AUDITED, "id": event("entity_id")}),),
+    "knowledge.knowledge_state": (Call({"project": "p-1"}),),
+    "knowledge.link": (Call({"from_atom_id": "atom-1", "relation_type": "refines", "to_atom_id": "atom-2"}, itself),),
+    "knowledge.links": (Call(),),
+    "knowledge.mark_stale": (Call({"chunk_id": "chunk-1"}, itself, unkept=("chunk_id", "source_id", "chunk_hash", "actor", "note")),),
+    "knowledge.mention": (Call({"entity_id": "part-1", "atom_id": "atom-1", "anchor_start": 1}, itself),),
+    "knowledge.mentions": (Call(),),
+    "knowledge.merge_atoms": (
+        Call(
+            {"ids": ["atom-3"], "into": "atom-1"},
+            lambda store, found: store.knowledge.merges(atom_id="atom-3")[0],
+            {**AUDITED, "into": field("into_id")},
+            unkept=("ids",),
+            inside={"ids": (one,)},
+        ),
+    ),
+    "knowledge.merges": (Call(),),
+    "knowledge.promote_atom": (Call({"id": "atom-2"}, itself, {**AUDITED, "id": event("entity_id")}),),
+    "knowledge.record_delta": (
+        Call(
+            {"project": "p-1", "run_id": "run-2", "changes": {}},
+            lambda store, found: store.knowledge.deltas(run_id=found.run_id)[0],
+            {"project": field("project_id")},
+            inside={"changes": (keyed,)},
+        ),
+    ),
+    "knowledge.regenerate": (
+        Call(
+            {"id": "work-1", "sections": [SECTION]},
+            lambda store, found: store.knowledge.get_artifact(found.id),
+            {**AUDITED, "id": field("parent_artifact_id")},
+            unkept=("sections",),
+            inside={"metadata": (keyed,), "sections": (one, *SECTIONS_WITH)},
+        ),
+    ),
+    "knowledge.reject_atom": (Call({"id": "atom-2"}, itself, {**AUDITED, "id": event("entity_id")}),),
+    "knowledge.sections": (Call({"artifact_id": "work-1"}),),
+    "knowledge.set_knowledge_state": (
+        Call(
+            {"project": "another", "working_summary": "nothing is known"},
+            lambda store, found: store.knowledge.knowledge_state(found.project_id),
+            {**AUDITED, "project": field("project_id")},
+            unkept=("open_questions", "expected_version"),
+            inside={"open_questions": (one,), "evidence_index": (keyed,)},
+        ),
+    ),
+    "knowledge.stale_sections": (Call({"artifact_id": "work-1"}),),
+    "knowledge.supersede_atom": (
+        Call(
+            {"id": "atom-1"},
+            itself,
+            {**AUDITED, "id": event("entity_id"), "by": lambda store, _: store.knowledge.get_atom("atom-1").superseded_by},
+        ),
+    ),
+    "knowledge.update_atom": (
+        Call(
+            {"id": "atom-1", "confidence": 0.5},
+            lambda store, found: store.knowledge.get_atom(found.id),
+            AUDITED,
+            unkept=("expected_version", "tags"),
+            inside={"tags": (one,)},
+        ),
+    ),
     # -- evals
     "evals.active_model": (Call({"specialist": "coder"}),),
     "evals.assertions": (Call(),),
@@ -501,4 +719,5 @@ CALLS: dict[str, tuple[Call, ...]] = {
 PASSED_ON = {"store.run.args", "store.run.kwargs"}  # to the function, as they are
 PASSED_ON |= {"store.rekey.actor", "store.rekey.note", "store.rekey.progress"}  # in a store that has a key: see test_codec.py
 #: They take a connection, which only a room can have.
-ROOMS_ONLY = {"keywords.numbers", "keywords.discard", "memories.forget", "memories.join_project", *(f"{room}.erase" for room in ROOMS)}
+ROOMS_ONLY = {"keywords.numbers", "keywords.discard", "memories.forget", *(f"{room}.erase" for room in ROOMS)}
+ROOMS_ONLY |= {"memories.join_project", "knowledge.join_project"}

@@ -56,6 +56,12 @@ def fill_memories(store, rows):
         store.memories.add("knowledge", f"belief {number}", created_at=0)
 
 
+def fill_knowledge(store, rows):
+    for number in range(rows):
+        store.knowledge.add_entity("Component", f"part {number}", id=f"n{number}", created_at=0)
+        store.knowledge.relate(f"n{number}", "part_of", f"n{number // 2}", created_at=0)
+
+
 def fill_evals(store, rows):
     for number in range(rows):
         store.evals.record_run(f"conversation {number % 50}", "coder", utility_score=number / 7, vcg_winner=number % 3 == 0)
@@ -72,6 +78,7 @@ FILLERS = {
     "corrections": fill_corrections,
     "backups": fill_backups,
     "memories": fill_memories,
+    "knowledge": fill_knowledge,
     "evals": fill_evals,
     "keywords": fill_keywords,
 }
