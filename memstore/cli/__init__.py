@@ -228,6 +228,9 @@ def _parser() -> _Parser:
     _add_rekey(commands)
     _add_dpo(commands)
     _add_sft(commands)
+    _add_memories(commands)
+    _add_entities(commands)
+    _add_conflicts(commands)
     _add_path(_command(commands, "shell", "open a Python console that has `store`, for writing too; or run what is piped in"))
     return parser
 
@@ -351,9 +354,9 @@ def _add_import(commands: Any) -> None:
         more="An export comes in whole or not at all. An empty store becomes the exported one.",
     )
     parser.add_argument(
-        "--from", dest="origin", choices=["aua", "openai-sessions", "llm", "chat"],
+        "--from", dest="origin", choices=["aua", "openai-sessions", "llm", "chat", "atocore", "mem0", "langgraph"],
         help="whose file it is: AUA's (aua.db, its older flat files or their folder), the OpenAI Agents SDK's, llm's (logs.db), "
-        "or lines of OpenAI messages",
+        "lines of OpenAI messages, AtoCore's database, what mem0's get_all() gave (JSON), LangGraph's SqliteStore",
     )  # fmt: skip
     parser.add_argument(
         "path", metavar="PATH", help="the folder that export wrote, or the file; it is only read (without --db: into NAME.memstore.db "
@@ -456,6 +459,59 @@ def _add_sft(commands: Any) -> None:
     _add_json(parser)
 
 
+def _add_memories(commands: Any) -> None:
+    _add_candidates(_add_listing(commands, "memories", "show, promote or reject", "identity, preference, project, ..."), "memory")
+
+
+def _add_entities(commands: Any) -> None:
+    _add_candidates(_add_listing(commands, "entities", "show, promote or reject", "such as Component or Requirement"), "entity")
+
+
+def _add_candidates(verbs: Any, thing: str) -> None:
+    _verb(verbs, "show", f"show one {thing} with its history")
+    _add_decision(_verb(verbs, "promote", f"let a candidate hold: the {thing} becomes active; status 1 if it is no candidate"))
+    _add_decision(_verb(verbs, "reject", f"let a candidate never hold: the {thing} becomes invalid; status 1 if it is no candidate"))
+
+
+def _add_conflicts(commands: Any) -> None:
+    verbs = _add_listing(commands, "conflicts", "show or resolve", "of the slot, such as component.material")
+    _verb(verbs, "show", "show one conflict with its members, a suggestion and its history")
+    resolve = _verb(verbs, "resolve", "close a conflict by your word")
+    resolve.add_argument("action", metavar="ACTION", help="dismiss (it is none), supersede_others (needs --winner), no_action")
+    resolve.add_argument("--winner", metavar="ID", help="the member that holds; its claim stays, those of the others are superseded")
+    _add_decision(resolve)
+
+
+def _add_listing(commands: Any, things: str, verbs: str, types: str) -> Any:
+    parser = _command(
+        commands,
+        things,
+        f"list {things}, newest first; {verbs} one",
+        module="beliefs",
+        more="A terminal shows the last 8 characters of an id, which are enough to type; a pipe, and --json, show all of it.",
+    )
+    parser.set_defaults(run=("beliefs", "listed"))
+    parser.add_argument("--status", metavar="STATUS", help="candidate, active, superseded, ...; of conflicts open, resolved, dismissed")
+    parser.add_argument("--type", metavar="TYPE", help=types)
+    parser.add_argument("--project", metavar="NAME", help="its id, name or alias")
+    parser.add_argument("--user", metavar="ID", help="this user's, and everybody's")
+    _add_limit(parser)
+    _add_json(parser)
+    return parser.add_subparsers(dest="verb", metavar="VERB", title="verbs")
+
+
+def _verb(verbs: Any, name: str, purpose: str) -> argparse.ArgumentParser:
+    parser = _command(verbs, name, purpose, module="beliefs")
+    parser.add_argument("id", metavar="ID", help="its id, or the end of it")
+    _add_json(parser, default=argparse.SUPPRESS)  # or it would overwrite what stood before the verb
+    return parser
+
+
+def _add_decision(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--note", default="", metavar="TEXT", help="why, for the audit log")
+    parser.add_argument("--actor", default="", metavar="NAME", help="who, for the audit log")
+
+
 def _add_out(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", nargs="?", metavar="OUT", help="the file, replaced whole (default: -, standard output)")
 
@@ -473,8 +529,8 @@ def _add_why(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--actor", default="", metavar="NAME", help="who, for the audit log")
 
 
-def _add_json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print one JSON document")
+def _add_json(parser: argparse.ArgumentParser, default: Any = False) -> None:
+    parser.add_argument("--json", action="store_true", default=default, help="print one JSON document")
 
 
 def _add_limit(parser: argparse.ArgumentParser) -> None:

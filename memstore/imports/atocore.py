@@ -1,0 +1,271 @@
+"""Where each table of AtoCore's goes.
+
+1. Files of every age are read: a column that an older file lacks is as if it were NULL.
+2. The tables whose layout is not public (entities, relationships, project_state, project_aliases) go by the names that their columns
+   may have; a column that nothing here knows is kept in `metadata["atocore"]` where the record has one, else counted by the report.
+3. A memory without a project holds everywhere. A name that the projects know means that project; any other stays a name.
+4. Its audit rows are history in the stream "atocore", their times in the details: our chain says when they came in.
+5. AtoCore compares days, so a `valid_until` counts through its day whatever time stands there.
+
+The trap is the order: an interaction must come before the memories that it was told, or it would seem to have been told them as
+they stand at the end.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..kernel import Exists, Invalid, RejectedClaim, values
+from ..kernel.foreign import ForeignFile
+from .intake import Known, Part, database, event_type, moment, parsed, read
+from .remembered import keep, through
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .intake import Intake, Row
+
+ORIGIN = "atocore"
+_LATER = "left out, for there is no room for documents yet; take the file in again when there is one"
+BESIDE = {
+    "source_documents": _LATER,
+    "source_chunks": f"{_LATER} (memories keep the ids of theirs)",
+    "conflict_members": "taken with their conflicts",
+    "project_aliases": "taken with their projects",
+}
+#: Tables, each with columns that together nobody else has; any of them makes a file AtoCore's.
+MARKS = {
+    "memories": {"memory_type", "content"},
+    "interactions": {"prompt", "context_pack"},
+    "memory_audit": {"memory_id", "action"},
+    "source_chunks": {"document_id", "heading_path"},
+    "conflicts": {"slot_kind", "slot_key"},
+}
+#: What columns may be called whose names are not public: ours, and theirs.
+ENTITY = {"type": ("entity_type", "kind"), "name": ("canonical_name", "label")}
+RELATIONSHIP = {
+    "from_id": ("source_entity_id", "from_entity_id", "source_id"),
+    "to_id": ("target_entity_id", "to_entity_id", "target_id"),
+    "kind": ("relationship_type", "relation", "type"),
+}
+STATE = {"project": ("project_id",), "key": ("state_key", "name"), "value": ("content",)}
+ALIAS = ("alias", "name"), ("project_id", "project", "canonical_id")
+
+
+def open_source(path: Any, *, shared: bool = False) -> ForeignFile:
+    """Open AtoCore's database."""
+    return database(path, "a database of AtoCore's", _is_ours, ForeignFile, shared)
+
+
+def _is_ours(tables: dict[str, list[str]]) -> bool:
+    return any(columns <= set(tables.get(table, ())) for table, columns in MARKS.items())
+
+
+class Tables:
+    """Takes the rows of each table to the room that keeps them."""
+
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
+        self._store = intake.store
+        self._file: ForeignFile = intake.source  # type: ignore[assignment]
+        columns = self._file.tables()
+        pages = self._file.pages("projects") if {"id", "name"} <= set(columns.get("projects", ())) else iter(())
+        self._ids = {row["name"]: row["id"] for page in pages for row in page}  # of its projects, by name
+
+    def notes(self) -> Sequence[str]:
+        """Nothing more to be said."""
+        return ()
+
+    def parts(self) -> list[Part]:
+        """The tables, in the order in which they need one another."""
+        each = self._intake.each
+        return [
+            Part("projects", "chat", "id", each(self._project), again=self._add_aliases),
+            Part("interactions", "memories", "id", each(self._interaction), owners=self._owners),
+            Part("memories", "memories", "id", each(self._memory), owners=self._owners),
+            Part("project_state", "memories", "id", each(self._state), owners=self._owners),
+            Part("entities", "knowledge", "id", each(self._entity), owners=self._owners),
+            Part("relationships", "knowledge", "id", each(self._relationship), owners=self._owners),
+            Part("conflicts", "conflicts", "id", each(self._conflict), "detected_at", owners=self._owners),
+            Part("memory_audit", "audit", "id", self._events, "timestamp", owners=_subject),
+        ]
+
+    def _owners(self, row: Row) -> list[tuple[str, str]]:
+        """The project of a row, by its id, by its name and by the id that its name has over there."""
+        named = [row.columns.get("project"), row.columns.get("project_id")]
+        return [("project", id) for name in named for id in (name, self._ids.get(name)) if isinstance(id, str)]
+
+    # -- projects ---------------------------------------------------------------------------------------------------
+
+    def _project(self, row: Row) -> None:
+        chat, name = self._store.chat, row.need("name")
+        aliases = row.listed("aliases")
+        try:
+            chat.create_project(
+                name, id=row.id, **row.given("description", "status"), **row.moments("created_at"), metadata=row.metadata(ORIGIN)
+            )
+        except Exists:
+            self._join(row, name)
+        self._name(row, aliases)
+
+    def _join(self, row: Row, name: str) -> None:
+        """There is a project of that name: its id over there becomes a further name of it."""
+        found = self._store.chat.get_project(name)
+        if row.id in found.aliases:
+            raise Known
+        self._store.chat.alias(found.id, row.id)
+        row.remarks.append("goes by a name that a project has here, and is taken for that one")
+
+    def _add_aliases(self, row: Row) -> None:
+        self._name(row, ())
+
+    def _name(self, row: Row, aliases: Sequence[Any]) -> None:
+        """Let a project have the further names that it has over there; one that means something else here stays with that."""
+        alias, owner = (next((name for name in names if name in self._file.tables().get("project_aliases", ())), "") for names in ALIAS)
+        keys = [row.id, row.columns.get("name")]
+        told = [item.get(alias) for items in self._file.of("project_aliases", owner, keys).values() for item in items]
+        for name in [*aliases, *told]:
+            try:
+                self._store.chat.alias(row.id, name)
+            except (Exists, Invalid):
+                row.remarks.append(f"its further name {values.shorten(name)} means something else here, or is none, and was left out")
+
+    # -- memories ---------------------------------------------------------------------------------------------------
+
+    def _interaction(self, row: Row) -> None:
+        _drop_blank(row, "project", "project_id", "context_pack")
+        columns = row.given("response", "response_summary", "client", "session_id")
+        if "context_pack" in row.left:
+            columns["context"] = parsed("context_pack", row.left.pop("context_pack"))
+        own, id = row.left.pop("project", None), row.left.pop("project_id", None)
+        self._store.memories.capture(
+            row.need("prompt"),
+            **columns,
+            memories_used=row.listed("memories_used"),
+            chunks_used=row.listed("chunks_used"),
+            project=id if own is None else own,
+            **row.moments("created_at"),
+            metadata=row.metadata(ORIGIN),
+            id=row.id,
+        )
+
+    def _memory(self, row: Row) -> None:
+        _drop_blank(row, "project", "source_chunk_id", "graduated_to_entity_id", "valid_until", "domain_tags", "last_referenced_at")
+        kind, content = row.need("memory_type"), row.need("content")
+        columns = row.given("confidence", "status", "project", "reference_count", "source_chunk_id")
+        columns |= row.moments("created_at", "updated_at", "last_referenced_at")
+        columns["domain_tags"] = row.listed("domain_tags")
+        if "valid_until" in row.left:
+            columns["valid_until"] = through("valid_until", row.left.pop("valid_until"))
+        if columns.get("status") == "graduated":
+            columns |= row.given("graduated_to_entity_id")
+        if columns.get("status") == "invalid":
+            columns["expired_at"] = self._expired(row.id)
+        columns["metadata"] = row.metadata(ORIGIN)
+        try:
+            keep(self._store, row, kind, content, **columns)
+        except RejectedClaim:
+            keep(self._store, row, kind, content, **columns, override=True)
+            row.remarks.append("had been rejected here, and came in all the same: it is active or a candidate over there")
+
+    def _expired(self, id: str) -> Any:
+        """When a candidate had waited too long: nobody has rejected it, and it may come back."""
+        steps = self._file.of("memory_audit", "memory_id", [id]).get(id, ())
+        moments = [step.get("timestamp") for step in steps if step.get("action") in ("expired", "expire")]
+        return moment("timestamp", moments[-1]) if moments else None
+
+    def _state(self, row: Row) -> None:
+        _call(row, STATE)
+        category = row.left.pop("category", "")
+        key = row.need("key")
+        self._store.memories.add_state(
+            row.need("project"),
+            f"{category}.{key}" if category else key,
+            row.need("value"),
+            **row.given("source", "confidence", "status", "version"),
+            **row.moments("created_at", "updated_at"),
+            id=row.id,
+        )
+        if category:
+            row.remarks.append("its category became the beginning of its key")
+
+    # -- knowledge --------------------------------------------------------------------------------------------------
+
+    def _entity(self, row: Row) -> None:
+        _call(row, ENTITY)
+        _drop_blank(row, "project", "aliases", "source_refs", "properties", "valid_from", "valid_until", "extractor_version")
+        kind, name = row.need("type"), row.need("name")
+        columns = row.given("description", "status", "confidence", "project", "hand_authored", "extractor_version", "superseded_by")
+        columns |= row.moments("created_at", "updated_at", "valid_from")
+        if "valid_until" in row.left:
+            columns["valid_until"] = through("valid_until", row.left.pop("valid_until"))
+        self._store.knowledge.add_entity(
+            kind,
+            name,
+            **columns,
+            aliases=row.listed("aliases"),
+            source_refs=row.listed("source_refs"),
+            properties=parsed("properties", row.left.pop("properties", "{}")),
+            metadata=row.metadata(ORIGIN),
+            id=row.id,
+        )
+
+    def _relationship(self, row: Row) -> None:
+        _call(row, RELATIONSHIP)
+        _drop_blank(row, "project", "source_refs", "properties", "valid_from", "valid_until")
+        columns = row.given("confidence", "project") | row.moments("created_at", "valid_from")
+        if "valid_until" in row.left:
+            columns["valid_until"] = through("valid_until", row.left.pop("valid_until"))
+        made = self._store.knowledge.relate(
+            row.need("from_id"),
+            row.need("kind"),
+            row.need("to_id"),
+            **columns,
+            source_refs=row.listed("source_refs"),
+            properties=parsed("properties", row.left.pop("properties", "{}")),
+            id=row.id,
+        )
+        if made.id != row.id:
+            raise Known
+
+    # -- conflicts --------------------------------------------------------------------------------------------------
+
+    def _conflict(self, row: Row) -> None:
+        raise Invalid("not yet")
+
+    # -- audit ------------------------------------------------------------------------------------------------------
+
+    def _events(self, rows: list[Row]) -> None:
+        self._intake.together(rows, _event, self._store.audit.append_many)
+
+
+def _event(row: Row) -> dict[str, Any]:
+    """A change of AtoCore's as an event of ours: what our chain cannot vouch for, its time among it, stands in the details."""
+    kind = row.left.pop("entity_kind", "memory")
+    entity_id, action = row.need("memory_id"), row.need("action")
+    said = {name: read(f"{name}_json", row.left.pop(f"{name}_json", None)) for name in ("before", "after")}
+    given = row.given("actor", "note")
+    rest, row.left = row.left, {}
+    return {
+        "event_type": event_type(ORIGIN, f"{kind}.{action}"), "id": row.id, "stream": ORIGIN, "entity_kind": kind,
+        "entity_id": entity_id, **said, **given, "details": {ORIGIN: rest},
+    }  # fmt: skip
+
+
+def _subject(row: Row) -> list[tuple[str, str]]:
+    """What an audit row is about."""
+    return [(row.columns.get("entity_kind") or "memory", row.columns.get("memory_id", ""))]
+
+
+def _call(row: Row, names: dict[str, tuple[str, ...]]) -> None:
+    """Call columns what we call them, by the first of their other names that is there."""
+    for ours, theirs in names.items():
+        for name in theirs:
+            row.rename(**{name: ours})
+
+
+def _drop_blank(row: Row, *names: str) -> None:
+    """Take out what AtoCore leaves blank where there is nothing."""
+    for name in names:
+        if row.left.get(name) == "":
+            del row.left[name]
