@@ -41,7 +41,7 @@ class VersionConflict(StoreError):
 
 
 class RejectedClaim(StoreError):
-    """The claim was rejected before for this subject; `correction` is the row that says so."""
+    """The claim was rejected before; `correction` is the row that says so, a Correction or a Memory."""
 
     def __init__(self, message: str, correction: object = None) -> None:
         super().__init__(message)

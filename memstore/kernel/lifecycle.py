@@ -17,6 +17,8 @@ from .errors import NotFound, VersionConflict
 from .table import Record
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .room import Recorder
     from .table import Reader, Table
 
@@ -39,24 +41,44 @@ WAYS: dict[tuple[str, str], str] = {
 class Belief(Protocol):
     """What a record needs for a life."""
 
-    id: str
-    status: str
-    user_id: str | None
-    project_id: str | None
-    conversation_id: str | None
-    version: int
+    @property
+    def id(self) -> str: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def user_id(self) -> str | None: ...
+    @property
+    def project_id(self) -> str | None: ...
+    @property
+    def conversation_id(self) -> str | None: ...
+    @property
+    def version(self) -> int: ...
 
 
+R = TypeVar("R")
 B = TypeVar("B", bound=Belief)
 
 
-def known(reader: Reader, table: Table[B], kind: str, id: str, where: str) -> B:
+def known(reader: Reader, table: Table[R], kind: str, id: str, where: str) -> R:
     """The row with an id, or NotFound, which says `where` to look."""
     found = table.first(reader, "WHERE id = ?", (id,))
     if found is None:
         near = values.suggest(id, [row[0] for row in reader.rows(f"SELECT id FROM {table.name} ORDER BY pk DESC LIMIT 1000")])
-        raise NotFound(f"no {kind} {id!r}{near}; {where} lists them")
+        raise NotFound(f"no {kind} {values.shorten(id)}{near}; {where} lists them")
     return found
+
+
+def newest(
+    reader: Reader, table: Table[R], kind: str, terms: Sequence[tuple[str, Any]], limit: int, before: str | None, where: str
+) -> list[R]:
+    """The rows that meet all terms, newest first by (created_at, arrival); `before` is the id of the last one of the page before."""
+    clause = "".join(f" AND {term}" for term, _ in terms)
+    params = [value for _, value in terms]
+    if before is not None:
+        known(reader, table, kind, values.key("before", before), where)
+        clause += f" AND (created_at, pk) < (SELECT created_at, pk FROM {table.name} WHERE id = ?)"
+        params.append(before)
+    return table.find(reader, f"WHERE 1{clause} ORDER BY created_at DESC, pk DESC LIMIT ?", (*params, limit))
 
 
 def confirm_version(kind: str, item: B, expected: int | None) -> None:

@@ -11,9 +11,10 @@ import difflib
 import json
 import math
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, NamedTuple, TypeVar
 
 from .errors import Corrupt, Invalid
@@ -24,6 +25,8 @@ JSON_DEPTH = 200  # far above real data, far below the recursion limit
 KEY_LENGTH = 1000
 TEXT_LIMIT = 64 * 2**20  # bytes; SQLite stops at 10**9 only, and a row has to fit into memory several times over
 INT64 = 2**63
+DAY = 86_400.0  # seconds
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 class Finding(NamedTuple):
@@ -133,6 +136,18 @@ def moment(name: str, value: Any) -> float:
     return real(name, value)
 
 
+def until(name: str, value: Any) -> float:
+    """Unix seconds up to which, exclusive, something holds; a day ("YYYY-MM-DD" or a `date`) counts whole, in UTC."""
+    if isinstance(value, str):
+        try:
+            value = date.fromisoformat(value if _DAY.fullmatch(value) else "")
+        except ValueError:
+            raise Invalid(f"{name} {shorten(value)} is no day; write it as YYYY-MM-DD, or give an aware datetime or Unix seconds") from None
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return (value.toordinal() + 1 - date(1970, 1, 1).toordinal()) * DAY
+    return moment(name, value)
+
+
 def one_of(name: str, value: Any, legal: tuple[str, ...]) -> str:
     """One of the legal words."""
     if isinstance(value, str) and value in legal:
@@ -155,6 +170,11 @@ def strings(name: str, value: Any) -> list[str]:
     if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
         raise Invalid(f"{name} must be a list of str, not {_kind(value)}")
     return [text(f"{name}[{position}]", item) for position, item in enumerate(value)]
+
+
+def checked(checks: Mapping[str, Callable[[str, Any], Any]], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments as they will be stored, each by the check of its name."""
+    return {name: checks[name](name, value) for name, value in given.items()}
 
 
 def to_json(name: str, value: Any, *, stored: bool = True) -> str:

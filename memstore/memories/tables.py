@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from ..kernel import Carried, Record, Schema, Table, record, values
+from ..kernel import Carried, Invalid, Record, Schema, Table, record, values
 from ..kernel.lifecycle import STATUSES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MemoryType = Literal["identity", "preference", "project", "episodic", "knowledge", "adaptation"]
 StateStatus = Literal["active", "superseded", "invalid"]
 MEMORY_TYPES: tuple[str, ...] = get_args(MemoryType)
 STATE_STATUSES: tuple[str, ...] = get_args(StateStatus)
+LIVE = ("candidate", "active")  # found by their words, and told apart by what they say
+TAGS = 10  # of one memory
 
 SCHEMA = Schema(
     "memories",
@@ -52,6 +58,7 @@ CREATE UNIQUE INDEX memories__live
 CREATE INDEX memories__content ON memories(content_key);
 CREATE INDEX memories__created ON memories(created_at);
 CREATE INDEX memories__project ON memories(project_id, status);
+CREATE INDEX memories__merged ON memories(merged_from) WHERE merged_from IS NOT NULL;
 CREATE INDEX memories__interaction ON memories(interaction_id) WHERE interaction_id IS NOT NULL;
 
 CREATE TABLE memory_words(
@@ -153,6 +160,14 @@ class Memory(Record):
 
 
 @record
+class MemoryHit(Record):
+    """A memory and the share of its words that a query has, between 0 and 1."""
+
+    memory: Memory
+    score: float
+
+
+@record
 class Interaction(Record):
     """One prompt and its response, with what the model was told."""
 
@@ -210,3 +225,62 @@ INTERACTIONS = Table(
 )
 PIECES = Table(InteractionPiece, "interaction_pieces", hidden=("pk", "interaction"), schema=SCHEMA)
 STATES = Table(ProjectState, "project_state", hidden=("pk",), schema=SCHEMA)
+
+#: The live memories that share stems with a text, whose tagged stems are bound as JSON: it costs the words of the text.
+SHARING = """
+    (SELECT memory, count(*) AS hits FROM memory_words WHERE word IN (SELECT value FROM json_each(?)) GROUP BY memory) AS hit
+    CROSS JOIN memories ON memories.pk = hit.memory
+"""
+
+
+def tags(name: str, value: Any) -> list[str]:
+    """Labels as they are compared: lower case, trimmed, each once, in the order in which they were given."""
+    given = [values.key(f"{name}[{place}]", tag) for place, tag in enumerate(values.strings(name, value))]
+    found = list(dict.fromkeys(tag.strip().lower() for tag in given))
+    if len(found) > TAGS:
+        raise Invalid(f"{name} has {len(found)} tags; at most {TAGS} are allowed")
+    return found
+
+
+_label = partial(values.optional, values.label)
+_key = partial(values.optional, values.key)
+_moment = partial(values.optional, values.moment)
+_share = partial(values.real, low=0.0, high=1.0)
+
+#: How an argument becomes a column of a memory.
+CHECKS: dict[str, Callable[[str, Any], Any]] = {
+    "id": _key,
+    "created_at": _moment,
+    "updated_at": _moment,
+    "memory_type": partial(values.one_of, legal=MEMORY_TYPES),
+    "content": partial(values.text, blank=False),
+    "user_id": _key,
+    "conversation_id": _label,
+    "confidence": _share,
+    "status": partial(values.one_of, legal=STATUSES),
+    "domain_tags": tags,
+    "valid_until": partial(values.optional, values.until),
+    "reference_count": partial(values.integer, low=0),
+    "last_referenced_at": _moment,
+    "expired_at": _moment,
+    "source_chunk_id": _label,
+    "interaction_id": _label,
+    "rule": _label,
+    "extractor_version": _label,
+    "superseded_by": _key,
+    "graduated_to_entity_id": _key,
+    "metadata": partial(values.optional, values.json_object),
+}
+#: The same of an entry of project state.
+STATE_CHECKS: dict[str, Callable[[str, Any], Any]] = {
+    "id": _key,
+    "created_at": _moment,
+    "updated_at": _moment,
+    "project": values.key,
+    "key": values.key,
+    "value": values.text,
+    "source": values.label,
+    "confidence": _share,
+    "status": partial(values.one_of, legal=STATE_STATUSES),
+    "version": partial(values.integer, low=1),
+}

@@ -1,0 +1,55 @@
+"""Beliefs that come from one scope into another: their project has got an id, or is gone.
+
+Two live rows that say the same cannot stand in one scope: what was changed last stays, the other is superseded by it, audited.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ..kernel.lifecycle import log
+from .tables import MEMORIES, STATES, Memory, ProjectState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ..kernel import Connection
+    from .state import ProjectStates
+
+ACTOR = "project-join"
+
+
+def join(room: ProjectStates, connection: Connection, name: str, project_id: str, user_id: str) -> None:
+    """Let the rows that carry a name, and are that user's or nobody's, follow it to the project that it means from now on."""
+    owned = "(user_id IS NULL OR user_id = ?)"
+    if name == project_id:
+        return
+    move(room, connection, MEMORIES.find(connection, f"WHERE project_id = ? AND {owned} ORDER BY pk", (name, user_id)), project_id)
+    connection.run(f"UPDATE interactions SET project_id = ? WHERE project_id = ? AND {owned}", (project_id, name, user_id))
+    for item in STATES.find(connection, "WHERE project_id = ? ORDER BY pk", (name,)):
+        _move_state(room, connection, item, project_id)
+
+
+def move(room: ProjectStates, connection: Connection, items: Iterable[Memory], project_id: str | None) -> None:
+    """Bring memories into another project, or into none."""
+    for item in items:
+        moved = replace(item, project_id=project_id)
+        twin = room._twin(connection, moved)
+        if twin is not None:
+            newer, older = sorted((moved, twin), key=lambda each: each.updated_at, reverse=True)
+            room._retire(connection, older, newer.id)
+            change = {"status": older.status, "superseded_by": None}, {"status": "superseded", "superseded_by": newer.id}
+            log(room._audit, "memory", "supersede", older, *change, actor=ACTOR)
+        connection.run("UPDATE memories SET project_id = ? WHERE id = ?", (project_id, item.id))
+
+
+def _move_state(room: ProjectStates, connection: Connection, item: ProjectState, project_id: str) -> None:
+    moved = replace(item, project_id=project_id)
+    twin = room._entry(connection, project_id, item.key) if item.status == "active" else None
+    if twin is not None:
+        older = min(twin, moved, key=lambda each: each.updated_at)
+        new = replace(older, status="superseded", updated_at=room.db.now, version=older.version + 1)
+        room._turn_state(connection, new)
+        room._log_state("supersede", older, new, ACTOR, "")
+    connection.run("UPDATE project_state SET project_id = ? WHERE id = ?", (project_id, item.id))
