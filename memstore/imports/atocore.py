@@ -21,7 +21,7 @@ from .intake import Known, Part, database, event_type, moment, parsed, read
 from .remembered import keep, through
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from .intake import Intake, Row
 
@@ -257,7 +257,7 @@ def _subject(row: Row) -> list[tuple[str, str]]:
     return [(row.columns.get("entity_kind") or "memory", row.columns.get("memory_id", ""))]
 
 
-def _call(row: Row, names: dict[str, tuple[str, ...]]) -> None:
+def _call(row: Row, names: Mapping[str, tuple[str, ...]]) -> None:
     """Call columns what we call them, by the first of their other names that is there."""
     for ours, theirs in names.items():
         for name in theirs:

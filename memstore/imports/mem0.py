@@ -69,8 +69,8 @@ class Tables:
         return ()
 
     def _memory(self, row: Row) -> None:
-        told = dict(row.columns)
-        own = told.get("metadata") if isinstance(told.get("metadata"), dict) else {}
+        told, own = row.columns, row.columns.get("metadata")
+        own = own if isinstance(own, dict) else {}
         labels = [word for source in (own, told) for name in ("category", "categories") for word in _listed(source.get(name))]
         kind = memory_type([own.get("memory_type"), *labels])
         times = row.moments("created_at", "updated_at")

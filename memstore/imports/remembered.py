@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 from ..kernel import Invalid
-from ..memories import MEMORY_TYPES
+from ..memories.tables import LIVE, MEMORY_TYPES
 from .intake import moment
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from ..store import Store
     from .intake import Row
 
-LIVE = ("active", "candidate")
 #: Words of other vocabularies for our types; what means none of them is knowledge.
 TYPES = {
     **{name: name for name in MEMORY_TYPES},
@@ -52,7 +51,7 @@ def through(name: str, said: Any) -> date:
         raise Invalid(f"{name} {said!r} is not a date in ISO 8601") from None
 
 
-def keep(store: Store, row: Row, memory_type: str, content: str, **columns: Any) -> None:
+def keep(store: Store, row: Row, memory_type: Any, content: str, **columns: Any) -> None:
     """Add a memory under the id of its row; one that says what a live one says comes in as superseded by that."""
     added = store.memories.add(memory_type, content, **columns, id=row.id)
     if added.id != row.id:
