@@ -13,21 +13,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..kernel.words import key_of
+
+if TYPE_CHECKING:
+    from .tables import MemoryType
+
+    Rule = tuple[str, MemoryType, re.Pattern[str]]
 
 EXTRACTOR = "rules-1"  # rises when the same text would give other finds
 SHORTEST, LONGEST = 8, 280  # characters
 ENDINGS = ".,;:!…。，；：！、"  # what a find may have ended in; none of them is part of what it says
 
-_LABELS = {"decision": "adaptation", "constraint": "project", "requirement": "project", "fact": "knowledge"}
-_SENTENCES = (
+_LABELS: dict[str, MemoryType] = {"decision": "adaptation", "constraint": "project", "requirement": "project", "fact": "knowledge"}
+_SENTENCES: tuple[Rule, ...] = (
     ("preference_sentence", "preference", re.compile(r"\bI (?:\w+ly )?prefer\b|\bthe user (?:\w+ly )?prefers\b", re.IGNORECASE)),
-    ("decided_to_sentence", "adaptation", re.compile(r"(?<!\bnot )(?<!n't )(?<!n’t )(?<!\bnever )\bdecided to\b", re.IGNORECASE)),
+    ("decided_to_sentence", "adaptation", re.compile(r"(?<!\bnot )(?<!n't )(?<!n’t )(?<!\bnever )\bdecided (?:not )?to\b", re.IGNORECASE)),
     ("requirement_sentence", "project", re.compile(r"\bthe requirement is\b", re.IGNORECASE)),
 )
-_OWN_WISHES = (("preference_sentence", "preference", re.compile(r"\bI (?:\w+ly )?prefer\b", re.IGNORECASE)),)
+_OWN_WISHES: tuple[Rule, ...] = (("preference_sentence", "preference", re.compile(r"\bI (?:\w+ly )?prefer\b", re.IGNORECASE)),)
 
 _FENCE = re.compile(r"\s*(```|~~~)")
 _HEADING = re.compile(r"\s{0,3}#{1,6}\s+(.*)")
@@ -44,7 +49,7 @@ _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?![a-z\s])")  # "e.g. this" goes on
 class Found(NamedTuple):
     """A statement, what type of memory it would be, and the rule that found it."""
 
-    memory_type: str
+    memory_type: MemoryType
     content: str
     rule: str
 
@@ -66,7 +71,7 @@ def _statements(text: str) -> Iterator[Found]:
     for label, prose in _under_labels(text):
         if label:
             yield from _checked(_LABELS[label], prose, f"{label}_heading")
-        yield from _spoken(prose, _SENTENCES)
+        yield from _spoken(prose, [rule for rule in _SENTENCES if rule[1] != _LABELS.get(label)])
 
 
 def _own_wishes(prompt: str) -> Iterator[Found]:
@@ -74,14 +79,14 @@ def _own_wishes(prompt: str) -> Iterator[Found]:
         yield from _spoken(block.text, _OWN_WISHES)
 
 
-def _spoken(prose: str, rules: Iterable[tuple[str, str, re.Pattern[str]]]) -> Iterator[Found]:
+def _spoken(prose: str, rules: Iterable[Rule]) -> Iterator[Found]:
     for sentence in _SENTENCE_END.split(prose):
         for rule, memory_type, pattern in rules:
             if pattern.search(sentence):
                 yield from _checked(memory_type, sentence, rule)
 
 
-def _checked(memory_type: str, prose: str, rule: str) -> Iterator[Found]:
+def _checked(memory_type: MemoryType, prose: str, rule: str) -> Iterator[Found]:
     """The find that a piece of prose makes, if it makes one."""
     flat = " ".join(prose.replace("**", "").split())
     content = flat.rstrip(ENDINGS + " ")
@@ -93,7 +98,7 @@ def _under_labels(text: str) -> Iterator[tuple[str, str]]:
     """Each piece of prose with the label that it stands under, "" where there is none."""
     label, brief, seen = "", False, ""  # a label that is no heading holds for the one paragraph or list that follows it
     for block in _blocks(text):
-        named = _named(block)
+        named = _named(block.text, heading=block.kind == "heading")
         if named is not None and named[1]:
             yield named
             if brief or block.kind == "heading":
@@ -107,14 +112,14 @@ def _under_labels(text: str) -> Iterator[tuple[str, str]]:
             yield label, block.text
 
 
-def _named(block: _Block) -> tuple[str, str] | None:
-    """Label and text of a block that begins with a label."""
-    match = _LABEL.match(block.text)
+def _named(text: str, *, heading: bool = False) -> tuple[str, str] | None:
+    """Label and text of a block that begins with a label; where it is no heading, a colon or bold type says that it is one."""
+    match = _LABEL.match(text)
     if match is None:
         return None
-    text = match["text"].strip()
-    heading = block.kind == "heading" or match["colon"] or (match["bold"] and not text)
-    return (match["word"].lower(), text) if heading else None
+    rest = match["text"].strip()
+    marked = heading or match["colon"] or (match["bold"] and not rest)
+    return (match["word"].lower(), rest) if marked else None
 
 
 def _blocks(text: str) -> Iterator[_Block]:
@@ -123,7 +128,7 @@ def _blocks(text: str) -> Iterator[_Block]:
     lines: list[str] = []
     for line in [*text.splitlines(), ""]:
         mark, heading, item = _FENCE.match(line), _HEADING.match(line), _ITEM.match(line)
-        begins = "item" if item else "paragraph" if _named(_Block("", line.strip())) else ""
+        begins = "item" if item else "paragraph" if _named(line.strip()) else ""
         ends = fence or mark or heading or not line.strip() or _NO_PROSE.match(line)
         if lines and (ends or begins):
             yield _Block(kind, " ".join(lines))

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..kernel import Connection, values
 from ..kernel.lifecycle import log
-from ..kernel.words import key_of, stems
+from ..kernel.words import key_of, stems, tagged
 from .extraction import ENDINGS, EXTRACTOR, Found, extract
 from .fading import FREE_DAYS, THRESHOLD, faded
 from .interactions import Interactions, known_interaction
-from .tables import MEMORIES, Interaction, Memory
+from .tables import MEMORIES, SHARING, Interaction, Memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,8 +47,8 @@ class Reflection(Interactions):
 
         Found are headings and labels (Decision, Constraint, Requirement, Fact) and sentences ("I prefer", "the user prefers",
         "decided to", "the requirement is") of the response and its summary, and "I prefer" in the prompt. Left out is what an active
-        memory says already, what was rejected before and what a memory
-        says that the interaction was told. A second time writes nothing.
+        memory of the type says already, what a memory says that the model was told, and what was rejected before. A second time
+        writes nothing.
         """
         interaction_id = values.key("interaction_id", interaction_id)
         with self.db.write() as connection:
@@ -68,10 +68,8 @@ class Reflection(Interactions):
         found = extract(source.response, source.response_summary, source.prompt)
         for item in islice((item for item in found if not self._is_known(connection, source, item)), CANDIDATES):
             yield self.add(
-                item.memory_type,  # type: ignore[arg-type]
-                item.content,
-                project=source.project_id, user_id=source.user_id, conversation_id=source.conversation_id, confidence=GUESS,
-                status="candidate", interaction_id=source.id, rule=item.rule, extractor_version=EXTRACTOR,
+                item.memory_type, item.content, status="candidate", confidence=GUESS, interaction_id=source.id, rule=item.rule,
+                extractor_version=EXTRACTOR, project=source.project_id, user_id=source.user_id, conversation_id=source.conversation_id,
             )  # fmt: skip
 
     def _is_known(self, connection: Connection, source: Interaction, item: Found) -> bool:
@@ -113,12 +111,12 @@ class Reflection(Interactions):
         if project is not None:
             scope = (POOL, self._canonical(values.key("project", project), user_id))
         with self.db.write() as connection:
-            terms = self._terms(status="active", project=None, user_id=user_id, include_expired=False)
-            keys = [row[0] for row in self._overlapping(connection, said, [*terms, scope, (MATCH, LONG)])]
+            terms = [*self._terms(status="active", user_id=user_id), scope, (MATCH, LONG)]
+            clause = "".join(f" AND {term}" for term, _ in terms)
             found = MEMORIES.find(
                 connection,
-                "WHERE pk IN (SELECT value FROM json_each(?)) ORDER BY created_at DESC, pk DESC",
-                (json.dumps(keys),),
+                f"WHERE pk IN (SELECT memories.pk FROM {SHARING} WHERE 1{clause}) ORDER BY created_at DESC, pk DESC",
+                (json.dumps(tagged(said, connection.cipher)), *[value for _, value in terms]),
             )
             return [self._reinforced(connection, item, actor, note) for item in found if len(item.content) >= SHORTEST]
 
