@@ -62,7 +62,7 @@ def test_a_memory_keeps_id_text_times_user_and_all_that_is_mem0s_own(store, take
 
 @pytest.mark.parametrize(
     "wrap",
-    [lambda items: {"results": items}, lambda items: items, lambda items: {"memories": items}, lambda items: {"results": items, "total": 1}],
+    [lambda items: {"results": items, "count": 1}, lambda items: items, lambda items: {"memories": items}],
 )
 def test_every_shape_that_the_list_has_had_is_read(store, take, wrap):
     assert outcome(take(wrap([ITEM]))) == {"memories": (1, 0, 0)}

@@ -49,6 +49,7 @@ RELATIONSHIP = {
     "kind": ("relationship_type", "relation", "type"),
 }
 STATE = {"project": ("project_id",), "key": ("state_key", "name"), "value": ("content",)}
+TIMES = ("created_at", "updated_at")
 ALIAS = ("alias", "name"), ("project_id", "project", "canonical_id")
 
 
@@ -102,7 +103,7 @@ class Tables:
         aliases = row.listed("aliases")
         try:
             chat.create_project(
-                name, id=row.id, **row.given("description", "status"), **row.moments("created_at"), metadata=row.metadata(ORIGIN)
+                name, id=row.id, **row.given("description", "status"), **row.moments(*TIMES), metadata=row.metadata(ORIGIN)
             )
         except Exists:
             self._join(row, name)
@@ -153,7 +154,7 @@ class Tables:
         _drop_blank(row, "project", "source_chunk_id", "graduated_to_entity_id", "valid_until", "domain_tags", "last_referenced_at")
         kind, content = row.need("memory_type"), row.need("content")
         columns = row.given("confidence", "status", "project", "reference_count", "source_chunk_id")
-        columns |= row.moments("created_at", "updated_at", "last_referenced_at")
+        columns |= row.moments(*TIMES, "last_referenced_at")
         columns["domain_tags"] = row.listed("domain_tags")
         if "valid_until" in row.left:
             columns["valid_until"] = through("valid_until", row.left.pop("valid_until"))
@@ -183,7 +184,7 @@ class Tables:
             f"{category}.{key}" if category else key,
             row.need("value"),
             **row.given("source", "confidence", "status", "version"),
-            **row.moments("created_at", "updated_at"),
+            **row.moments(*TIMES),
             id=row.id,
         )
         if category:
@@ -195,16 +196,18 @@ class Tables:
         _call(row, ENTITY)
         _drop_blank(row, "project", "aliases", "source_refs", "properties", "valid_from", "valid_until", "extractor_version")
         kind, name = row.need("type"), row.need("name")
-        columns = row.given("description", "status", "confidence", "project", "hand_authored", "extractor_version", "superseded_by")
-        columns |= row.moments("created_at", "updated_at", "valid_from")
+        columns = row.given("description", "status", "confidence", "project", "hand_authored", "extractor_version")
+        columns |= row.moments(*TIMES, "valid_from")
         if "valid_until" in row.left:
             columns["valid_until"] = through("valid_until", row.left.pop("valid_until"))
+        if columns.get("status") == "superseded":
+            columns |= row.given("superseded_by")
         self._store.knowledge.add_entity(
             kind,
             name,
             **columns,
             aliases=row.listed("aliases"),
-            source_refs=row.listed("source_refs"),
+            source_refs=_references(row),
             properties=parsed("properties", row.left.pop("properties", "{}")),
             metadata=row.metadata(ORIGIN),
             id=row.id,
@@ -221,7 +224,7 @@ class Tables:
             row.need("kind"),
             row.need("to_id"),
             **columns,
-            source_refs=row.listed("source_refs"),
+            source_refs=_references(row),
             properties=parsed("properties", row.left.pop("properties", "{}")),
             id=row.id,
         )
@@ -245,9 +248,10 @@ def _event(row: Row) -> dict[str, Any]:
     entity_id, action = row.need("memory_id"), row.need("action")
     said = {name: read(f"{name}_json", row.left.pop(f"{name}_json", None)) for name in ("before", "after")}
     given = row.given("actor", "note")
-    rest, row.left = row.left, {}
+    word = event_type(ORIGIN, f"{kind}.{action}")
+    rest, row.left = {**row.left, **({} if word == f"{kind}.{action}" else {"action": action})}, {}
     return {
-        "event_type": event_type(ORIGIN, f"{kind}.{action}"), "id": row.id, "stream": ORIGIN, "entity_kind": kind,
+        "event_type": word, "id": row.id, "stream": ORIGIN, "entity_kind": kind,
         "entity_id": entity_id, **said, **given, "details": {ORIGIN: rest},
     }  # fmt: skip
 
@@ -262,6 +266,15 @@ def _call(row: Row, names: Mapping[str, tuple[str, ...]]) -> None:
     for ours, theirs in names.items():
         for name in theirs:
             row.rename(**{name: ours})
+
+
+def _references(row: Row) -> list[str]:
+    """The source_refs that say what kind of thing they name; others stay in the row."""
+    told = row.listed("source_refs")
+    named = [each for each in told if isinstance(each, str) and all(part.strip() for part in each.partition(":"))]
+    if len(named) < len(told):
+        row.left["source_refs"] = [each for each in told if each not in named]
+    return named
 
 
 def _drop_blank(row: Row, *names: str) -> None:
