@@ -33,6 +33,9 @@ INTERRUPTED = 130
 SPOKEN = {
     "store.chat.conversations() lists them": "info lists the newest",
     "; store.chat.projects() lists them": "",
+    "store.memories.find() lists them": "memories lists the newest",
+    "store.knowledge.entities() lists them": "entities lists the newest",
+    "store.conflicts.find() lists them": "conflicts lists the newest",
     'on_conflict="skip"': "--on-conflict skip",
     '"replace"': "--on-conflict replace",
     "pass skip_invalid=True": "give --skip-invalid",

@@ -6,7 +6,6 @@ An id may be typed by its end, which is what a terminal shows of it: its beginni
 from __future__ import annotations
 
 import sys
-import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -142,7 +141,7 @@ def show(options: argparse.Namespace) -> int:
         return 0
     page = Page()
     print(page.bold(f"{kind.noun} {one_line(item.id)}"), f"is {item.status}")
-    _print_text(page, kind.head(item))
+    _print_whole(page, [(one_line(line),) for line in kind.head(item).splitlines()])
     _print_fields(page, item, projects)
     if kind.noun == "conflict":
         _print_members(page, item)
@@ -191,22 +190,13 @@ def _about(store: Store, kind: Kind, item: Any) -> dict[str, Any]:
     return {}
 
 
-def _print_text(page: Page, text: str) -> None:
-    """What it says, whole."""
-    for line in text.splitlines():
-        shown = [line] if page.width is None else textwrap.wrap(line, page.width - 2) or [""]
-        print(*(f"  {one_line(part)}".rstrip() for part in shown), sep="\n")
-
-
 def _print_fields(page: Page, item: Any, projects: dict[str | None, str]) -> None:
     """Its other columns that say anything."""
     fields = {name: value for name, value in item.to_dict().items() if name not in SAID and value not in (None, "", [], {}, 0)}
     if fields.get("project_id") in projects:
         fields["project_id"] = f"{projects[fields['project_id']]} ({fields['project_id']})"
-    rows = [(name, _value(name, value)) for name, value in fields.items()]
-    width, page.width = page.width, None
-    print("", *page.table(rows, (page.dim,), indent="  "), sep="\n")
-    page.width = width
+    print()
+    _print_whole(page, [(name, _value(name, value)) for name, value in fields.items()])
 
 
 def _value(name: str, value: Any) -> str:
@@ -235,7 +225,13 @@ def _print_members(page: Page, conflict: Conflict) -> None:
 
 def _section(page: Page, name: str, rows: Sequence[tuple[str, ...]]) -> None:
     if rows:
-        print("", page.dim(name), *page.table(rows, indent="  "), sep="\n")
+        print("", page.dim(name), sep="\n")
+        _print_whole(page, rows)
+
+
+def _print_whole(page: Page, rows: Sequence[tuple[str, ...]]) -> None:
+    for lines in page.whole(rows, indent="  "):
+        print(*lines, sep="\n")
 
 
 def _print_history(page: Page, history: Sequence[AuditEvent]) -> None:
@@ -249,10 +245,12 @@ def _change(event: AuditEvent) -> str:
     """What an event changed, and why."""
     if event.redacted:
         return "(redacted)"
+    there = event.details.get(event.stream) if isinstance(event.details, dict) else None  # of what an import has brought
+    when = [f"({event.stream}, {there.get('timestamp')})"] if isinstance(there, dict) else []
     old, new = (said if isinstance(said, dict) else {} for said in (event.before, event.after))
     pairs = [(name, old.get(name), value) for name, value in new.items() if old.get(name) != value]
     changes = [f"{name}: {values.shorten(before)} -> {values.shorten(after)}" for name, before, after in pairs]
-    return one_line("; ".join([*changes, *([event.note] if event.note else [])]))
+    return one_line("; ".join([*when, *changes, *([event.note] if event.note else [])]))
 
 
 # -- decide -------------------------------------------------------------------------------------------------------------
@@ -260,15 +258,15 @@ def _change(event: AuditEvent) -> str:
 
 def promote(options: argparse.Namespace) -> int:
     """Let a candidate hold."""
-    return _turn(options, "promote")
+    return _turn(options, "promote", "promoted")
 
 
 def reject(options: argparse.Namespace) -> int:
     """Let a candidate never hold."""
-    return _turn(options, "reject")
+    return _turn(options, "reject", "rejected")
 
 
-def _turn(options: argparse.Namespace, verb: str) -> int:
+def _turn(options: argparse.Namespace, verb: str, done_so: str) -> int:
     kind = KINDS[options.command]
     with open_for(options, read_only=False) as store:
         room = getattr(store, kind.room)
@@ -281,7 +279,7 @@ def _turn(options: argparse.Namespace, verb: str) -> int:
         print_json({kind.noun: item.to_dict(), "done": done, "conflicts": [conflict.to_dict() for conflict in opened]})
         return 0 if done else 1
     if not done:
-        print(f"{kind.noun} {one_line(item.id)} is {item.status}: only a candidate can be {verb}ed; nothing was changed", file=sys.stderr)
+        print(f"{kind.noun} {one_line(item.id)} is {item.status}: only a candidate can be {done_so}; nothing was changed", file=sys.stderr)
         return 1
     print(f"{kind.noun} {one_line(item.id)} is {item.status} now")
     for conflict in opened:

@@ -7,8 +7,8 @@
 4. Its audit rows are history in the stream "atocore", their times in the details: our chain says when they came in.
 5. AtoCore compares days, so a `valid_until` counts through its day whatever time stands there.
 
-The trap is the order: an interaction must come before the memories that it was told, or it would seem to have been told them as
-they stand at the end.
+The trap is the order. An interaction must come before the memories that it was told, or it would seem to have been told them as they
+stand at the end; a conflict before its members, or they would be found to be in a new one.
 """
 
 from __future__ import annotations
@@ -82,12 +82,12 @@ class Tables:
         each = self._intake.each
         return [
             Part("projects", "chat", "id", each(self._project), again=self._add_aliases),
+            Part("conflicts", "conflicts", "id", each(self._conflict), "detected_at", owners=self._owners),
             Part("interactions", "memories", "id", each(self._interaction), owners=self._owners),
             Part("memories", "memories", "id", each(self._memory), owners=self._owners),
             Part("project_state", "memories", "id", each(self._state), owners=self._owners),
             Part("entities", "knowledge", "id", each(self._entity), owners=self._owners),
             Part("relationships", "knowledge", "id", each(self._relationship), owners=self._owners),
-            Part("conflicts", "conflicts", "id", each(self._conflict), "detected_at", owners=self._owners),
             Part("memory_audit", "audit", "id", self._events, "timestamp", owners=_subject),
         ]
 
@@ -234,7 +234,27 @@ class Tables:
     # -- conflicts --------------------------------------------------------------------------------------------------
 
     def _conflict(self, row: Row) -> None:
-        raise Invalid("not yet")
+        _drop_blank(row, "project", "resolution", "resolved_at")
+        members = self._file.of("conflict_members", "conflict_id", [row.id]).get(row.id, [])
+        slot, project = (row.need("slot_kind"), row.need("slot_key")), row.left.pop("project", None)
+        columns = row.given("status", "resolution", "note")
+        if columns.get("status", "open") == "open" and self._is_open(slot, project):
+            row.remarks.append("its slot is in conflict here already")
+            raise Known
+        self._store.conflicts.open(
+            *slot,
+            members=[{name: value for name, value in member.items() if name != "conflict_id"} for member in members],
+            project=project,
+            **columns,
+            **row.moments("resolved_at"),
+            created_at=moment("detected_at", row.left.pop("detected_at", None)),
+            metadata=row.metadata(ORIGIN),
+            id=row.id,
+        )
+
+    def _is_open(self, slot: tuple[str, str], project: str | None) -> bool:
+        found = self._store.conflicts.find(status="open", slot_kind=slot[0], project=project)
+        return any(item.slot_key == slot[1] and item.user_id is None and bool(project) == bool(item.project) for item in found)
 
     # -- audit ------------------------------------------------------------------------------------------------------
 
