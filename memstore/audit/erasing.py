@@ -46,7 +46,9 @@ EMPTY_IMPORTED = f"UPDATE audit_imported SET refs = '', payload = NULL WHERE his
 TOGETHER = "SELECT seq, CAST(refs AS BLOB) FROM audit_log WHERE seq BETWEEN ? AND ? AND refs > ''"
 FORGET = "DELETE FROM audit_places WHERE reference = ? AND page = ?"
 REFERENCE_START = 42  # of the first reference in refs, behind the salt
-REMEMBERED = ("conversation", "project", "session", "correction")  # beside the subject itself
+REMEMBERED = (  # beside the subject itself
+    "conversation", "project", "session", "correction", "memory", "interaction", "project_state",
+)  # fmt: skip
 
 #: References, and members of a payload, that name a thing of a kind whatever its id is.
 SAYING = {

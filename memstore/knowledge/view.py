@@ -1,23 +1,337 @@
-"""Questions to the graph, as it is or as it was."""
+"""Questions to the graph, as it is or as it was.
+
+1. A walk goes over relationships that hold and ends at entities that are active and valid; only what it starts from may be anything.
+   A candidate bears no weight, and what was superseded bears none any more.
+2. Everything ends on cycles: no entity is met twice. Order is (depth, arrival of the entity).
+
+The trap: an assumption that was given up is no longer active, and exactly then the decision that rests on it is at risk. So
+`risky_decisions` looks at the far end of a relationship whatever its state.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+import json
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
-from ..kernel import Canonical, Recorder, Room
-from ..kernel.lifecycle import Believed, History
+from ..kernel import Room, values
+from ..kernel.lifecycle import STATUSES, Believed, History, known
+from ..kernel.words import key_of
+from . import names
+from .graph_tables import DIRECTIONS, KINDS, Entity, Neighbour, Observation, Relationship
+from .schema import ENTITIES, OBSERVATIONS, RELATIONSHIPS
+from .times import RECORDED, VALID, Edge, Times
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from ..kernel import Canonical, Connection, Recorder
+    from ..kernel.lifecycle import Status
     from ..memories import MemoryStore
+    from .graph_tables import Direction
+
+CANDIDATES = 50  # that are compared with a name letter by letter
+#: Along which relationships evidence lies: what supports something points at it, everything else it points at itself.
+EVIDENCE = {"in": ("supports",), "out": ("analyzed_by", "validated_by", *(kind for kind in KINDS if KINDS[kind] == "provenance"))}
 
 
-class KnowledgeView:
-    """Everything that can be asked of the graph."""
+class KnowledgeView(Times):
+    """Everything that can be asked of the graph, about one time."""
 
-    def __init__(self, db: Room, canonical: Canonical) -> None:
-        self.db = db
-        self._canonical = canonical
+    def as_of(self, *, valid: float | datetime | None = None, recorded: float | datetime | None = None) -> KnowledgeView:
+        """Return the same questions about another time.
+
+        `recorded` is when the store was asked: what was written since is invisible. `valid` is the time in the world that it was
+        asked about; not given it is the same time. Without both it is now, and goes on being now.
+        """
+        return KnowledgeView(
+            self.db,
+            self._canonical,
+            valid=values.optional(values.moment, "valid", valid),
+            recorded=values.optional(values.moment, "recorded", recorded),
+        )
+
+    # -- entities ---------------------------------------------------------------------------------------------------
+
+    def get(self, id: str) -> Entity:
+        """Return an entity in whatever status."""
+        id = values.key("id", id)
+        with self.db.read(snapshot=True) as connection:
+            return self._entity(connection, id)[1]
+
+    def entities(
+        self,
+        *,
+        type: str | None = None,
+        name: str | None = None,
+        status: Status | None = None,
+        project: str | None = None,
+        user_id: str | None = None,
+        include_expired: bool = False,
+        limit: int | None = None,
+        before: str | None = None,
+    ) -> list[Entity]:
+        """Return entities in whatever status, newest first by (created_at, arrival): all of them unless there is a limit.
+
+        Each filter is exact, but type and name without case, and a `user_id` finds that user's and everybody's. Those that are not
+        valid at the time are left out unless `include_expired`. `before` is the id of the last one of the page before.
+        """
+        limit = values.limit(limit)
+        terms = self._terms(type=type, name=name, status=status, project=project, user_id=user_id, include_expired=include_expired)
+        with self.db.read(snapshot=True) as connection:
+            if before is not None:
+                known(connection, ENTITIES, "entity", values.key("before", before), "store.knowledge.entities()")
+                terms.append(("(created_at, pk) < (SELECT created_at, pk FROM entities WHERE id = ?)", (before,)))
+            return self._loaded(connection, self._chosen(connection, *_joined(terms), limit=limit))
+
+    def count(
+        self,
+        *,
+        type: str | None = None,
+        name: str | None = None,
+        status: Status | None = None,
+        project: str | None = None,
+        user_id: str | None = None,
+        include_expired: bool = False,
+    ) -> int:
+        """Count what `entities` would return."""
+        where, params = _joined(
+            self._terms(type=type, name=name, status=status, project=project, user_id=user_id, include_expired=include_expired)
+        )
+        table, then = self._states()
+        return int(self.db.value(f"SELECT count(*) FROM {table} WHERE {where}", (*then, *params)))
+
+    def _terms(
+        self,
+        *,
+        type: str | None = None,
+        name: str | None = None,
+        status: str | None = None,
+        project: str | None = None,
+        user_id: str | None = None,
+        include_expired: bool = False,
+    ) -> list[tuple[str, tuple[Any, ...]]]:
+        """What entities must meet, each condition with its parameters."""
+        terms: list[tuple[str, tuple[Any, ...]]] = []
+        if type is not None:
+            terms.append(("type_key = ?", (values.key("type", type).casefold(),)))
+        if name is not None:
+            terms.append(("name_key = ?", (key_of(values.text("name", name), self.db.cipher),)))
+        if status is not None:
+            terms.append(("status = ?", (values.one_of("status", status, STATUSES),)))
+        if project is not None:
+            terms.append(("project_id = ?", (self._canonical(values.key("project", project), user_id),)))
+        if user_id is not None:
+            terms.append(("(user_id IS NULL OR user_id = ?)", (values.key("user_id", user_id),)))
+        if not values.flag("include_expired", include_expired):
+            terms.append((VALID, (self._at, self._at)))
+        return terms
+
+    def find_entity(
+        self, name: str, *, type: str | None = None, project: str | None = None, user_id: str | None = None
+    ) -> Entity | None:
+        """Return the active entity that a name most likely means, or None.
+
+        The one that is called so, else has it as an alias or external id, else the most alike: a letter or two amiss, words in another
+        order, but never another number. Of several the first is one of this project and user, then one of none, then the newest.
+        With a `project`, one of another project is not meant.
+        """
+        key = key_of(values.text("name", name, blank=False), self.db.cipher)
+        terms = self._terms(type=type, status="active", user_id=user_id)
+        project_id = self._canonical(values.optional(values.key, "project", project), user_id)
+        if project_id is not None:
+            terms.append(("(project_id IS NULL OR project_id = ?)", (project_id,)))
+        with self.db.read(snapshot=True) as connection:
+
+            def among(term: str, *params: Any) -> list[int]:
+                where, given = _joined([*terms, (term, params)])
+                order = "project_id IS ? DESC, user_id IS ? DESC, created_at DESC, pk DESC"
+                return self._chosen(connection, where, (*given, project_id, user_id), order)
+
+            called = self._loaded(connection, among("pk IN (SELECT entity FROM entity_names WHERE name_key = ?)", key))
+            ranks = [names.rank(item, key, self.db.cipher) for item in called]
+            if min(ranks, default=names.NOT) != names.NOT:
+                return called[ranks.index(min(ranks))]
+            pieces = json.dumps(sorted(names.word_keys([name], self.db.cipher)))
+            alike = [pk for pk, _ in connection.rows(_ALIKE, (pieces,))]
+            chosen = among("pk IN (SELECT value FROM json_each(?))", json.dumps(alike))
+            closest = set(sorted(chosen, key=alike.index)[:CANDIDATES])
+            return names.most_alike(name, self._loaded(connection, [pk for pk in chosen if pk in closest]))
+
+    # -- relationships and observations -----------------------------------------------------------------------------
+
+    def get_relationship(self, id: str) -> Relationship:
+        """Return a relationship, retired or not."""
+        id = values.key("id", id)
+        with self.db.read() as connection:
+            return self._relationship(connection, id)
+
+    def _relationship(self, connection: Connection, id: str) -> Relationship:
+        return known(connection, RELATIONSHIPS, "relationship", id, "store.knowledge.relationships()")
+
+    def relationships(
+        self,
+        entity_id: str | None = None,
+        *,
+        kind: str | None = None,
+        direction: Direction = "both",
+        project: str | None = None,
+        include_retired: bool = False,
+        limit: int | None = None,
+        before: str | None = None,
+    ) -> list[Relationship]:
+        """Return the relationships that hold, of one entity or all, newest first by (created_at, arrival).
+
+        `direction` is seen from the entity: "out" are those that begin there. With `include_retired` those that hold no longer, or
+        are not valid at the time, come too. `before` is the id of the last one of the page before.
+        """
+        limit, held = values.limit(limit), not values.flag("include_retired", include_retired)
+        ends = _ENDS[values.one_of("direction", direction, DIRECTIONS)]
+        terms: list[tuple[str, tuple[Any, ...]]] = [("created_at <= ?", (self._recorded,))]
+        if held:
+            terms.append((f"{RECORDED} AND {VALID}", self._held))
+        if kind is not None:
+            terms.append(("kind = ?", (values.key("kind", kind),)))
+        if project is not None:
+            terms.append(("project_id = ?", (self._canonical(values.key("project", project)),)))
+        with self.db.read(snapshot=True) as connection:
+            if entity_id is not None:
+                pk = self._entity(connection, values.key("entity_id", entity_id))[0]
+                terms.append((ends, (pk,) * ends.count("?")))
+            if before is not None:
+                self._relationship(connection, values.key("before", before))
+                terms.append(("(created_at, pk) < (SELECT created_at, pk FROM relationships WHERE id = ?)", (before,)))
+            where, params = _joined(terms)
+            return RELATIONSHIPS.find(connection, f"WHERE {where} ORDER BY created_at DESC, pk DESC LIMIT ?", (*params, limit))
+
+    def observations(self, entity_id: str, *, include_retired: bool = False) -> list[Observation]:
+        """Return what was noted about an entity, oldest first."""
+        held = not values.flag("include_retired", include_retired)
+        with self.db.read(snapshot=True) as connection:
+            pk = self._entity(connection, values.key("entity_id", entity_id))[0]
+            return self._observed(connection, [pk], held)
+
+    def _observed(self, connection: Connection, pks: Iterable[int], held: bool = True) -> list[Observation]:
+        return OBSERVATIONS.find(
+            connection,
+            "WHERE entity IN (SELECT value FROM json_each(?)) AND created_at <= ? AND (? = 0 OR retired_at IS NULL OR retired_at > ?)"
+            " ORDER BY created_at, pk",
+            (json.dumps(list(pks)), self._recorded, int(held), self._recorded),
+        )
+
+    def kinds(self) -> dict[str, str]:
+        """Return the kinds of relationship that there are, each with its family, those registered here last."""
+        return {**KINDS, **dict(self.db.rows("SELECT kind, family FROM relationship_kinds ORDER BY kind"))}
+
+    # -- walks ------------------------------------------------------------------------------------------------------
+
+    def neighbours(self, id: str, *, kind: str | None = None, direction: Direction = "both", depth: int = 1) -> list[Neighbour]:
+        """Return the entities within some steps of one, nearest first, then in order of arrival, without itself."""
+        way = values.one_of("direction", direction, DIRECTIONS)
+        kinds = None if kind is None else [values.key("kind", kind)]
+        return self._reached(id, depth, lambda connection, pks: self._edges(connection, pks, way, kinds))
+
+    def impact(self, id: str, depth: int = 3) -> list[Neighbour]:
+        """Return what an entity bears on: all that its outgoing relationships lead to, nearest first."""
+        return self._reached(id, depth, lambda connection, pks: self._edges(connection, pks, "out"))
+
+    def evidence_chain(self, id: str, *, depth: int | None = None) -> list[Neighbour]:
+        """Return what an entity rests on, nearest first: what supports it, what it was validated, analysed or evidenced by, and on.
+
+        Of a kind of relationship registered here it follows those of the family provenance.
+        """
+        own = [kind for kind, family in self.kinds().items() if family == "provenance" and kind not in KINDS]
+
+        def edges(connection: Connection, pks: Iterable[int]) -> list[Edge]:
+            asked = list(pks)
+            supporting = self._edges(connection, asked, "in", EVIDENCE["in"])
+            return supporting + self._edges(connection, asked, "out", [*EVIDENCE["out"], *own])
+
+        return self._reached(id, depth, edges)
+
+    def _reached(
+        self, id: str, depth: int | None, edges: Callable[[Connection, Iterable[int]], list[Edge]]
+    ) -> list[Neighbour]:
+        """What a walk meets, level by level; None is no bound on the depth."""
+        id, bound = values.key("id", id), values.limit(depth, "depth")
+        found: list[tuple[int, int, str]] = []
+        with self.db.read(snapshot=True) as connection:
+            start, _ = self._entity(connection, id)
+            seen, level, steps = {start}, [start], 0
+            while level and steps != bound:
+                steps += 1
+                first = _first_ways(edges(connection, level), seen)
+                level = sorted(self._standing(connection, first))
+                seen.update(first)
+                found += [(pk, steps, first[pk].kind) for pk in level]
+            items = self._loaded(connection, [pk for pk, _, _ in found])
+        return [Neighbour(item, depth, via) for item, (_, depth, via) in zip(items, found, strict=True)]
+
+    def path(self, a: str, b: str, *, direction: Direction = "both", max_depth: int = 6) -> list[Relationship] | None:
+        """Return the relationships of a shortest way from one entity to another, in its order; None where there is none.
+
+        They may be walked either way unless `direction` is "out", along them, or "in", against them. From an entity to itself: [].
+        """
+        way = values.one_of("direction", direction, DIRECTIONS)
+        a, b, bound = values.key("a", a), values.key("b", b), values.integer("max_depth", max_depth, low=0)
+        with self.db.read(snapshot=True) as connection:
+            start, goal = (self._entity(connection, id)[0] for id in (a, b))
+            steps = [] if start == goal else self._shortest(connection, start, goal, way, bound)
+            if steps is None:
+                return None
+            clause = "JOIN json_each(?) AS place ON place.value = relationships.pk ORDER BY place.key"
+            return RELATIONSHIPS.find(connection, clause, (json.dumps(steps),))
+
+    def _shortest(self, connection: Connection, start: int, goal: int, direction: str, bound: int) -> list[int] | None:
+        """Keys of the relationships of a way, found by walking from both ends, a level of the smaller side at a time."""
+        ways: tuple[dict[int, Edge | None], dict[int, Edge | None]] = ({start: None}, {goal: None})
+        levels, directions = [[start], [goal]], (direction, {"out": "in", "in": "out"}.get(direction, direction))
+        for _ in range(bound):
+            side = 0 if len(levels[0]) <= len(levels[1]) else 1
+            mine, other = ways[side], ways[1 - side]
+            first = _first_ways(self._edges(connection, levels[side], directions[side]), mine.keys())
+            met = sorted(first.keys() & other.keys())
+            if met:
+                mine[met[0]] = first[met[0]]
+                return [*_back(ways[0], met[0])[::-1], *_back(ways[1], met[0])]
+            levels[side] = sorted(self._standing(connection, first))
+            mine.update((pk, first[pk]) for pk in levels[side])
+            if not levels[side]:
+                return None
+        return None
+
+    # -- what is missing --------------------------------------------------------------------------------------------
+
+    def orphans(self, project: str | None = None) -> list[Entity]:
+        """Return the active requirements that nothing active satisfies, newest first."""
+        return self._without("requirement", "satisfies", project)
+
+    def unsupported_claims(self, project: str | None = None) -> list[Entity]:
+        """Return the active validation claims that nothing active supports, newest first."""
+        return self._without("validationclaim", "supports", project)
+
+    def _without(self, type: str, kind: str, project: str | None) -> list[Entity]:
+        where, params = _joined(self._terms(type=type, status="active", project=project))
+        with self.db.read(snapshot=True) as connection:
+            pks = self._chosen(connection, where, params)
+            edges = self._edges(connection, pks, "in", [kind])
+            standing = self._standing(connection, {edge.far for edge in edges})
+            covered = {edge.near for edge in edges if edge.far in standing}
+            return self._loaded(connection, [pk for pk in pks if pk not in covered])
+
+    def risky_decisions(self, project: str | None = None) -> list[Entity]:
+        """Return the active decisions based on an assumption that is superseded, invalid or flagged, newest first.
+
+        Flagged is one whose `properties` have a true "flagged".
+        """
+        where, params = _joined(self._terms(type="decision", status="active", project=project))
+        with self.db.read(snapshot=True) as connection:
+            pks = self._chosen(connection, where, params)
+            edges = self._edges(connection, pks, "out", ["based_on_assumption"])
+            far = sorted({edge.far for edge in edges})
+            fallen = {pk for pk in far for item in self._loaded(connection, [pk]) if _fallen(item)}
+            risky = {edge.near for edge in edges if edge.far in fallen}
+            return self._loaded(connection, [pk for pk in pks if pk in risky])
 
 
 class Knowing(KnowledgeView):
@@ -37,3 +351,37 @@ class Knowing(KnowledgeView):
         self._history = history
         self._believed = believed
         self._memories = memories
+
+
+_ALIKE = """
+SELECT entity, count(*) AS shared FROM entity_words WHERE word IN (SELECT value FROM json_each(?))
+GROUP BY entity ORDER BY shared DESC, entity DESC LIMIT 1000
+"""
+_ENDS = {"both": "(source = ? OR target = ?)", "out": "source = ?", "in": "target = ?"}
+
+
+def _joined(terms: list[tuple[str, tuple[Any, ...]]]) -> tuple[str, list[Any]]:
+    """The conditions as one, and all their parameters."""
+    return " AND ".join(term for term, _ in terms) or "1", [value for _, params in terms for value in params]
+
+
+def _first_ways(edges: list[Edge], seen: Iterable[int]) -> dict[int, Edge]:
+    """Of the edges to each entity that was not seen the one that arrived first."""
+    found: dict[int, Edge] = {}
+    for edge in edges:
+        if edge.far not in seen and (edge.far not in found or edge.pk < found[edge.far].pk):
+            found[edge.far] = edge
+    return found
+
+
+def _back(ways: dict[int, Edge | None], pk: int) -> list[int]:
+    """The relationships from an entity back to where a walk began."""
+    found = []
+    while (edge := ways[pk]) is not None:
+        found.append(edge.pk)
+        pk = edge.near
+    return found
+
+
+def _fallen(assumption: Entity) -> bool:
+    return assumption.status in ("superseded", "invalid") or assumption.properties.get("flagged") is True

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from ..kernel import Finding, Prunable
 from . import joining, removal
+from .interactions import ExplainedPiece, Explanation
 from .reflection import Reflection
 from .state import ProjectStates
 from .tables import SCHEMA, Interaction, Memory, MemoryHit, ProjectState
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from ..kernel import Connection
     from ..kernel.subject import Subject
 
-__all__ = ["SCHEMA", "Interaction", "Memory", "MemoryHit", "MemoryStore", "ProjectState"]
+__all__ = ["SCHEMA", "ExplainedPiece", "Explanation", "Interaction", "Memory", "MemoryHit", "MemoryStore", "ProjectState"]
 
 
 class MemoryStore(Reflection, ProjectStates):

@@ -133,7 +133,7 @@ class Beliefs:
         found, now = stems(new.content), self.db.now
         connection.run(
             "UPDATE memories SET updated_at = ?, content = ?, confidence = ?, domain_tags = ?, valid_until = ?, metadata = ?,"
-            " content_key = ?, stem_count = ?, version = version + 1 WHERE id = ?",
+            " content_key = ?, stem_count = ?, decayed_at = NULL, version = version + 1 WHERE id = ?",
             (now, content, new.confidence, values.to_json("domain_tags", new.domain_tags), new.valid_until, metadata,
              self._key(new.content), len(found), old.id),
         )  # fmt: skip
@@ -141,7 +141,7 @@ class Beliefs:
             pk = connection.value("SELECT pk FROM memories WHERE id = ?", (old.id,))
             connection.run("DELETE FROM memory_words WHERE memory = ?", (pk,))
             self._post(connection, pk, found)
-        return replace(new, updated_at=now, version=old.version + 1)
+        return replace(new, updated_at=now, decayed_at=None, version=old.version + 1)
 
     def _key(self, text: str) -> str:
         return key_of(text, self.db.cipher)

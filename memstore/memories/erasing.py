@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 WHOLE = f"project_id {AMONG}"
 UNOWNED = f"{WHOLE} AND user_id IS NULL"
 OWNED = f"conversation_id {AMONG} OR user_id {AMONG}"
+NAMING = f"FROM interaction_pieces WHERE kind = ? AND piece_id {AMONG}"
 NOBODYS = "SELECT count(*) FROM memories WHERE user_id IS NULL AND project_id IS NULL AND conversation_id IS NULL"
 
 
@@ -79,9 +80,8 @@ def _forget_pieces(connection: Connection, subject: Subject) -> None:
         by_kind.setdefault(kind, set()).add(id)
     touched: set[int] = set()
     for kind, ids in by_kind.items():
-        told = (kind, listed(ids))
-        touched |= {pk for (pk,) in connection.rows(f"SELECT interaction FROM interaction_pieces WHERE kind = ? AND piece_id {AMONG}", told)}
-        subject.count("interaction_pieces", connection.run(f"DELETE FROM interaction_pieces WHERE kind = ? AND piece_id {AMONG}", told))
+        touched |= {pk for (pk,) in connection.rows(f"SELECT interaction {NAMING}", (kind, listed(ids)))}
+        subject.count("interaction_pieces", connection.run(f"DELETE {NAMING}", (kind, listed(ids))))
     gone = set(subject.gone)
     for item in INTERACTIONS.find(connection, f"WHERE pk {AMONG} ORDER BY pk", (listed(touched),)):
         _tell_less(connection, item, gone)

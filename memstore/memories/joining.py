@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from .state import ProjectStates
 
 ACTOR = "project-join"
+THEIRS = "(user_id IS NULL OR user_id = ?)"
 
 
 def join(room: ProjectStates, connection: Connection, name: str, project_id: str, user_id: str) -> None:
     """Let the rows that carry a name, and are that user's or nobody's, follow it to the project that it means from now on."""
-    owned = "(user_id IS NULL OR user_id = ?)"
     if name == project_id:
         return
-    move(room, connection, MEMORIES.find(connection, f"WHERE project_id = ? AND {owned} ORDER BY pk", (name, user_id)), project_id)
-    connection.run(f"UPDATE interactions SET project_id = ? WHERE project_id = ? AND {owned}", (project_id, name, user_id))
+    move(room, connection, MEMORIES.find(connection, f"WHERE project_id = ? AND {THEIRS} ORDER BY pk", (name, user_id)), project_id)
+    connection.run(f"UPDATE interactions SET project_id = ? WHERE project_id = ? AND {THEIRS}", (project_id, name, user_id))
     for item in STATES.find(connection, "WHERE project_id = ? ORDER BY pk", (name,)):
         _move_state(room, connection, item, project_id)
 

@@ -28,16 +28,19 @@ LIMIT ?
 """
 
 
+_CHOSEN_SUPERSEDED = "SELECT pk FROM memories WHERE status = 'superseded' ORDER BY updated_at, pk LIMIT ?"
+_CHOSEN_INTERACTIONS = "SELECT pk FROM interactions ORDER BY created_at, pk LIMIT ?"
+
+
 def _remove_memories(connection: Connection, count: int, _why: Mapping[str, str]) -> dict[str, int]:
     """Remove those that were superseded first; their words went when they were."""
-    oldest = "SELECT pk FROM memories WHERE status = 'superseded' ORDER BY updated_at, pk LIMIT ?"
-    return {"memories": connection.run(f"DELETE FROM memories WHERE pk IN ({oldest})", (count,))}
+    return {"memories": connection.run(f"DELETE FROM memories WHERE pk IN ({_CHOSEN_SUPERSEDED})", (count,))}
 
 
 def _remove_interactions(connection: Connection, count: int, _why: Mapping[str, str]) -> dict[str, int]:
-    chosen = "SELECT pk FROM interactions ORDER BY created_at, pk LIMIT ?"
-    pieces = connection.run(f"DELETE FROM interaction_pieces WHERE interaction IN ({chosen})", (count,))
-    return {"interaction_pieces": pieces, "interactions": connection.run(f"DELETE FROM interactions WHERE pk IN ({chosen})", (count,))}
+    pieces = connection.run(f"DELETE FROM interaction_pieces WHERE interaction IN ({_CHOSEN_INTERACTIONS})", (count,))
+    oldest = connection.run(f"DELETE FROM interactions WHERE pk IN ({_CHOSEN_INTERACTIONS})", (count,))
+    return {"interaction_pieces": pieces, "interactions": oldest}
 
 
 PRUNABLE = [

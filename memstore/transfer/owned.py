@@ -18,19 +18,24 @@ if TYPE_CHECKING:
 CONVERSATIONS = "SELECT id FROM conversations WHERE user_id = ?"
 KEYS = "SELECT pk FROM conversations WHERE user_id = ?"
 MESSAGES = f"SELECT id FROM messages WHERE pk >> 32 IN ({KEYS})"
+PROJECTS = "SELECT id FROM projects WHERE user_id = ?"
 CORRECTIONS = "SELECT pk FROM corrections WHERE user_id = ?"
 
 #: What picks a user's rows of a table; a table that is not here has none.
 OWN: dict[str, str] = {
     "projects": "user_id = ?",
-    "project_aliases": "project_id IN (SELECT id FROM projects WHERE user_id = ?)",
-    "active_projects": "user_id = ? AND project_id IN (SELECT id FROM projects WHERE user_id = ?)",
+    "project_aliases": f"project_id IN ({PROJECTS})",
+    "active_projects": f"user_id = ? AND project_id IN ({PROJECTS})",
     "conversations": "user_id = ?",
     "messages": f"pk >> 32 IN ({KEYS})",
     "sessions": "user_id = ?",
     "corrections": "user_id = ?",
     "correction_rejections": f"correction IN ({CORRECTIONS})",
     "correction_applications": f"correction IN ({CORRECTIONS})",
+    "memories": "user_id = ?",
+    "interactions": "user_id = ?",
+    "interaction_pieces": "interaction IN (SELECT pk FROM interactions WHERE user_id = ?)",
+    "project_state": f"project_id IN ({PROJECTS})",
     "token_counters": f"conversation_id IN ({CONVERSATIONS})",
     "context_backups": f"conversation_id IN ({CONVERSATIONS})",
     "model_runs": f"conversation_id IN ({CONVERSATIONS})",
@@ -39,7 +44,7 @@ OWN: dict[str, str] = {
     "keyword_gone": f"removed = 1 AND source = 'message' AND number IN (SELECT arrival FROM messages WHERE pk >> 32 IN ({KEYS}))",
 }
 #: Tables of other rooms that a choice asks.
-CHAT = ("FROM conversations ", "FROM sessions ", "FROM messages ")
+CHAT = ("FROM conversations ", "FROM sessions ", "FROM messages ", "FROM projects ")
 
 
 def own_rows(table: str, chat: bool) -> str | None:

@@ -1,0 +1,121 @@
+"""The graph as it is or as it was: what every question to it goes by.
+
+1. Recorded time is when the store knew something, valid time when it was so in the world. `updated_at` of an entity and `created_at`
+   of a relationship or observation begin the first, `retired_at` ends it; `valid_from` and `valid_until` bound the second.
+2. What is now is the time after everything that was ever recorded: one condition serves both, and for the present it meets what
+   nobody has retired. Only for entities, whose earlier states lie in a table of their own, the past takes another source.
+3. Who walks asks level by level, from Python: a recursive query that counts its depth meets an entity again by every way that
+   leads to it. All levels of one question see one snapshot.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..kernel import Canonical, NotFound, Room, values
+from ..kernel.lifecycle import known
+from .graph_tables import Entity
+from .schema import ENTITIES, VERSIONS
+
+if TYPE_CHECKING:
+    from ..kernel import Connection
+
+_PLAIN = "id, created_at, type_key, name_key, status, project_id, user_id, valid_from, valid_until"
+THEN = f"""(
+    SELECT pk, {_PLAIN} FROM entities WHERE updated_at <= ?
+    UNION ALL
+    SELECT entity, {_PLAIN} FROM entity_versions WHERE updated_at <= ? AND retired_at > ?
+)"""
+VALID = "(valid_from IS NULL OR valid_from <= ?) AND (valid_until IS NULL OR valid_until > ?)"
+RECORDED = "created_at <= ? AND (retired_at IS NULL OR retired_at > ?)"
+_AMONG = "IN (SELECT value FROM json_each(?)) AND updated_at <= ?"
+EDGES = {
+    "out": f"""
+    SELECT target, pk, kind, source
+    FROM json_each(?) AS near CROSS JOIN relationships ON source = near.value
+    WHERE {RECORDED} AND {VALID} AND (? IS NULL OR kind IN (SELECT value FROM json_each(?)))""",
+    "in": f"""
+    SELECT source, pk, kind, target
+    FROM json_each(?) AS near CROSS JOIN relationships ON target = near.value
+    WHERE {RECORDED} AND {VALID} AND (? IS NULL OR kind IN (SELECT value FROM json_each(?)))""",
+}
+
+
+class Edge(NamedTuple):
+    """One step of a walk, by integer keys."""
+
+    far: int
+    pk: int
+    kind: str
+    near: int
+
+
+class Times:
+    """A time, and the primitives of every question that is asked about it."""
+
+    def __init__(self, db: Room, canonical: Canonical, *, valid: float | None = None, recorded: float | None = None) -> None:
+        self.db = db
+        self._canonical = canonical
+        self._valid = valid if valid is not None else recorded
+        self._recorded = math.inf if recorded is None else recorded
+
+    @property
+    def _at(self) -> float:
+        """The valid time."""
+        return self.db.now if self._valid is None else self._valid
+
+    @property
+    def _held(self) -> tuple[float, ...]:
+        """What RECORDED and VALID are asked with."""
+        return (self._recorded, self._recorded, self._at, self._at)
+
+    def _states(self) -> tuple[str, tuple[float, ...]]:
+        """Where the states of entities lie, with the parameters of that."""
+        if self._recorded == math.inf:
+            return "entities", ()
+        return THEN, (self._recorded, self._recorded, self._recorded)
+
+    def _chosen(
+        self, connection: Connection, where: str, params: Sequence[Any], order: str = "created_at DESC, pk DESC", limit: int = -1
+    ) -> list[int]:
+        """Keys of the entities that meet a condition."""
+        table, then = self._states()
+        rows = connection.rows(f"SELECT pk FROM {table} WHERE {where} ORDER BY {order} LIMIT ?", (*then, *params, limit))
+        return [pk for (pk,) in rows]
+
+    def _standing(self, connection: Connection, pks: Iterable[int]) -> set[int]:
+        """Those of the entities that are active and valid: a walk goes by no other."""
+        table, then = self._states()
+        rows = connection.rows(
+            f"SELECT pk FROM {table} WHERE pk IN (SELECT value FROM json_each(?)) AND status = 'active' AND {VALID}",
+            (*then, json.dumps(list(pks)), self._at, self._at),
+        )
+        return {pk for (pk,) in rows}
+
+    def _loaded(self, connection: Connection, pks: Sequence[int]) -> list[Entity]:
+        """The entities with these keys as they are or were, in this order; those that were not known then are left out."""
+        chosen = json.dumps(pks)
+        if self._recorded == math.inf:
+            return ENTITIES.find(connection, "JOIN json_each(?) AS place ON place.value = entities.pk ORDER BY place.key", (chosen,))
+        found = ENTITIES.find(connection, f"WHERE pk {_AMONG}", (chosen, self._recorded))
+        found += VERSIONS.find(connection, f"WHERE entity {_AMONG} AND retired_at > ?", (chosen, self._recorded, self._recorded))
+        by_id = {item.id: item for item in found}
+        ids = connection.rows("SELECT entities.id FROM json_each(?) AS place JOIN entities ON pk = place.value ORDER BY place.key", (chosen,))
+        return [by_id[id] for (id,) in ids if id in by_id]
+
+    def _entity(self, connection: Connection, id: str) -> tuple[int, Entity]:
+        """Key and state of an entity, in whatever status."""
+        for pk in self._chosen(connection, "id = ?", (id,)):
+            return pk, self._loaded(connection, [pk])[0]
+        known(connection, ENTITIES, "entity", id, "store.knowledge.entities()")
+        raise NotFound(f"entity {values.shorten(id)} was not known at that time; get() of the store has it as it is now")
+
+    def _edges(self, connection: Connection, pks: Iterable[int], direction: str, kinds: Sequence[str] | None = None) -> list[Edge]:
+        """The relationships that lead out of some entities, into them, or both, each named by the end to which it leads."""
+        asked = None if kinds is None else json.dumps(kinds)
+        params = (json.dumps(list(pks)), *self._held, asked, asked)
+        ways = ("out", "in") if direction == "both" else (direction,)
+        return [Edge(*row) for way in ways for row in connection.rows(EDGES[way], params)]

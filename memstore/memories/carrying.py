@@ -1,0 +1,149 @@
+"""Memories, interactions and project state of an export on their way in: keys and words are computed anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from ..kernel import Exists, values
+from ..kernel.carrying import OWNERS, without
+from ..kernel.words import key_of, stems, tagged
+from .erasing import without_pieces
+from .tables import INTERACTIONS, LIVE, MEMORIES
+
+if TYPE_CHECKING:
+    from ..kernel import Connection
+    from ..kernel.carrying import Intake, Row
+    from . import MemoryStore
+
+BELONGS = {**OWNERS, "project_id": ("project",)}
+TWIN = """
+    SELECT pk FROM memories
+    WHERE content_key = ? AND memory_type = ? AND project_id IS ? AND user_id IS ? AND status = ?
+      AND (status = 'active' OR status = 'candidate')
+"""
+ENTRY = "SELECT pk FROM project_state WHERE project_id = ? AND key = ? AND status = 'active' AND ? = 'active'"
+
+
+def take_in(_: MemoryStore, intake: Intake) -> None:
+    """Take in the room."""
+    if intake.mode == "adopt":
+        intake.adopt("memories", lambda rows: _keyed(intake.connection, rows))
+        for table in ("interactions", "interaction_pieces", "project_state"):
+            intake.adopt(table)
+        for page in intake.pages("memories"):
+            _index(intake.connection, [row["pk"] for row in page])
+        return
+    for page in intake.pages("interactions"):
+        _merge_interactions(intake, page)
+    for page in intake.pages("memories"):
+        _merge_memories(intake, page)
+    for page in intake.pages("interaction_pieces"):
+        _take_pieces(intake, page)
+    for page in intake.pages("project_state"):
+        _merge_state(intake, page)
+
+
+def _keyed(connection: Connection, rows: list[Row]) -> list[Row]:
+    """Memories with what is derived from them."""
+    cipher = connection.cipher
+    return [{**row, "content_key": key_of(row["content"], cipher), "stem_count": len(stems(row["content"]))} for row in rows]
+
+
+def _index(connection: Connection, pks: list[int]) -> None:
+    """Write the words of live memories."""
+    for pk in pks:
+        connection.run("DELETE FROM memory_words WHERE memory = ?", (pk,))
+        (item,) = MEMORIES.find(connection, "WHERE pk = ?", (pk,))
+        found = tagged(stems(item.content), connection.cipher) if item.status in LIVE else ()
+        connection.many("INSERT INTO memory_words(word, memory) VALUES (?, ?)", [(word, pk) for word in found])
+
+
+def _merge_memories(intake: Intake, page: list[Row]) -> None:
+    rows = intake.same_users("memories", "memory", intake.living("memories", page, "memory", BELONGS))
+    gone = intake.gone(("interaction", row["interaction_id"]) for row in rows)
+    known = intake.ids("memories", [row["id"] for row in rows])
+    for row in _keyed(intake.connection, rows):
+        if ("interaction", row["interaction_id"]) in gone:
+            row["interaction_id"] = None
+        said = (row["content_key"], row["memory_type"], row["project_id"], row["user_id"], row["status"])
+        here = _settled(intake, "memories", row, known.get(row["id"]), intake.connection.value(TWIN, said))
+        if here is not None:
+            _index(intake.connection, [here])
+
+
+def _merge_interactions(intake: Intake, page: list[Row]) -> None:
+    rows = intake.same_users("interactions", "interaction", intake.living("interactions", page, "interaction", BELONGS))
+    known = intake.ids("interactions", [row["id"] for row in rows])
+    noted: dict[int, Any] = dict.fromkeys((row["pk"] for row in page), "")  # "": its pieces do not come in
+    for row in rows:
+        here = _settled(intake, "interactions", _told_less(intake, row), known.get(row["id"]), None)
+        if here is not None:
+            noted[row["pk"]] = here
+            intake.connection.run("DELETE FROM interaction_pieces WHERE interaction = ?", (here,))
+    intake.remember("interaction", noted.items())
+    intake.remember("replaced interaction", [(row["pk"], 1) for row in rows if row["id"] in known])
+    kept = {row["pk"] for row in rows}
+    intake.remember("erased interaction", [(row["pk"], 1) for row in page if row["pk"] not in kept and _is_gone(intake, row)])
+
+
+def _is_gone(intake: Intake, row: Row) -> bool:
+    return bool(intake.gone((kind, row.get(name)) for name, kinds in {**BELONGS, "id": ("interaction",)}.items() for kind in kinds))
+
+
+def _told_less(intake: Intake, row: Row) -> Row:
+    """An interaction without the pieces that were erased here."""
+    used = {name: INTERACTIONS.decode(name, row[name], row["id"]) for name in ("memories_used", "chunks_used", "context_pack")}
+    gone = intake.gone(_pieces(used))
+    if not gone:
+        return row
+    used["memories_used"] = [id for id in used["memories_used"] if ("memory", id) not in gone]
+    used["chunks_used"] = [id for id in used["chunks_used"] if ("chunk", id) not in gone]
+    used["context_pack"] = without_pieces(used["context_pack"], gone)
+    return {**row, **{name: values.to_json(name, left) for name, left in used.items()}}
+
+
+def _pieces(used: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    yield from (("memory", id) for id in used["memories_used"])
+    yield from (("chunk", id) for id in used["chunks_used"])
+    pieces = used["context_pack"].get("pieces")
+    yield from ((each["kind"], each.get("id")) for each in pieces or () if isinstance(each, dict) and isinstance(each.get("kind"), str))
+
+
+def _take_pieces(intake: Intake, page: list[Row]) -> None:
+    owners = intake.recall("interaction", (row["interaction"] for row in page))
+    erased = intake.recall("erased interaction", (row["interaction"] for row in page))
+    gone = intake.gone((row["kind"], row["piece_id"]) for row in page)
+    kept = [row for row in page if owners.get(row["interaction"], "") != "" and (row["kind"], row["piece_id"]) not in gone]
+    out = sum([row["interaction"] in erased or (row["kind"], row["piece_id"]) in gone for row in page])
+    intake.erased["interaction_pieces"] += out
+    intake.skipped["interaction_pieces"] += len(page) - len(kept) - out
+    replaced = intake.recall("replaced interaction", (row["interaction"] for row in kept))
+    again = sum([row["interaction"] in replaced for row in kept])
+    intake.insert("interaction_pieces", [{**without(row, "pk"), "interaction": owners[row["interaction"]]} for row in kept])
+    intake.added["interaction_pieces"] -= again  # they count as replaced
+    intake.replaced["interaction_pieces"] += again
+
+
+def _merge_state(intake: Intake, page: list[Row]) -> None:
+    rows = intake.living("project_state", page, "project_state", BELONGS)
+    known = intake.ids("project_state", [row["id"] for row in rows])
+    for row in rows:
+        live = intake.connection.value(ENTRY, (row["project_id"], row["key"], row["status"]))
+        _settled(intake, "project_state", row, known.get(row["id"]), live)
+
+
+def _settled(intake: Intake, table: str, row: Row, same: int | None, live: int | None) -> int | None:
+    """Put in a row, or give its columns to the one here that has its id or is live and says the same; None where that stays."""
+    here = live if same is None else same
+    if here is None:
+        intake.insert(table, [without(row, "pk")])
+        return intake.ids(table, [row["id"]])[row["id"]]
+    if not intake.known(table, row):
+        return None
+    if live not in (None, here) or intake.recall(f"taken {table}", [here]):
+        shown = values.shorten(row["id"])
+        raise Exists(f"{shown} of {table} in the export says what another one says here; supersede one of the two first")
+    intake.remember(f"taken {table}", [(here, 1)])
+    intake.update(table, here, row)
+    return here

@@ -1,0 +1,142 @@
+"""What a response states outright, found by rules: the same text gives the same finds wherever and whenever it is read.
+
+1. A heading (or a label, as in "Decision: ...") names what stands beneath it: each list item and each paragraph is one find, up to
+   the next heading. A sentence says it by its own words.
+2. A find is whole: a sentence keeps its beginning, for "not" may stand there, and what is too long is left, not cut.
+3. Code, quotations and tables are no statements, and a question is none either.
+4. A prompt is read for one thing, what its author says of himself: "I prefer". All else in it may be pasted from anywhere.
+
+The trap is that a response repeats what the model was told. What is found here is no evidence yet: the room drops what it knows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..kernel.words import key_of
+
+if TYPE_CHECKING:
+    from .tables import MemoryType
+
+    Rule = tuple[str, MemoryType, re.Pattern[str]]
+
+EXTRACTOR = "rules-1"  # rises when the same text would give other finds
+SHORTEST, LONGEST = 8, 280  # characters
+ENDINGS = ".,;:!…。，；：！、"  # what a find may have ended in; none of them is part of what it says
+
+_LABELS: dict[str, MemoryType] = {"decision": "adaptation", "constraint": "project", "requirement": "project", "fact": "knowledge"}
+_SENTENCES: tuple[Rule, ...] = (
+    ("preference_sentence", "preference", re.compile(r"\bI (?:\w+ly )?prefer\b|\bthe user (?:\w+ly )?prefers\b", re.IGNORECASE)),
+    ("decided_to_sentence", "adaptation", re.compile(r"(?<!\bnot )(?<!n't )(?<!n’t )(?<!\bnever )\bdecided (?:not )?to\b", re.IGNORECASE)),
+    ("requirement_sentence", "project", re.compile(r"\bthe requirement is\b", re.IGNORECASE)),
+)
+_OWN_WISHES: tuple[Rule, ...] = (("preference_sentence", "preference", re.compile(r"\bI (?:\w+ly )?prefer\b", re.IGNORECASE)),)
+
+_FENCE = re.compile(r"\s*(```|~~~)")
+_HEADING = re.compile(r"\s{0,3}#{1,6}\s+(.*)")
+_ITEM = re.compile(r"\s*(?:[-*+•]|\d{1,9}[.)])\s+(?:\[[ xX]\]\s+)?(?=\S)")
+_NO_PROSE = re.compile(r"\s*(?:>|\||<!--|(?:[-*_=]\s*){3,}$)")
+# "Decision 2: text", "**Decisions:** text", "Decision - text", "Decision"
+_LABEL = re.compile(
+    rf"(?P<bold>\*\*)?(?P<word>{'|'.join(_LABELS)})s?(?: #?\d+)?(?:\*\*)?(?:\s*(?P<colon>:)|\s+[-–—]\s|$)(?:\*\*)?(?P<text>.*)",
+    re.IGNORECASE | re.DOTALL,
+)
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?![a-z\s])")  # "e.g. this" goes on
+
+
+class Found(NamedTuple):
+    """A statement, what type of memory it would be, and the rule that found it."""
+
+    memory_type: MemoryType
+    content: str
+    rule: str
+
+
+class _Block(NamedTuple):
+    kind: str  # heading, item or paragraph
+    text: str
+
+
+def extract(response: str, summary: str = "", prompt: str = "") -> list[Found]:
+    """Return what a response, its summary and its prompt state, in order of appearance; each once."""
+    found: dict[tuple[str, str], Found] = {}
+    for item in (*_statements(response), *_statements(summary), *_own_wishes(prompt)):
+        found.setdefault((item.memory_type, key_of(item.content)), item)
+    return list(found.values())
+
+
+def _statements(text: str) -> Iterator[Found]:
+    for label, prose in _under_labels(text):
+        if label:
+            yield from _checked(_LABELS[label], prose, f"{label}_heading")
+        yield from _spoken(prose, [rule for rule in _SENTENCES if rule[1] != _LABELS.get(label)])
+
+
+def _own_wishes(prompt: str) -> Iterator[Found]:
+    for block in _blocks(prompt):
+        yield from _spoken(block.text, _OWN_WISHES)
+
+
+def _spoken(prose: str, rules: Iterable[Rule]) -> Iterator[Found]:
+    for sentence in _SENTENCE_END.split(prose):
+        for rule, memory_type, pattern in rules:
+            if pattern.search(sentence):
+                yield from _checked(memory_type, sentence, rule)
+
+
+def _checked(memory_type: MemoryType, prose: str, rule: str) -> Iterator[Found]:
+    """The find that a piece of prose makes, if it makes one."""
+    flat = " ".join(prose.replace("**", "").split())
+    content = flat.rstrip(ENDINGS + " ")
+    if not flat.endswith(("?", "？")) and SHORTEST <= len(content) <= LONGEST:
+        yield Found(memory_type, content, rule)
+
+
+def _under_labels(text: str) -> Iterator[tuple[str, str]]:
+    """Each piece of prose with the label that it stands under, "" where there is none."""
+    label, brief, seen = "", False, ""  # a label that is no heading holds for the one paragraph or list that follows it
+    for block in _blocks(text):
+        named = _named(block.text, heading=block.kind == "heading")
+        if named is not None and named[1]:
+            yield named
+            if brief or block.kind == "heading":
+                label = ""  # what follows explains it
+        elif named is not None or block.kind == "heading":
+            label, brief, seen = "" if named is None else named[0], block.kind != "heading", ""
+        else:
+            if brief and seen and "paragraph" in (seen, block.kind):
+                label = ""
+            seen = block.kind
+            yield label, block.text
+
+
+def _named(text: str, *, heading: bool = False) -> tuple[str, str] | None:
+    """Label and text of a block that begins with a label; where it is no heading, a colon or bold type says that it is one."""
+    match = _LABEL.match(text)
+    if match is None:
+        return None
+    rest = match["text"].strip()
+    marked = heading or match["colon"] or (match["bold"] and not rest)
+    return (match["word"].lower(), rest) if marked else None
+
+
+def _blocks(text: str) -> Iterator[_Block]:
+    """Headings, list items and paragraphs, with wrapped lines joined again."""
+    kind, fence = "", ""
+    lines: list[str] = []
+    for line in [*text.splitlines(), ""]:
+        mark, heading, item = _FENCE.match(line), _HEADING.match(line), _ITEM.match(line)
+        begins = "item" if item else "paragraph" if _named(line.strip()) else ""
+        ends = fence or mark or heading or not line.strip() or _NO_PROSE.match(line)
+        if lines and (ends or begins):
+            yield _Block(kind, " ".join(lines))
+            lines = []
+        if mark is not None and fence in ("", mark[1]):
+            fence = "" if fence else mark[1]
+        elif heading is not None and not fence:
+            yield _Block("heading", heading[1].rstrip("# \t"))
+        elif not ends:
+            kind = begins or (kind if lines else "paragraph")
+            lines.append(line[item.end() :] if item else line.strip())
