@@ -149,6 +149,8 @@ class Intake:
             row for row in rows if not any((each, row.get(column)) in gone for column, kinds in named.items() for each in kinds)
         ]
         self.erased[table] += len(rows) - len(kept)
+        left = {row["pk"] for row in kept if "pk" in row}
+        self.remember(f"erased from {table}", [(row["pk"], 1) for row in rows if "pk" in row and row["pk"] not in left])
         if kind:
             self.leave_out(kind, {row["id"] for row in rows} - {row["id"] for row in kept})
         return kept
@@ -221,6 +223,40 @@ class Intake:
         changed = without(stored, "pk", "id")
         with _lawful(table):
             self.connection.run(_update(table, tuple(changed)), (*changed.values(), pk))
+
+    def settle(self, table: str, row: Row, same: int | None, live: int | None = None) -> int | None:
+        """Put in a row, or give its columns to the one here that has its id (`same`) or is live in its place (`live`).
+
+        Returns the key that it has here, None where what is here stays; `follow` goes by it.
+        """
+        here = live if same is None else same
+        if here is None:
+            self.insert(table, [without(row, "pk")])
+            here = self.ids(table, [row["id"]])[row["id"]]
+        elif not self.known(table, row):
+            return None
+        elif live not in (None, here) or self.recall(f"taken {table}", [here]):
+            shown = shorten(row["id"])
+            raise Exists(f"{shown} of {table} in the export has the place that another one has here; supersede or close one of the two first")
+        else:
+            self.update(table, here, row)
+            self.remember(f"taken {table}", [(here, 1)])
+            self.remember(f"replaced {table}", [(row["pk"], 1)])
+        self.remember(table, [(row["pk"], here)])
+        return here
+
+    def follow(self, table: str, column: str, parent: str, rows: list[Row]) -> None:
+        """Put in the rows whose `column` names a row of `parent` that was settled; the others are counted as that one was."""
+        named = {row[column] for row in rows}
+        places, erased, replaced = (self.recall(kind, named) for kind in (parent, f"erased from {parent}", f"replaced {parent}"))
+        kept = [row for row in rows if row[column] in places]
+        out = sum([row[column] in erased for row in rows])
+        again = sum([row[column] in replaced for row in kept])
+        self.erased[table] += out
+        self.skipped[table] += len(rows) - len(kept) - out
+        self.insert(table, [{**without(row, "pk"), column: places[row[column]]} for row in kept])
+        self.added[table] -= again  # they count as replaced
+        self.replaced[table] += again
 
     # -- what is remembered between pages ---------------------------------------------------------------------------
 

@@ -38,21 +38,33 @@ WAYS: dict[tuple[str, str], str] = {
 }
 
 
-class Belief(Protocol):
-    """What a record needs for a life."""
+class Versioned(Protocol):
+    """What tells whether a row has changed since it was read."""
 
     @property
     def id(self) -> str: ...
     @property
-    def status(self) -> str: ...
+    def version(self) -> int: ...
+
+
+class Owned(Protocol):
+    """What an event says of the row that it is about."""
+
+    @property
+    def id(self) -> str: ...
     @property
     def user_id(self) -> str | None: ...
     @property
     def project_id(self) -> str | None: ...
     @property
     def conversation_id(self) -> str | None: ...
+
+
+class Belief(Owned, Versioned, Protocol):
+    """What a record needs for a life."""
+
     @property
-    def version(self) -> int: ...
+    def status(self) -> str: ...
 
 
 R = TypeVar("R")
@@ -81,7 +93,7 @@ def newest(
     return table.find(reader, f"WHERE 1{clause} ORDER BY created_at DESC, pk DESC LIMIT ?", (*params, limit))
 
 
-def confirm_version(kind: str, item: B, expected: int | None) -> None:
+def confirm_version(kind: str, item: Versioned, expected: int | None) -> None:
     """Raise VersionConflict where somebody else has changed the row since it was read."""
     if expected is not None and values.integer("expected_version", expected) != item.version:
         message = f"{kind} {item.id} is at version {item.version}, not {expected}; look at .current, then retry"
@@ -118,7 +130,7 @@ def turn(
     return True
 
 
-def log(audit: Recorder, kind: str, verb: str, item: B, before: Any, after: Any, *, actor: str = "", note: str = "", **more: Any) -> None:
+def log(audit: Recorder, kind: str, verb: str, item: Owned, before: Any, after: Any, *, actor: str = "", note: str = "", **more: Any) -> None:
     """Write the one audit event of a change of belief."""
     audit(
         f"{kind}.{verb}", entity_kind=kind, entity_id=item.id, before=before, after=after, actor=actor, note=note,

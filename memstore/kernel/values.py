@@ -177,6 +177,15 @@ def checked(checks: Mapping[str, Callable[[str, Any], Any]], given: Mapping[str,
     return {name: checks[name](name, value) for name, value in given.items()}
 
 
+def tags(name: str, value: Any, *, most: int = 10) -> list[str]:
+    """Labels as they are compared: lower case, trimmed, each once, in the order in which they were given."""
+    given = [key(f"{name}[{place}]", tag) for place, tag in enumerate(strings(name, value))]
+    found = list(dict.fromkeys(tag.strip().lower() for tag in given))
+    if len(found) > most:
+        raise Invalid(f"{name} has {len(found)} tags; at most {most} are allowed")
+    return found
+
+
 def to_json(name: str, value: Any, *, stored: bool = True) -> str:
     """JSON text with sorted keys and readable non-ASCII; refuses what would not come back the same.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from ..kernel import Carried, Invalid, Record, Schema, Table, record, values
+from ..kernel import Carried, Record, Schema, Table, record, values
 from ..kernel.lifecycle import STATUSES
 
 if TYPE_CHECKING:
@@ -233,15 +233,6 @@ SHARING = """
 """
 
 
-def tags(name: str, value: Any) -> list[str]:
-    """Labels as they are compared: lower case, trimmed, each once, in the order in which they were given."""
-    given = [values.key(f"{name}[{place}]", tag) for place, tag in enumerate(values.strings(name, value))]
-    found = list(dict.fromkeys(tag.strip().lower() for tag in given))
-    if len(found) > TAGS:
-        raise Invalid(f"{name} has {len(found)} tags; at most {TAGS} are allowed")
-    return found
-
-
 _label = partial(values.optional, values.label)
 _key = partial(values.optional, values.key)
 _moment = partial(values.optional, values.moment)
@@ -258,7 +249,7 @@ CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "conversation_id": _label,
     "confidence": _share,
     "status": partial(values.one_of, legal=STATUSES),
-    "domain_tags": tags,
+    "domain_tags": partial(values.tags, most=TAGS),
     "valid_until": partial(values.optional, values.until),
     "reference_count": partial(values.integer, low=0),
     "last_referenced_at": _moment,
