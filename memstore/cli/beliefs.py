@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 LEAST_OF_ID = 4  # typed characters that may stand for an id
 TIMES = ("_at", "_until", "_from")
+NOTHING: tuple[Any, ...] = (None, "", [], {})
 #: What is said in the first line, and what only programs need.
 SAID = {"id", "status", "content", "canonical_name", "members", "version", "hand_authored", "decayed_at"}
 
@@ -192,7 +193,7 @@ def _about(store: Store, kind: Kind, item: Any) -> dict[str, Any]:
 
 def _print_fields(page: Page, item: Any, projects: dict[str | None, str]) -> None:
     """Its other columns that say anything."""
-    fields = {name: value for name, value in item.to_dict().items() if name not in SAID and value not in (None, "", [], {}, 0)}
+    fields = {name: value for name, value in item.to_dict().items() if name not in SAID and value not in NOTHING}
     if fields.get("project_id") in projects:
         fields["project_id"] = f"{projects[fields['project_id']]} ({fields['project_id']})"
     print()
@@ -241,6 +242,11 @@ def _print_history(page: Page, history: Sequence[AuditEvent]) -> None:
     _section(page, "history", rows)
 
 
+def _said(value: Any) -> str:
+    """A value as it may stand in a line of the history; the whole of a long one is in --json."""
+    return values.one_line(value if isinstance(value, str) else values.to_json("value", value))
+
+
 def _change(event: AuditEvent) -> str:
     """What an event changed, and why."""
     if event.redacted:
@@ -249,7 +255,7 @@ def _change(event: AuditEvent) -> str:
     when = [f"({event.stream}, {there.get('timestamp')})"] if isinstance(there, dict) else []
     old, new = (said if isinstance(said, dict) else {} for said in (event.before, event.after))
     pairs = [(name, old.get(name), value) for name, value in new.items() if old.get(name) != value]
-    changes = [f"{name}: {values.shorten(before)} -> {values.shorten(after)}" for name, before, after in pairs]
+    changes = [f"{name}: {_said(after)}" if before in NOTHING else f"{name}: {_said(before)} -> {_said(after)}" for name, before, after in pairs]
     return one_line("; ".join([*when, *changes, *([event.note] if event.note else [])]))
 
 
