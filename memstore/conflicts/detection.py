@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from ..kernel import (
     Busy,
@@ -41,12 +41,6 @@ NO_RULES_FAILURE = (
     Busy, Closed, Corrupt, DiskFull, MemoryError, NeedsUpgrade, OutcomeUnknown, ReadOnly, Replaced, SchemaTooNew, Tampered,
     TransactionAborted, WrongKey,
 )  # fmt: skip
-
-
-class Paged(Protocol):
-    """A method that finds records, newest first."""
-
-    def __call__(self, *, status: Any, project: str | None, limit: int | None, before: str | None) -> list[Any]: ...
 
 
 class Detection(Slots):
@@ -140,15 +134,15 @@ class Detection(Slots):
             return
         records: Iterable[Any]
         if kind == "memory":
-            records = _pages(self._memories().find, project)
+            records = _pages(self._memories().find, status="active", project=project)
         elif kind == "project_state":
             records = self._memories().states(project)
         elif kind == "entity":
-            records = _pages(self._knowledge().entities, project)
+            records = _pages(self._knowledge().entities, status="active", project=project)
         elif kind == "atom":
-            records = _pages(self._knowledge().atoms, project)
+            records = _pages(self._knowledge().atoms, status="active", project=project)
         else:
-            records = self._knowledge().relationships(project=project)
+            records = _pages(self._knowledge().relationships, project=project)
         now = self.db.now
         yield from (item for item in records if holds(item, now) and project in (None, item.project_id))
 
@@ -179,9 +173,9 @@ class Detection(Slots):
         self.db.on_rollback(lambda: self._reported.discard(failure))
 
 
-def _pages(find: Paged, project: str | None) -> Iterator[Any]:
-    """All that is active, a page at a time."""
+def _pages(find: Callable[..., list[Any]], **chosen: str | None) -> Iterator[Any]:
+    """All that is found, a page at a time."""
     last: str | None = None
-    while page := find(status="active", project=project, limit=PAGE, before=last):
+    while page := find(**chosen, limit=PAGE, before=last):
         yield from page
         last = page[-1].id

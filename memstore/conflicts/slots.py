@@ -190,9 +190,14 @@ class Slots:
         return found
 
     def _claims(self, conflict: Conflict) -> dict[tuple[str, str], Any]:
-        """The rows that make a conflict's claims, by member, as far as they are there and nobody has taken them back."""
-        found = {(member.member_kind, member.member_id): self._piece(*member.claim) for member in conflict.members}
-        return {member: item for member, item in found.items() if item is not None and in_force(item)}
+        """The rows that make a conflict's claims, by member, as far as nobody has taken back the one or the other."""
+        found = {}
+        for member in conflict.members:
+            side = (member.member_kind, member.member_id)
+            rows = [self._piece(*row) for row in dict.fromkeys((member.claim, side))]
+            if all(row is not None and in_force(row) for row in rows):
+                found[side] = rows[0]
+        return found
 
 
 def covers(conflict: Conflict, members: list[ConflictMember]) -> bool:
