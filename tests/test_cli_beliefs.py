@@ -125,8 +125,7 @@ def test_one_is_shown_whole_with_its_history(capsys, db):
     lines = out.splitlines()
     assert (status, err, lines[0]) == (0, "", "memory m-round-0002 is active")
     assert lines[1] == "  " + ("prices are rounded half away from zero " * 4).strip()
-    assert "  project_id   shop (p-1)" in lines
-    assert f"  created_at   {moment(1_700_000_001)}" in lines
+    assert {"project_id shop (p-1)", f"created_at {moment(1_700_000_001)}"} <= {" ".join(line.split()) for line in lines}
     (event,) = [line for line in lines if "memory.update" in line]
     assert event.split("zoë")[1].strip() == "confidence: 1.0 -> 0.9; was too sure"
     assert call(capsys, "memories", "show", "m-short-0001", "--db", db)[1].splitlines()[1:3] == ["  prefers short answers,", "  figures first"]
@@ -179,12 +178,6 @@ def test_what_came_from_elsewhere_shows_when_it_was(capsys, tmp_path):
     assert call(capsys, "import", "--from", "atocore", str(make_atocore(tmp_path / "atocore.db")), "--db", target)[0] == 0
     _, out, _ = call(capsys, "memories", "show", "m3", "--db", target)
     assert "human-triage  (atocore, 2026-02-05 00:00:00); status: active -> graduated; ripe" in out
-
-
-def test_what_was_erased_from_the_log_is_said(capsys, db):
-    with open_store(db) as store:
-        store.audit.redact(store.memories.history("m-round-0002")[0].seq, reason="asked")
-    assert "no memory.update" not in call(capsys, "memories", "show", "m-round-0002", "--db", db)[1]
 
 
 # -- decide -------------------------------------------------------------------------------------------------------------
