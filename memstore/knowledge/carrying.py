@@ -1,4 +1,4 @@
-"""The graph of an export on its way in: keys and names are computed anew, and the past of an entity goes with it."""
+"""The knowledge of an export on its way in: keys and names are computed anew, and the past of an entity goes with it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ..kernel import Exists, values
 from ..kernel.carrying import OWNERS, without
 from ..kernel.words import key_of
+from . import ledger_carrying
 from .derived import renew
 
 if TYPE_CHECKING:
@@ -22,18 +23,27 @@ SAME_EDGE = """
 """
 
 
-def take_in(_: KnowledgeStore, intake: Intake) -> None:
-    """Take in the graph."""
-    connection = intake.connection
+def take_in(room: KnowledgeStore, intake: Intake) -> None:
+    """Take in the room: the graph, then the ledger, whose atoms mention entities."""
     if intake.mode == "adopt":
-        intake.adopt("entities", lambda rows: _keyed(connection, rows))
-        intake.adopt("entity_versions", lambda rows: _keyed(connection, rows))
-        intake.adopt("relationship_kinds")
-        intake.adopt("relationships")
-        intake.adopt("observations", lambda rows: _noted(connection, rows))
-        for page in intake.pages("entities"):
-            renew(connection, [row["pk"] for row in page])
-        return
+        _adopt(intake)
+    else:
+        _merge(intake)
+    ledger_carrying.take_in(room, intake)
+
+
+def _adopt(intake: Intake) -> None:
+    connection = intake.connection
+    intake.adopt("entities", lambda rows: _keyed(connection, rows))
+    intake.adopt("entity_versions", lambda rows: _keyed(connection, rows))
+    intake.adopt("relationship_kinds")
+    intake.adopt("relationships")
+    intake.adopt("observations", lambda rows: _noted(connection, rows))
+    for page in intake.pages("entities"):
+        renew(connection, [row["pk"] for row in page])
+
+
+def _merge(intake: Intake) -> None:
     for page in intake.pages("entities"):
         _merge_entities(intake, page)
     for page in intake.pages("entity_versions"):

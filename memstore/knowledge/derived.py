@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ..kernel import Finding, Table, values
+from ..kernel import Finding, Record, Table, values
 from ..kernel.words import key_of
 from . import names
 from .graph_tables import KINDS, Entity
@@ -91,13 +91,14 @@ def _grouped(connection: Connection, sql: str, span: Span) -> dict[int, set[str]
     return found
 
 
-def dangling(connection: Connection, memory: Callable[[str], Any] | None) -> Iterator[Finding]:
+def dangling(connection: Connection, memory: Callable[[str], Record | None]) -> Iterator[Finding]:
     """References to memories and entities that are gone, and relationships of a kind that nobody registered."""
     for pk, id, reference in connection.rows(
-        "SELECT pk, entities.id, each.value FROM entities JOIN json_each(source_refs) AS each WHERE each.value LIKE 'memory:%' ORDER BY pk, each.key"
+        "SELECT pk, entities.id, each.value FROM entities JOIN json_each(source_refs) AS each"
+        " WHERE each.value LIKE 'memory:%' ORDER BY pk, each.key"
     ):
         name = reference.partition(":")[2]
-        if memory is None or memory(name) is None:
+        if memory(name) is None:
             yield Finding("dangling", pk, f"entity {id} comes from memory {values.shorten(name)}, which is not here")
     for pk, id, by in connection.rows(
         "SELECT pk, id, superseded_by FROM entities WHERE superseded_by IS NOT NULL"

@@ -211,7 +211,7 @@ def _shaped(where: str, given: Any, shape: Mapping[str, Any]) -> Answer:
 
 # -- the file -----------------------------------------------------------------------------------------------------------
 
-_LINES = {"entity": _ENTITY, "relation": _RELATION}
+_LINES: dict[str, dict[str, Any]] = {"entity": _ENTITY, "relation": _RELATION}
 
 
 def lines(room: KnowledgeStore, scope: Answer) -> Iterator[str]:
