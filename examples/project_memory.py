@@ -101,7 +101,8 @@ def main(newest: int) -> None:
 
         print("1. The history is captured; what it states outright becomes candidates, and a person judges them")
         found, again = remember(store, clock, history)
-        print(f"   {len(memories.interactions(limit=None))} interactions; found: {', '.join(repr(memories.get(id).content) for id in found[:2])}")
+        shown = ", ".join(repr(memories.get(id).content) for id in found[:2])
+        print(f"   {len(memories.interactions(limit=None))} interactions; found: {shown}, ...")
         print(f"   {told(store)}; nothing promotes itself")
 
         print("2. What was rejected does not come back unnoticed")

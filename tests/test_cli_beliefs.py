@@ -128,7 +128,8 @@ def test_one_is_shown_whole_with_its_history(capsys, db):
     assert {"project_id shop (p-1)", f"created_at {moment(1_700_000_001)}"} <= {" ".join(line.split()) for line in lines}
     (event,) = [line for line in lines if "memory.update" in line]
     assert event.split("zoë")[1].strip() == "confidence: 1.0 -> 0.9; was too sure"
-    assert call(capsys, "memories", "show", "m-short-0001", "--db", db)[1].splitlines()[1:3] == ["  prefers short answers,", "  figures first"]
+    _, out, _ = call(capsys, "memories", "show", "m-short-0001", "--db", db)
+    assert out.splitlines()[1:3] == ["  prefers short answers,", "  figures first"]
 
 
 def test_an_entity_comes_with_what_it_is_connected_to(capsys, db):

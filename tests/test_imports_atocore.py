@@ -8,9 +8,9 @@ import sqlite3
 from datetime import UTC, datetime
 
 import pytest
+from atocore_files import ROWS, TABLES, make, with_change
 from aua_files import ROWS as AUA_ROWS
 from aua_files import make as make_aua
-from atocore_files import ROWS, TABLES, make, with_change
 from foreign_files import outcome
 
 from memstore import Invalid, open_store
@@ -108,7 +108,8 @@ def test_the_rest_is_where_it_belongs(store, take):
     assert store.memories.state("p04") == {"status.phase": "build"}
     assert [event.event_type for event in store.audit.find(stream="atocore")] == ["entity.created", "memory.expired", "memory.graduated"]
     (graduated,) = [event for event in store.memories.history("m3") if event.stream == "atocore"]
-    assert (graduated.actor, graduated.note, graduated.details) == ("human-triage", "ripe", {"atocore": {"timestamp": "2026-02-05 00:00:00"}})
+    assert (graduated.actor, graduated.note) == ("human-triage", "ripe")
+    assert graduated.details == {"atocore": {"timestamp": "2026-02-05 00:00:00"}}
     assert store.audit.get("a3").details["atocore"]["action"] == "Created!"
     members = {(member.id, member.member_kind, member.member_id, member.member_layer_trust, member.value_snapshot)
                for member in store.conflicts.get("c1").members}  # fmt: skip
@@ -224,6 +225,16 @@ def test_nothing_of_an_erased_project_comes_back(store, take):
             ("project_state", "s1"), ("conflicts", "c1")} <= refused  # fmt: skip
     assert store.chat.projects() == []
     assert store.memories.find(project="p04") == store.memories.find(project="p-1") == []
+
+
+def test_neither_the_audit_nor_a_conflict_tells_what_was_erased(store, take):
+    take({"projects": ROWS["projects"]})
+    store.erase(project="p-1")
+    loose = {**ROWS["conflicts"][0], "project": ""}
+    report = take({**ROWS, "conflicts": [loose]})
+    refused = {(row.table, row.id) for row in report.refused}
+    assert {("memory_audit", "a1"), ("memory_audit", "a2"), ("memory_audit", "a3"), ("conflicts", "c1")} <= refused
+    assert store.conflicts.find() == store.audit.find(stream="atocore") == []
 
 
 # -- files of every age -------------------------------------------------------------------------------------------------

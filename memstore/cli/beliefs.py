@@ -242,9 +242,10 @@ def _print_history(page: Page, history: Sequence[AuditEvent]) -> None:
     _section(page, "history", rows)
 
 
-def _said(value: Any) -> str:
-    """A value as it may stand in a line of the history; the whole of a long one is in --json."""
-    return values.one_line(value if isinstance(value, str) else values.to_json("value", value))
+def _step(name: str, before: Any, after: Any) -> str:
+    """What became of one column; the whole of a long value is in --json."""
+    old, new = (values.one_line(said if isinstance(said, str) else values.to_json(name, said)) for said in (before, after))
+    return f"{name}: {new}" if before in NOTHING else f"{name}: {old} -> {new}"
 
 
 def _change(event: AuditEvent) -> str:
@@ -254,8 +255,7 @@ def _change(event: AuditEvent) -> str:
     there = event.details.get(event.stream) if isinstance(event.details, dict) else None  # of what an import has brought
     when = [f"({event.stream}, {there.get('timestamp')})"] if isinstance(there, dict) else []
     old, new = (said if isinstance(said, dict) else {} for said in (event.before, event.after))
-    pairs = [(name, old.get(name), value) for name, value in new.items() if old.get(name) != value]
-    changes = [f"{name}: {_said(after)}" if before in NOTHING else f"{name}: {_said(before)} -> {_said(after)}" for name, before, after in pairs]
+    changes = [_step(name, old.get(name), value) for name, value in new.items() if old.get(name) != value]
     return one_line("; ".join([*when, *changes, *([event.note] if event.note else [])]))
 
 

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 from ..kernel import Exists, Invalid, RejectedClaim, values
 from ..kernel.foreign import ForeignFile
-from .intake import Known, Part, database, event_type, moment, parsed, read
+from .intake import Known, Part, Row, database, event_type, moment, parsed, read
 from .remembered import keep, through
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from .intake import Intake, Row
+    from .intake import Intake
 
 ORIGIN = "atocore"
 _LATER = "left out, for there is no room for documents yet; take the file in again when there is one"
@@ -49,8 +49,9 @@ RELATIONSHIP = {
     "kind": ("relationship_type", "relation", "type"),
 }
 STATE = {"project": ("project_id",), "key": ("state_key", "name"), "value": ("content",)}
+THINGS = {"memory": "memories", "entity": "entities", "project_state": "project_state"}  # where a kind has its rows
 TIMES = ("created_at", "updated_at")
-ALIAS = ("alias", "name"), ("project_id", "project", "canonical_id")
+ALIAS = {"alias": ("name",), "project_id": ("project", "canonical_id")}
 
 
 def open_source(path: Any, *, shared: bool = False) -> ForeignFile:
@@ -69,9 +70,18 @@ class Tables:
         self._intake = intake
         self._store = intake.store
         self._file: ForeignFile = intake.source  # type: ignore[assignment]
-        columns = self._file.tables()
-        pages = self._file.pages("projects") if {"id", "name"} <= set(columns.get("projects", ())) else iter(())
-        self._ids = {row["name"]: row["id"] for page in pages for row in page}  # of its projects, by name
+        self._ids = {columns.get("name"): columns.get("id") for columns in self._all("projects")}  # by name, and by further names
+        self._further: dict[Any, list[Any]] = {}  # names, by the id of their project
+        for columns in self._all("project_aliases"):
+            row = Row("", columns)
+            _call(row, ALIAS)
+            owner, alias = row.left.get("project_id"), row.left.get("alias")
+            id = self._ids.get(owner, owner)
+            self._ids.setdefault(alias, id)
+            self._further.setdefault(id, []).append(alias)
+
+    def _all(self, table: str) -> list[dict[str, Any]]:
+        return [columns for page in self._file.pages(table) for columns in page] if table in self._file.tables() else []
 
     def notes(self) -> Sequence[str]:
         """Nothing more to be said."""
@@ -82,19 +92,35 @@ class Tables:
         each = self._intake.each
         return [
             Part("projects", "chat", "id", each(self._project), again=self._add_aliases),
-            Part("conflicts", "conflicts", "id", each(self._conflict), "detected_at", owners=self._owners),
+            Part("conflicts", "conflicts", "id", each(self._conflict), "detected_at", owners=self._sides),
             Part("interactions", "memories", "id", each(self._interaction), owners=self._owners),
             Part("memories", "memories", "id", each(self._memory), owners=self._owners),
             Part("project_state", "memories", "id", each(self._state), owners=self._owners),
             Part("entities", "knowledge", "id", each(self._entity), owners=self._owners),
             Part("relationships", "knowledge", "id", each(self._relationship), owners=self._owners),
-            Part("memory_audit", "audit", "id", self._events, "timestamp", owners=_subject),
+            Part("memory_audit", "audit", "id", self._events, "timestamp", owners=self._subject),
         ]
 
     def _owners(self, row: Row) -> list[tuple[str, str]]:
-        """The project of a row, by its id, by its name and by the id that its name has over there."""
-        named = [row.columns.get("project"), row.columns.get("project_id")]
+        return self._projects_of(row.columns)
+
+    def _projects_of(self, columns: dict[str, Any]) -> list[tuple[str, str]]:
+        """The project that columns name, by its id, by its name and by the id that its name has over there."""
+        named = [columns.get("project"), columns.get("project_id")]
         return [("project", id) for name in named for id in (name, self._ids.get(name)) if isinstance(id, str)]
+
+    def _thing(self, kind: Any, id: Any) -> list[tuple[str, str]]:
+        """What another row names, and the project of that: its words must not come back where the thing itself does not."""
+        rows = self._file.of(THINGS.get(kind, ""), "id", [id]).get(id, [])
+        return [(kind, id), *(owner for columns in rows for owner in self._projects_of(columns))]
+
+    def _sides(self, row: Row) -> list[tuple[str, str]]:
+        members = self._members(row.id)
+        things = [thing for each in members for thing in self._thing(each.get("member_kind"), each.get("member_id"))]
+        return [*self._owners(row), *things]
+
+    def _subject(self, row: Row) -> list[tuple[str, str]]:
+        return self._thing(row.columns.get("entity_kind") or "memory", row.columns.get("memory_id"))
 
     # -- projects ---------------------------------------------------------------------------------------------------
 
@@ -122,10 +148,7 @@ class Tables:
 
     def _name(self, row: Row, aliases: Sequence[Any]) -> None:
         """Let a project have the further names that it has over there; one that means something else here stays with that."""
-        alias, owner = (next((name for name in names if name in self._file.tables().get("project_aliases", ())), "") for names in ALIAS)
-        keys = [row.id, row.columns.get("name")]
-        told = [item.get(alias) for items in self._file.of("project_aliases", owner, keys).values() for item in items]
-        for name in [*aliases, *told]:
+        for name in [*aliases, *self._further.get(row.id, ())]:
             try:
                 self._store.chat.alias(row.id, name)
             except (Exists, Invalid):
@@ -235,15 +258,15 @@ class Tables:
 
     def _conflict(self, row: Row) -> None:
         _drop_blank(row, "project", "resolution", "resolved_at")
-        members = self._file.of("conflict_members", "conflict_id", [row.id]).get(row.id, [])
-        slot, project = (row.need("slot_kind"), row.need("slot_key")), row.left.pop("project", None)
+        slot_kind, slot_key, project = row.need("slot_kind"), row.need("slot_key"), row.left.pop("project", None)
         columns = row.given("status", "resolution", "note")
-        if columns.get("status", "open") == "open" and self._is_open(slot, project):
+        if columns.get("status", "open") == "open" and self._is_open(slot_kind, slot_key, project):
             row.remarks.append("its slot is in conflict here already")
             raise Known
         self._store.conflicts.open(
-            *slot,
-            members=[{name: value for name, value in member.items() if name != "conflict_id"} for member in members],
+            slot_kind,
+            slot_key,
+            members=self._members(row.id),
             project=project,
             **columns,
             **row.moments("resolved_at"),
@@ -252,9 +275,13 @@ class Tables:
             id=row.id,
         )
 
-    def _is_open(self, slot: tuple[str, str], project: str | None) -> bool:
-        found = self._store.conflicts.find(status="open", slot_kind=slot[0], project=project)
-        return any(item.slot_key == slot[1] and item.user_id is None and bool(project) == bool(item.project) for item in found)
+    def _members(self, id: str) -> list[dict[str, Any]]:
+        found = self._file.of("conflict_members", "conflict_id", [id]).get(id, [])
+        return [{name: value for name, value in member.items() if name != "conflict_id"} for member in found]
+
+    def _is_open(self, slot_kind: str, slot_key: str, project: str | None) -> bool:
+        found = self._store.conflicts.find(status="open", slot_kind=slot_kind, project=project)
+        return any(item.slot_key == slot_key and item.user_id is None and bool(project) == bool(item.project) for item in found)
 
     # -- audit ------------------------------------------------------------------------------------------------------
 
@@ -274,11 +301,6 @@ def _event(row: Row) -> dict[str, Any]:
         "event_type": word, "id": row.id, "stream": ORIGIN, "entity_kind": kind,
         "entity_id": entity_id, **said, **given, "details": {ORIGIN: rest},
     }  # fmt: skip
-
-
-def _subject(row: Row) -> list[tuple[str, str]]:
-    """What an audit row is about."""
-    return [(row.columns.get("entity_kind") or "memory", row.columns.get("memory_id", ""))]
 
 
 def _call(row: Row, names: Mapping[str, tuple[str, ...]]) -> None:
