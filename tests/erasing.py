@@ -9,7 +9,7 @@ import sys
 ADA = "ada.lovelace@example.org"
 #: Tables that are derived from others or are the store's own book-keeping.
 DERIVED = {"meta", "maintenance", "schema_version", "schema_steps", "sqlite_sequence", "sqlite_stat1", "arrivals", "keyword_state",
-           "keyword_gone", "keyword_segments", "audit_log", "audit_places", "audit_erased", "correction_words"}  # fmt: skip
+           "keyword_gone", "keyword_segments", "audit_log", "audit_places", "audit_erased", "correction_words", "memory_words"}  # fmt: skip
 SEARCH = """
 import json, os, sys
 for line in sys.stdin:
@@ -78,6 +78,7 @@ class Life:
         store.corrections.add(**texts, **owned, metadata={say("k"): say("v")})
         store.corrections.update(self.correction, claim=say("claim"), rejected=say("again"), actor=user)
         store.corrections.applied(self.correction, conversation_id=self.chat)
+        self.believe(store)
         store.backups.track(self.chat, say("specialist"), "some text")
         store.backups.save(self.chat, say("specialist"), say("note"), metadata={say("k"): say("v")})
         fields = {name: say(name) for name in ("query_id", "domain", "domain_l0", "domain_path")}
@@ -88,6 +89,29 @@ class Life:
         store.keywords.add(self.message, say("instead"))
         store.keywords.add(user, say("about"), kind="person")
         self.events(store)
+
+    def believe(self, store):
+        """Memories in their states, an interaction that was told some of them, and project state.
+
+        What is logged has no project: an event names that in its body, which stays.
+        """
+        say, room, owned = self.word, store.memories, {"user_id": self.user_id, "conversation_id": self.chat}
+        self.interaction = say("interaction")
+        found = {name: say(name) for name in ("source_chunk_id", "rule", "extractor_version")}
+        given = {**owned, **found, "interaction_id": self.interaction, "domain_tags": [say("tag")]}
+        self.memories = [room.add("project", say("believed"), id=say("memory"), metadata={say("k"): say("v")}, **given).id for _ in range(4)]
+        room.merge(self.memories[:2], say("merged"), id=say("memory"), actor=self.user_id)
+        room.graduate(self.memories[2], say("entity"))
+        room.supersede(self.memories[3], by=room.add("project", say("believed"), id=say("memory"), **given).id)
+        room.reject(room.add("project", say("refused"), status="candidate", id=say("memory"), **given).id)
+        room.add("project", say("believed"), id=say("memory"), project=self.project, **given)
+        room.add("project", say("nobody's"), id=say("memory"), project=self.project)
+        texts = {name: say(name) for name in ("prompt", "response", "response_summary", "client")}
+        pack = {"pieces": [{"kind": say("kind"), "id": say("piece"), "text": say("told")}]}
+        used = {"memories_used": self.memories, "chunks_used": [say("chunk")], "session_id": self.session, "project": self.project}
+        room.capture(**texts, **used, **owned, context=pack, metadata={say("k"): say("v")}, id=self.interaction)
+        for _ in range(2):
+            room.add_state(self.project, say("key"), say("value"), id=say("entry"), source=say("source"))
 
     def events(self, store):
         """Events that name somebody in every way that there is."""

@@ -28,6 +28,20 @@ def fill(store, tag=""):
     store.corrections.add(f"naming{tag}", "snake case", rejected="camel case", id=f"k2{tag}", metadata={"b": "é"})
     store.corrections.add(f"old{tag}", "was so", id=f"k3{tag}")
     store.corrections.supersede(f"k3{tag}", by=f"k2{tag}")
+    about = {**whose, "project": f"moon{tag}", "domain_tags": ["optics"]}
+    for number in range(5):
+        store.memories.add("project", f"belief {number}{tag} 日本語", id=f"y{number}{tag}", metadata={"d": "é"}, **about)
+    store.memories.merge([f"y0{tag}", f"y1{tag}"], f"both beliefs{tag}", id=f"y9{tag}")
+    store.memories.add("knowledge", f"belief{tag} that an entity took over", status="graduated", id=f"y7{tag}")
+    store.memories.supersede(f"y3{tag}", by=f"y4{tag}")
+    store.memories.reject(store.memories.add("knowledge", f"refused{tag}", status="candidate", id=f"y5{tag}").id)
+    store.memories.add("knowledge", f"both beliefs{tag}", status="candidate", id=f"y6{tag}", valid_until="2999-12-31")
+    used = {"memories_used": [f"y4{tag}", f"y3{tag}"], "context": {"pieces": [{"kind": "message", "id": f"m1{tag}", "text": "amber"}]}}
+    store.memories.capture("what is so?", "that is", id=f"i1{tag}", session_id=f"s1{tag}", **used, **whose, project=f"moon{tag}")
+    store.memories.capture("and else?", id=f"i2{tag}", client="shell")
+    store.memories.set_state(f"moon{tag}", "deadline", "1969")
+    store.memories.set_state(f"moon{tag}", "pilot", "Neil")
+    store.memories.clear_state(f"moon{tag}", "pilot")
     for _ in range(3):
         store.backups.track(f"c1{tag}", "coder", "a text")
     store.backups.save(f"c1{tag}", "coder", "what was said", id=f"b1{tag}", metadata={"c": 1})
@@ -61,6 +75,11 @@ def answers(store):
         "hits": [hit.message.id for hit in store.chat.search("a", limit=None)],
         "corrections": sorted((item.to_dict() for item in store.corrections.find(include_superseded=True)), key=str),
         "relevant": sorted(item.correction.id for item in store.corrections.relevant("rounding naming", limit=None, min_effective=0.0)),
+        "memories": sorted((item.to_dict() for item in store.memories.find(include_expired=True)), key=str),
+        "believed": sorted(hit.memory.id for hit in store.memories.search("both beliefs", limit=None, status=None)),
+        "interactions": sorted((item.to_dict() for item in store.memories.interactions(limit=None)), key=str),
+        "explained": sorted((store.memories.explain(item.id).to_dict() for item in store.memories.interactions(limit=None)), key=str),
+        "states": sorted((item.to_dict() for item in store.memories.states(include_cleared=True)), key=str),
         "backups": sorted((item.to_dict() for item in store.backups.find(limit=None)), key=str),
         "runs": sorted((item.to_dict() for item in store.evals.runs()), key=str),
         "assertions": sorted((item.to_dict() for item in store.evals.assertions()), key=str),

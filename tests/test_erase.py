@@ -28,9 +28,10 @@ def test_the_lives_fill_every_text_column_of_every_room(lives):
             values = [row[names.index(name)] for row in mine]
             if mine and not any(word in str(value) for value in values for word in ada.words):
                 empty.append(f"{table}.{name}")
-    legal = {"messages.role", "messages.accuracy_level", "messages.confidence", "messages.callout_type", "corrections.decay_class"}
+    legal = {"messages.role", "messages.accuracy_level", "messages.confidence", "messages.callout_type", "corrections.decay_class",
+             "memories.memory_type", "memories.status", "project_state.status"}  # fmt: skip
     made = {"corrections.subject_key", "corrections.claim_key", "corrections.superseded_by", "corrections.scope",
-            "correction_rejections.subject_key", "correction_rejections.rejected_key"}  # fmt: skip
+            "correction_rejections.subject_key", "correction_rejections.rejected_key", "memories.content_key"}  # fmt: skip
     named = {"projects.status", "model_runs.round", "assertion_events.level", "context_backups.trigger"}
     ids = {"token_counters.id", "context_backups.id", "assertion_events.id"}
     assert set(empty) - legal - made - named - ids == set()
@@ -58,7 +59,7 @@ def test_the_receipt_counts_what_went(lives):
     gone = {table: len(held) - len(after[table]) for table, held in before.items() if len(held) != len(after[table])}
     assert {table: count for table, count in receipt.counts.items() if table in before} == gone
     assert isinstance(receipt, EraseReceipt)
-    assert receipt.counts["audit_log"] == 10, "nine events of its own, and the change of a correction"
+    assert receipt.counts["audit_log"] == 14, "nine events of its own, and the changes of a correction and four of memories"
 
 
 def test_one_event_says_so_with_counts_and_a_digest_and_no_name(lives):
@@ -115,6 +116,8 @@ def test_a_message_goes_alone_and_its_copies_are_named(lives, searcher):
         "corrections that name neither a user nor a conversation",
         "corrections from the conversation of the message",
         "handoff notes about the conversation of the message",
+        "memories from the conversation of the message",
+        "interactions from the conversation of the message",
     ]
     assert store.chat.get_conversation(ada.fork).forked_from == ada.chat
     assert store.chat.get_conversation(ada.fork).forked_at is None

@@ -84,7 +84,7 @@ def test_what_is_found_has_8_to_280_characters():
 
 
 def test_a_heading_holds_up_to_the_next_one():
-    text = "## Decision\nUse WAL mode for\n  all stores.\n\n- one writer at a time\n  per process\n\nReaders never block.\n### Why\nBecause they wait."
+    text = "## Decision\nUse WAL mode for\n  all stores.\n\n- one writer at a time\n  per process\n\nReaders never block.\n# Why\nWait."
     assert contents(text) == ["Use WAL mode for all stores", "one writer at a time per process", "Readers never block"]
 
 
@@ -119,11 +119,11 @@ def test_the_summary_is_read_like_the_response_and_the_prompt_for_its_authors_ow
 
 
 @pytest.mark.parametrize("unit", ["# ", "- ", "I ", "decision ", "* * ", "a. ", "**", "```\n", "I prefer", "\n", "x"])
-def test_a_text_of_a_megabyte_of_anything_takes_no_time(unit):
-    text = unit * (300_000 // len(unit)) + "\x00?"
+def test_a_long_text_of_anything_takes_no_time(unit):
+    text = unit * (100_000 // len(unit)) + "\x00?"
     start = time.process_time()
     extract(text)
-    assert time.process_time() - start < 3
+    assert time.process_time() - start < 1
 
 
 # -- candidates ---------------------------------------------------------------------------------------------------------
@@ -233,16 +233,20 @@ def test_an_unknown_interaction_is_refused_with_the_nearest(memories):
         memories.extract_candidates("")
 
 
-def test_real_commit_messages_give_few_and_clean_candidates(real_data, store):
-    lines = (real_data / "commits-langgraph.jsonl").read_text(encoding="utf-8").splitlines()[:600]
+def test_real_commit_messages_read_as_decisions_give_clean_candidates_that_their_own_words_reinforce(real_data, store):
+    lines = (real_data / "commits-langgraph.jsonl").read_text(encoding="utf-8").splitlines()[2000:2120]
     made = {}
     with store.transaction():
         for line in map(json.loads, lines):
-            source = store.memories.capture("commit", line["text"], created_at=line["created_at"], project="langgraph")
-            made |= {item.id: item for item in store.memories.extract_candidates(source.id)}
+            source = store.memories.capture("what changed?", f"## Decision\n{line['text']}", created_at=line["created_at"], project="lg")
+            candidates = store.memories.extract_candidates(source.id)
+            assert store.memories.extract_candidates(source.id) == candidates
+            made |= {item.id: item for item in candidates}
+        assert len(made) > 100
         for item in made.values():
             assert 8 <= len(item.content) <= 280
             assert item.content == " ".join(item.content.split())
+            assert "```" not in item.content
             store.memories.promote(item.id)
-        found = store.memories.reinforce(" ".join(item.content for item in made.values()), project="langgraph")
-    assert {item.id for item in found} == {item.id for item in made.values() if len(item.content) >= 12}
+        said = store.memories.reinforce(" ".join(item.content for item in made.values()), project="lg")
+    assert {item.id for item in said} == {item.id for item in made.values() if len(item.content) >= 12}

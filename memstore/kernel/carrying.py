@@ -216,6 +216,24 @@ class Intake:
         (self.replaced if self.mode == "replace" else self.skipped)[table] += 1
         return self.mode == "replace"
 
+    def settle(self, table: str, row: Row, same: int | None, live: int | None) -> tuple[int, bool]:
+        """Put in a row, or give its columns to the one here that has its id, or else to the one that says the same.
+
+        Returns the integer key that it has here, and whether anything was written.
+        """
+        here = live if same is None else same
+        if here is None:
+            self.insert(table, [without(row, "pk")])
+            return self.ids(table, [row["id"]])[row["id"]], True
+        if not self.known(table, row):
+            return here, False
+        if live not in (None, here) or self.recall(f"taken {table}", [here]):
+            shown = shorten(row["id"])
+            raise Exists(f"{shown} of {table} in the export says what another one says here; supersede one of the two first")
+        self.remember(f"taken {table}", [(here, 1)])
+        self.update(table, here, row)
+        return here, True
+
     def update(self, table: str, pk: int, row: Row) -> None:
         """Give a row with an id the columns of the export; its keys stay."""
         id = self.connection.value(f"SELECT id FROM {quote(table)} WHERE pk = ?", (pk,))

@@ -130,7 +130,9 @@ def turn(
     return True
 
 
-def log(audit: Recorder, kind: str, verb: str, item: Owned, before: Any, after: Any, *, actor: str = "", note: str = "", **more: Any) -> None:
+def log(
+    audit: Recorder, kind: str, verb: str, item: Owned, before: Any, after: Any, *, actor: str = "", note: str = "", **more: Any
+) -> None:
     """Write the one audit event of a change of belief."""
     audit(
         f"{kind}.{verb}", entity_kind=kind, entity_id=item.id, before=before, after=after, actor=actor, note=note,

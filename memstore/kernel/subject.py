@@ -50,7 +50,7 @@ class Subject:
         if things:
             self.kept.append(f"{what}: {things:,}, {why}")
 
-    def remove(self, connection: Connection, table: str, kind: str, clause: str, *ids: Iterable[str]) -> list[int]:
+    def remove(self, connection: Connection, table: str, kind: str, clause: str, *ids: Iterable[object]) -> list[int]:
         """Remove the rows that a condition on lists of ids chooses, and return their keys; the table has `pk` and `id`."""
         rows = connection.rows(f"SELECT pk, id FROM {table} WHERE {clause}", [listed(names) for names in ids])
         connection.many(f"DELETE FROM {table} WHERE pk = ?", [(pk,) for pk, _ in rows])

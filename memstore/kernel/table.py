@@ -118,7 +118,9 @@ class Table(Generic[R]):
         for field in self.json:
             for item, row in zip(result, rows):
                 source = getattr(item, field)
-                if source is not None:
+                if source == "[]" or source == "{}":  # most are empty, and reading even that costs a microsecond
+                    setattr(item, field, self.shaped(field, [] if source == "[]" else {}, row[0]))
+                elif source is not None:
                     setattr(item, field, self.decode(field, source, row[0]))
         for field in self.flags:
             for item in result:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from ..kernel import Connection
 
+OF_ARTIFACT = "artifact = (SELECT f.pk FROM artifacts AS f WHERE f.id = ?)"
 SUPPORTED = "EXISTS (SELECT 1 FROM evidence AS e WHERE e.atom = a.pk AND e.stale = 0)"
 STALE = f"""
     SELECT 1 FROM citations AS c LEFT JOIN atoms AS a ON a.pk = c.atom
@@ -219,8 +220,7 @@ class Artifacts(Rows):
             return self._sections_of(connection, artifact_id)
 
     def _sections_of(self, connection: Connection, artifact_id: str, clause: str = "") -> list[ArtifactSection]:
-        owner = "artifact = (SELECT f.pk FROM artifacts AS f WHERE f.id = ?)"
-        return SECTIONS.find(connection, f"WHERE {owner}{clause} ORDER BY position", (artifact_id,))
+        return SECTIONS.find(connection, f"WHERE {OF_ARTIFACT}{clause} ORDER BY position", (artifact_id,))
 
     def stale_sections(self, artifact_id: str) -> list[ArtifactSection]:
         """Return the sections that cite an atom which is gone, or since then was changed, retired or left without evidence."""
@@ -266,7 +266,7 @@ class Artifacts(Rows):
     ) -> list[Citation]:
         """Return citations in order of arrival, oldest first."""
         terms = [
-            ("artifact = (SELECT f.pk FROM artifacts AS f WHERE f.id = ?)", "artifact_id", artifact_id),
+            (OF_ARTIFACT, "artifact_id", artifact_id),
             (OF_ATOM, "atom_id", atom_id),
             ("insight_id = ?", "insight_id", insight_id),
         ]

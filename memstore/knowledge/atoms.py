@@ -87,16 +87,19 @@ class Atoms(Rows):
                 return self._extracted_again(connection, twin, given["confidence"], pieces)
             if live and not override:
                 self._refuse_rejected_atom(connection, given)
-            columns = filled(connection, ATOMS, "an atom", given, self.db.now)
-            if columns["updated_at"] is None:
-                columns["updated_at"] = columns["created_at"]
-            new = Atom(**columns, version=1)
-            ATOMS.insert(connection, new, body_key=self._text_key(new.body))
-            for piece in pieces:
-                self._support_atom(connection, new.id, piece)
-            if new.status == "active":
-                self._believed(connection, new)
-            return new
+            return self._insert_atom(connection, given, pieces)
+
+    def _insert_atom(self, connection: Connection, given: dict[str, Any], pieces: list[dict[str, Any]]) -> Atom:
+        columns = filled(connection, ATOMS, "an atom", given, self.db.now)
+        if columns["updated_at"] is None:
+            columns["updated_at"] = columns["created_at"]
+        new = Atom(**columns, version=1)
+        ATOMS.insert(connection, new, body_key=self._text_key(new.body))
+        for piece in pieces:
+            self._support_atom(connection, new.id, piece)
+        if new.status == "active":
+            self._believed(connection, new)
+        return new
 
     def _twin_atom(self, connection: Connection, said: Mapping[str, Any]) -> Atom | None:
         """The live atom that says the same."""
@@ -422,19 +425,19 @@ class Atoms(Rows):
         with self.db.write() as connection:
             hit = connection.rows(f"SELECT pk, atom FROM evidence WHERE {clause} AND stale = 0", params)
             connection.many("UPDATE evidence SET stale = 1 WHERE pk = ?", [(pk,) for pk, _ in hit])
-            return [
-                self._unverify_atom(connection, atom, actor, note)
-                for atom in [ATOMS.find(connection, "WHERE pk = ?", (pk,))[0] for pk in sorted({pk for _, pk in hit})]
-                if atom.status in LIVE and not self._has_evidence(connection, atom.id)
-            ]
+            touched = [ATOMS.find(connection, "WHERE pk = ?", (pk,))[0] for pk in sorted({pk for _, pk in hit})]
+            left = [self._lose_evidence(connection, atom, actor, note) for atom in touched]
+            return [atom for atom in left if atom is not None]
 
     def _has_evidence(self, connection: Connection, id: str) -> bool:
         """Whether an atom has evidence that is not stale."""
         found = "SELECT 1 FROM evidence WHERE atom = (SELECT pk FROM atoms WHERE id = ?) AND stale = 0 LIMIT 1"
         return connection.value(found, (id,)) is not None
 
-    def _unverify_atom(self, connection: Connection, atom: Atom, actor: str, note: str) -> Atom:
-        """Take from an atom what its evidence had given it."""
+    def _lose_evidence(self, connection: Connection, atom: Atom, actor: str, note: str) -> Atom | None:
+        """Take from a live atom without evidence what its evidence had given it, and return it; None for any other."""
+        if atom.status not in LIVE or self._has_evidence(connection, atom.id):
+            return None
         if atom.verification_status == UNVERIFIED:
             return atom
         new = self._rewrite_atom(connection, atom, replace(atom, verification_status=UNVERIFIED))

@@ -205,6 +205,8 @@ class Ledger(Atoms):
         after = before
         if new.review_status == "approved":
             for old in sources:
+                if old.status != "active":
+                    raise Invalid(f"ids must be active atoms, and {values.shorten(old.id)} is {old.status}")
                 self._retire_atom(connection, old, new.into_id)
             after = {"status": {old.id: "superseded" for old in sources}}
             if winner is not None and new.operation == "merge":
@@ -217,8 +219,6 @@ class Ledger(Atoms):
 
     def _retire_atom(self, connection: Connection, old: Atom, by: str | None) -> None:
         """Supersede an atom within an event that tells more than that."""
-        if old.status != "active":
-            raise Invalid(f"ids must be active atoms, and {values.shorten(old.id)} is {old.status}")
         connection.run(
             "UPDATE atoms SET status = 'superseded', superseded_by = ?, updated_at = ?, version = version + 1 WHERE id = ?",
             (by, self.db.now, old.id),
@@ -229,18 +229,22 @@ class Ledger(Atoms):
         for old in sources:
             if (old.project_id, old.user_id) != (winner.project_id, winner.user_id):
                 raise Invalid(f"ids: {values.shorten(old.id)} is of another project or user than {values.shorten(winner.id)}; supersede it")
-            hanging = "WHERE atom = ? ORDER BY pk", (self._atom_key(connection, old.id),)
-            for piece in PROOFS.find(connection, *hanging):
-                if not piece.stale:
-                    self._support_atom(connection, winner.id, _copied(piece, EVIDENCE))
-            for claim in CLAIMS.find(connection, *hanging):
-                self._add_claim(connection, winner.id, _copied(claim, CLAIM))
-            for mention in MENTIONS.find(connection, *hanging):
-                self._add_mention(connection, winner.id, _copied(mention, MENTION))
+            self._copy_hanging(connection, old, winner)
         confidence = max(winner.confidence, *(old.confidence for old in sources))
         if confidence == winner.confidence:
             return winner
         return self._rewrite_atom(connection, winner, replace(winner, confidence=confidence))
+
+    def _copy_hanging(self, connection: Connection, old: Atom, new: Atom) -> None:
+        """Copy what an atom stands on, claims and mentions to another one."""
+        hanging = "WHERE atom = ? ORDER BY pk", (self._atom_key(connection, old.id),)
+        for piece in PROOFS.find(connection, *hanging):
+            if not piece.stale:
+                self._support_atom(connection, new.id, _copied(piece, EVIDENCE))
+        for claim in CLAIMS.find(connection, *hanging):
+            self._add_claim(connection, new.id, _copied(claim, CLAIM))
+        for mention in MENTIONS.find(connection, *hanging):
+            self._add_mention(connection, new.id, _copied(mention, MENTION))
 
     def merges(
         self, *, atom_id: str | None = None, project: str | None = None, limit: int | None = None, before: str | None = None

@@ -221,6 +221,12 @@ CARRIED: tuple[Carried, ...] = (
     Carried("knowledge_states", ("pk",), ("working_summary",), ("open_questions", "evidence_index")),
     Carried("knowledge_deltas", ("pk",), (), ("changes",)),
 )
+#: Columns that are keys of texts, by table, and the columns that have the texts.
+KEYS = {
+    "atoms": {"body_key": "body"},
+    "evidence": {"snippet_key": "snippet"},
+    "claims": {"subject_key": "subject", "predicate_key": "predicate"},
+}
 #: Records show ids where the tables have integer keys.
 ATOM_ID = "(SELECT a.id FROM atoms AS a WHERE a.pk = {}.{})"
 ARTIFACT_ID = "(SELECT f.id FROM artifacts AS f WHERE f.pk = {}.artifact)"

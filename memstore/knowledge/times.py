@@ -13,9 +13,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from ..kernel import Canonical, NotFound, Room, values
+from ..kernel import Canonical, NotFound, Room, Table, values
 from ..kernel.lifecycle import known
 from .graph_tables import Entity
 from .schema import ENTITIES, VERSIONS
@@ -31,7 +31,11 @@ THEN = f"""(
 )"""
 VALID = "(valid_from IS NULL OR valid_from <= ?) AND (valid_until IS NULL OR valid_until > ?)"
 RECORDED = "created_at <= ? AND (retired_at IS NULL OR retired_at > ?)"
-_AMONG = "IN (SELECT value FROM json_each(?)) AND updated_at <= ?"
+STANDING = f" AND status = 'active' AND {VALID}"
+_NOW = f"SELECT pk, {ENTITIES.columns} FROM entities WHERE pk IN (SELECT value FROM json_each(?)) AND updated_at <= ?"
+_BEFORE = f"""
+SELECT entity, {VERSIONS.columns} FROM entity_versions
+WHERE entity IN (SELECT value FROM json_each(?)) AND updated_at <= ? AND retired_at > ?"""
 EDGES = {
     "out": f"""
     SELECT target, pk, kind, source
@@ -44,13 +48,7 @@ EDGES = {
 }
 
 
-class Edge(NamedTuple):
-    """One step of a walk, by integer keys."""
-
-    far: int
-    pk: int
-    kind: str
-    near: int
+Edge = tuple[int, int, str, int]  # keys of the far end and of the relationship, its kind, key of the near end
 
 
 class Times:
@@ -86,25 +84,23 @@ class Times:
         rows = connection.rows(f"SELECT pk FROM {table} WHERE {where} ORDER BY {order} LIMIT ?", (*then, *params, limit))
         return [pk for (pk,) in rows]
 
-    def _standing(self, connection: Connection, pks: Iterable[int]) -> set[int]:
-        """Those of the entities that are active and valid: a walk goes by no other."""
-        table, then = self._states()
-        rows = connection.rows(
-            f"SELECT pk FROM {table} WHERE pk IN (SELECT value FROM json_each(?)) AND status = 'active' AND {VALID}",
-            (*then, json.dumps(list(pks)), self._at, self._at),
-        )
-        return {pk for (pk,) in rows}
+    def _standing(self, connection: Connection, pks: Iterable[int]) -> list[int]:
+        """Those of the entities that are active and valid, in order of arrival: a walk goes by no other."""
+        where = f"pk IN (SELECT value FROM json_each(?)){STANDING}"
+        return self._chosen(connection, where, (json.dumps(list(pks)), self._at, self._at), "pk")
 
     def _loaded(self, connection: Connection, pks: Sequence[int]) -> list[Entity]:
         """The entities with these keys as they are or were, in this order; those that were not known then are left out."""
-        chosen = json.dumps(pks)
-        if self._recorded == math.inf:
-            return ENTITIES.find(connection, "JOIN json_each(?) AS place ON place.value = entities.pk ORDER BY place.key", (chosen,))
-        found = ENTITIES.find(connection, f"WHERE pk {_AMONG}", (chosen, self._recorded))
-        found += VERSIONS.find(connection, f"WHERE entity {_AMONG} AND retired_at > ?", (chosen, self._recorded, self._recorded))
-        by_id = {item.id: item for item in found}
-        ids = connection.rows("SELECT entities.id FROM json_each(?) AS place JOIN entities ON pk = place.value ORDER BY place.key", (chosen,))
-        return [by_id[id] for (id,) in ids if id in by_id]
+        found = self._read(connection, pks)
+        return [found[pk] for pk in pks if pk in found]
+
+    def _read(self, connection: Connection, pks: Iterable[int], clause: str = "", params: Sequence[Any] = ()) -> dict[int, Entity]:
+        """The entities with these keys, as far as they meet a condition, by key."""
+        asked, until = json.dumps(list(pks)), self._recorded
+        found = _keyed(connection, ENTITIES, f"{_NOW}{clause}", (asked, until, *params))
+        if until != math.inf:
+            found |= _keyed(connection, VERSIONS, f"{_BEFORE}{clause}", (asked, until, until, *params))
+        return found
 
     def _entity(self, connection: Connection, id: str) -> tuple[int, Entity]:
         """Key and state of an entity, in whatever status."""
@@ -118,4 +114,9 @@ class Times:
         asked = None if kinds is None else json.dumps(kinds)
         params = (json.dumps(list(pks)), *self._held, asked, asked)
         ways = ("out", "in") if direction == "both" else (direction,)
-        return [Edge(*row) for way in ways for row in connection.rows(EDGES[way], params)]
+        return [row for way in ways for row in connection.rows(EDGES[way], params)]
+
+
+def _keyed(connection: Connection, table: Table[Entity], sql: str, params: Sequence[Any]) -> dict[int, Entity]:
+    rows = connection.rows(sql, params)
+    return dict(zip([row[0] for row in rows], table.records([row[1:] for row in rows], connection.cipher), strict=True))

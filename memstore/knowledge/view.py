@@ -11,7 +11,7 @@ The trap: an assumption that was given up is no longer active, and exactly then 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from typing import TYPE_CHECKING, Any
 
 from ..kernel import Room, values
@@ -20,7 +20,7 @@ from ..kernel.words import key_of
 from . import names
 from .graph_tables import DIRECTIONS, KINDS, Entity, Neighbour, Observation, Relationship
 from .schema import ENTITIES, OBSERVATIONS, RELATIONSHIPS
-from .times import RECORDED, VALID, Edge, Times
+from .times import RECORDED, STANDING, VALID, Edge, Times
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -219,23 +219,42 @@ class KnowledgeView(Times):
             (json.dumps(list(pks)), self._recorded, int(held), self._recorded),
         )
 
+    def _whole(
+        self, project: str | None, user_id: str | None
+    ) -> tuple[list[Entity], list[Observation], list[Relationship]]:
+        """All that is active in a project and of a user, oldest first, as one snapshot has it."""
+        where, params = _joined(self._terms(status="active", project=project, user_id=user_id))
+        with self.db.read(snapshot=True) as connection:
+            pks = self._chosen(connection, where, params, "created_at, pk")
+            edges = RELATIONSHIPS.find(connection, f"WHERE {RECORDED} AND {VALID} ORDER BY created_at, pk", self._held)
+            found = self._loaded(connection, pks), self._observed(connection, pks), edges
+        entities, noted, edges = found
+        ids, owners = {item.id for item in entities}, (None, user_id)
+        return (
+            entities,
+            [item for item in noted if user_id is None or item.user_id in owners],
+            [item for item in edges if {item.from_id, item.to_id} <= ids and (user_id is None or item.user_id in owners)],
+        )
+
     def kinds(self) -> dict[str, str]:
         """Return the kinds of relationship that there are, each with its family, those registered here last."""
         return {**KINDS, **dict(self.db.rows("SELECT kind, family FROM relationship_kinds ORDER BY kind"))}
 
     # -- walks ------------------------------------------------------------------------------------------------------
 
-    def neighbours(self, id: str, *, kind: str | None = None, direction: Direction = "both", depth: int = 1) -> list[Neighbour]:
+    def neighbours(
+        self, id: str, *, kind: str | None = None, direction: Direction = "both", depth: int = 1, limit: int | None = None
+    ) -> list[Neighbour]:
         """Return the entities within some steps of one, nearest first, then in order of arrival, without itself."""
         way = values.one_of("direction", direction, DIRECTIONS)
         kinds = None if kind is None else [values.key("kind", kind)]
-        return self._reached(id, depth, lambda connection, pks: self._edges(connection, pks, way, kinds))
+        return self._reached(id, depth, limit, lambda connection, pks: self._edges(connection, pks, way, kinds))
 
-    def impact(self, id: str, depth: int = 3) -> list[Neighbour]:
+    def impact(self, id: str, depth: int = 3, *, limit: int | None = None) -> list[Neighbour]:
         """Return what an entity bears on: all that its outgoing relationships lead to, nearest first."""
-        return self._reached(id, depth, lambda connection, pks: self._edges(connection, pks, "out"))
+        return self._reached(id, depth, limit, lambda connection, pks: self._edges(connection, pks, "out"))
 
-    def evidence_chain(self, id: str, *, depth: int | None = None) -> list[Neighbour]:
+    def evidence_chain(self, id: str, *, depth: int | None = None, limit: int | None = None) -> list[Neighbour]:
         """Return what an entity rests on, nearest first: what supports it, what it was validated, analysed or evidenced by, and on.
 
         Of a kind of relationship registered here it follows those of the family provenance.
@@ -247,25 +266,25 @@ class KnowledgeView(Times):
             supporting = self._edges(connection, asked, "in", EVIDENCE["in"])
             return supporting + self._edges(connection, asked, "out", [*EVIDENCE["out"], *own])
 
-        return self._reached(id, depth, edges)
+        return self._reached(id, depth, limit, edges)
 
     def _reached(
-        self, id: str, depth: int | None, edges: Callable[[Connection, Iterable[int]], list[Edge]]
+        self, id: str, depth: int | None, limit: int | None, edges: Callable[[Connection, Iterable[int]], list[Edge]]
     ) -> list[Neighbour]:
-        """What a walk meets, level by level; None is no bound on the depth."""
-        id, bound = values.key("id", id), values.limit(depth, "depth")
-        found: list[tuple[int, int, str]] = []
+        """What a walk meets, level by level."""
+        id, bound, most = values.key("id", id), values.limit(depth, "depth"), values.limit(limit)
+        found: list[Neighbour] = []
         with self.db.read(snapshot=True) as connection:
             start, _ = self._entity(connection, id)
             seen, level, steps = {start}, [start], 0
-            while level and steps != bound:
+            while level and steps != bound and (most < 0 or len(found) < most):
                 steps += 1
-                first = _first_ways(edges(connection, level), seen)
-                level = sorted(self._standing(connection, first))
-                seen.update(first)
-                found += [(pk, steps, first[pk].kind) for pk in level]
-            items = self._loaded(connection, [pk for pk, _, _ in found])
-        return [Neighbour(item, depth, via) for item, (_, depth, via) in zip(items, found, strict=True)]
+                ways = _first_ways(edges(connection, level), seen)
+                met = self._read(connection, ways, STANDING, (self._at, self._at))
+                level = sorted(met)
+                seen.update(ways)
+                found += [Neighbour(met[pk], steps, ways[pk][2]) for pk in level]
+        return found if most < 0 else found[:most]
 
     def path(self, a: str, b: str, *, direction: Direction = "both", max_depth: int = 6) -> list[Relationship] | None:
         """Return the relationships of a shortest way from one entity to another, in its order; None where there is none.
@@ -294,7 +313,7 @@ class KnowledgeView(Times):
             if met:
                 mine[met[0]] = first[met[0]]
                 return [*_back(ways[0], met[0])[::-1], *_back(ways[1], met[0])]
-            levels[side] = sorted(self._standing(connection, first))
+            levels[side] = self._standing(connection, first)
             mine.update((pk, first[pk]) for pk in levels[side])
             if not levels[side]:
                 return None
@@ -315,8 +334,8 @@ class KnowledgeView(Times):
         with self.db.read(snapshot=True) as connection:
             pks = self._chosen(connection, where, params)
             edges = self._edges(connection, pks, "in", [kind])
-            standing = self._standing(connection, {edge.far for edge in edges})
-            covered = {edge.near for edge in edges if edge.far in standing}
+            standing = set(self._standing(connection, {far for far, *_ in edges}))
+            covered = {near for far, _, _, near in edges if far in standing}
             return self._loaded(connection, [pk for pk in pks if pk not in covered])
 
     def risky_decisions(self, project: str | None = None) -> list[Entity]:
@@ -328,9 +347,8 @@ class KnowledgeView(Times):
         with self.db.read(snapshot=True) as connection:
             pks = self._chosen(connection, where, params)
             edges = self._edges(connection, pks, "out", ["based_on_assumption"])
-            far = sorted({edge.far for edge in edges})
-            fallen = {pk for pk in far for item in self._loaded(connection, [pk]) if _fallen(item)}
-            risky = {edge.near for edge in edges if edge.far in fallen}
+            assumptions = self._read(connection, {far for far, *_ in edges})
+            risky = {near for far, _, _, near in edges if far in assumptions and _fallen(assumptions[far])}
             return self._loaded(connection, [pk for pk in pks if pk in risky])
 
 
@@ -365,12 +383,13 @@ def _joined(terms: list[tuple[str, tuple[Any, ...]]]) -> tuple[str, list[Any]]:
     return " AND ".join(term for term, _ in terms) or "1", [value for _, params in terms for value in params]
 
 
-def _first_ways(edges: list[Edge], seen: Iterable[int]) -> dict[int, Edge]:
+def _first_ways(edges: list[Edge], seen: Container[int]) -> dict[int, Edge]:
     """Of the edges to each entity that was not seen the one that arrived first."""
     found: dict[int, Edge] = {}
     for edge in edges:
-        if edge.far not in seen and (edge.far not in found or edge.pk < found[edge.far].pk):
-            found[edge.far] = edge
+        far = edge[0]
+        if far not in seen and (far not in found or edge[1] < found[far][1]):
+            found[far] = edge
     return found
 
 
@@ -378,8 +397,8 @@ def _back(ways: dict[int, Edge | None], pk: int) -> list[int]:
     """The relationships from an entity back to where a walk began."""
     found = []
     while (edge := ways[pk]) is not None:
-        found.append(edge.pk)
-        pk = edge.near
+        _, relationship, _, pk = edge
+        found.append(relationship)
     return found
 
 

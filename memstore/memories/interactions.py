@@ -12,7 +12,7 @@ from .tables import INTERACTIONS, PIECES, Interaction
 LISTED = "store.memories.interactions()"
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
     from datetime import datetime
 
 
@@ -69,7 +69,9 @@ class Interactions(Beliefs):
         """
         pack = {} if context is None else values.json_object("context", _as_dict(context))
         used = {"memory": _ids("memories_used", memories_used), "chunk": _ids("chunks_used", chunks_used)}
-        told = dict(_pieces(pack)) | {(kind, piece_id): None for kind, ids in used.items() for piece_id in ids}
+        told = _pieces(pack)
+        for kind, ids in used.items():
+            told.update({(kind, piece_id): None for piece_id in ids if (kind, piece_id) not in told})
         user_id = values.optional(values.key, "user_id", user_id)
         project = "" if project is None else values.label("project", project)
         new = Interaction(
@@ -187,14 +189,16 @@ def _ids(name: str, given: Iterable[str]) -> list[str]:
     return [values.key(f"{name}[{position}]", id) for position, id in enumerate(values.strings(name, given))]
 
 
-def _pieces(pack: dict[str, Any]) -> Iterator[tuple[tuple[str, str], int | None]]:
-    """Kind, id and version of each piece that a context lists."""
+def _pieces(pack: dict[str, Any]) -> dict[tuple[str, str], int | None]:
+    """Kind and id of each piece that a context lists, with the version that it gives."""
     pieces = pack.get("pieces", [])
     if not isinstance(pieces, list):
         raise Invalid(f'"pieces" of context must be a list of objects with "kind" and "id", not {values.shorten(pieces)}')
+    found: dict[tuple[str, str], int | None] = {}
     for position, piece in enumerate(pieces):
         name = f"context.pieces[{position}]"
         if not isinstance(piece, dict):
             raise Invalid(f'{name} must be an object with "kind" and "id", not {values.shorten(piece)}')
         version = values.optional(values.integer, f"{name}.version", piece.get("version"))
-        yield (values.key(f"{name}.kind", piece.get("kind")), values.key(f"{name}.id", piece.get("id"))), version
+        found.setdefault((values.key(f"{name}.kind", piece.get("kind")), values.key(f"{name}.id", piece.get("id"))), version)
+    return found

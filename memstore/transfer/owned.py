@@ -20,6 +20,9 @@ KEYS = "SELECT pk FROM conversations WHERE user_id = ?"
 MESSAGES = f"SELECT id FROM messages WHERE pk >> 32 IN ({KEYS})"
 PROJECTS = "SELECT id FROM projects WHERE user_id = ?"
 CORRECTIONS = "SELECT pk FROM corrections WHERE user_id = ?"
+ATOMS = "SELECT pk FROM atoms WHERE user_id = ?"
+ARTIFACTS = "SELECT pk FROM artifacts WHERE user_id = ?"
+ATOM_IDS = "SELECT id FROM atoms WHERE user_id = ?"
 
 #: What picks a user's rows of a table; a table that is not here has none.
 OWN: dict[str, str] = {
@@ -36,6 +39,18 @@ OWN: dict[str, str] = {
     "interactions": "user_id = ?",
     "interaction_pieces": "interaction IN (SELECT pk FROM interactions WHERE user_id = ?)",
     "project_state": f"project_id IN ({PROJECTS})",
+    "atoms": "user_id = ?",
+    "evidence": f"atom IN ({ATOMS})",
+    "claims": f"atom IN ({ATOMS})",
+    "links": f"from_atom IN ({ATOMS}) AND to_atom IN ({ATOMS})",
+    "mentions": f"atom IN ({ATOMS}) AND entity_id IN (SELECT id FROM entities WHERE user_id = ?)",
+    "merges": f"NOT EXISTS (SELECT 1 FROM json_each(atom_ids) AS each WHERE each.value NOT IN ({ATOM_IDS}))"
+    f" AND (into_id IS NULL OR into_id IN ({ATOM_IDS}))",
+    "artifacts": "user_id = ?",
+    "artifact_sections": f"artifact IN ({ARTIFACTS})",
+    "citations": f"(artifact IS NULL OR artifact IN ({ARTIFACTS})) AND (atom IS NULL OR atom IN ({ATOMS}))",
+    "knowledge_states": f"project_id IN ({PROJECTS})",
+    "knowledge_deltas": f"project_id IN ({PROJECTS})",
     "token_counters": f"conversation_id IN ({CONVERSATIONS})",
     "context_backups": f"conversation_id IN ({CONVERSATIONS})",
     "model_runs": f"conversation_id IN ({CONVERSATIONS})",

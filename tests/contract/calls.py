@@ -40,6 +40,9 @@ def furnish(store):
     store.evals.record_run("c-1", "coder", id="r-1")
     store.keywords.add("n-1", "invoices are rounded", kind="note")
     store.audit.append("query", id="a-1", details={"tokens": 1})
+    store.memories.capture("how is it rounded?", "Decision: round half up", project="p-1", id="i-1", memories_used=["b-9"])
+    store.memories.add("knowledge", "invoices are rounded half up", id="mem-1", created_at=1.0)
+    store.memories.add("knowledge", "invoices may be rounded", id="mem-2", status="candidate", created_at=1.0)
 
 
 def itself(store, found):
@@ -355,6 +358,29 @@ CALLS: dict[str, tuple[Call, ...]] = {
         ),
     ),
     "audit.verify": (Call(inside={"anchors": (one,)}),),
+    # -- memories: what follows from interactions
+    "memories.capture": (
+        Call(
+            {"prompt": "how?"},
+            lambda store, found: store.memories.get_interaction(found.id),
+            {"context": field("context_pack"), "project": lambda store, found: store.memories.get_interaction(found.id).project},
+            inside={
+                "memories_used": (one,),
+                "chunks_used": (one,),
+                "metadata": (keyed,),
+                "context": (keyed, lambda value: {"pieces": value}, lambda value: {"pieces": [{"kind": value, "id": "x"}]},
+                            lambda value: {"pieces": [{"kind": "memory", "id": value, "version": 1}]},
+                            lambda value: {"pieces": [{"kind": "memory", "id": "x", "version": value}]}),
+            },
+        ),
+    ),
+    "memories.decay": (Call({}, itself, AUDITED, unkept=("now",)),),
+    "memories.expire": (Call({}, itself, AUDITED, unkept=("now", "idle_days")),),
+    "memories.explain": (Call({"interaction_id": "i-1"}),),
+    "memories.extract_candidates": (Call({"interaction_id": "i-1"}, itself, {**AUDITED, "interaction_id": event("entity_id")}),),
+    "memories.get_interaction": (Call({"id": "i-1"}),),
+    "memories.interactions": (Call(),),
+    "memories.reinforce": (Call({"text": "invoices are rounded half up"}, itself, AUDITED, unkept=("text", "project", "user_id")),),
     # -- evals
     "evals.active_model": (Call({"specialist": "coder"}),),
     "evals.assertions": (Call(),),

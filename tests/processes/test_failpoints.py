@@ -178,6 +178,16 @@ def foreign(path):
     path.with_name("talk.jsonl").write_text('{"role": "user", "content": "amber"}\n' * 3)
 
 
+def reflective(path):
+    """A file with what something follows from: an interaction, a memory that nobody refers to, a candidate that nobody wants."""
+    filled(path)
+    with open_store(path, clock=FakeClock()) as store:
+        store.memories.capture("how?", "## Decision\n- amber mode\n- basalt mode\n\nI prefer cedar.", id="i1", conversation_id="c1")
+        store.memories.add("knowledge", "amber words are said again", id="b1", created_at=1.0)
+        store.memories.add("knowledge", "basalt words are not", id="b2", created_at=1.0, confidence=0.2)
+        store.memories.add("knowledge", "cedar words may be", id="b3", created_at=1.0, status="candidate")
+
+
 def emptied(path):
     """A store without rooms, and beside it an export."""
     bare(path)
@@ -219,7 +229,7 @@ def old(path, name):
 
 BASES = {
     base.__name__: base
-    for base in (nothing, bare, filled, personal, indebted, airy, crowded, owing, foreign, emptied, visited, stepped)
+    for base in (nothing, bare, filled, personal, indebted, airy, crowded, owing, foreign, reflective, emptied, visited, stepped)
 }
 
 
@@ -308,6 +318,13 @@ CASES = {
     "backups.add_counter": Case(lambda store: store.backups.add_counter("c9", "tester", token_estimate=7)),
     "backups.save": Case(lambda store: store.backups.save("c1", "coder", "what was said since")),
     "backups.cover": Case(lambda store: store.backups.cover(lambda gap: "what was said", min_messages=0), changes=2),
+    "memories.capture": Case(
+        lambda store: store.memories.capture("how?", "like this", memories_used=["b1", "b9"], chunks_used=["x"], id="i9"), base="reflective"
+    ),
+    "memories.extract_candidates": Case(lambda store: store.memories.extract_candidates("i1", actor="ann"), base="reflective"),
+    "memories.reinforce": Case(lambda store: store.memories.reinforce("amber words, said again and again", actor="bot"), base="reflective"),
+    "memories.decay": Case(lambda store: store.memories.decay(), base="reflective"),
+    "memories.expire": Case(lambda store: store.memories.expire(), base="reflective"),
     "evals.record_run": Case(lambda store: store.evals.record_run("c1", "coder", vcg_winner=True)),
     "evals.record_assertion": Case(lambda store: store.evals.record_assertion("polite", "info", False)),
     "evals.promote": Case(lambda store: store.evals.promote("coder", "model-1", "model-2", actor="ann")),

@@ -1,0 +1,49 @@
+"""What is derived in the ledger, computed anew and compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from ..kernel import Finding, values
+from ..kernel.words import key_of
+from .atoms import UNVERIFIED
+from .ledger_tables import KEYS
+from .schema import ATOMS, CLAIMS, PROOFS
+
+if TYPE_CHECKING:
+    from ..kernel import Connection, Table
+
+UNSUPPORTED = """
+    SELECT pk, id, verification_status FROM atoms AS a
+    WHERE verification_status <> ? AND (status = 'active' OR status = 'candidate')
+      AND NOT EXISTS (SELECT 1 FROM evidence AS e WHERE e.atom = a.pk AND e.stale = 0)
+    ORDER BY pk
+"""
+UNKNOWN = """
+    SELECT pk, id, superseded_by FROM atoms AS a
+    WHERE superseded_by IS NOT NULL AND NOT EXISTS (SELECT 1 FROM atoms AS b WHERE b.id = a.superseded_by)
+    ORDER BY pk
+"""
+
+
+def ledger_check(connection: Connection) -> Iterator[Finding]:
+    """Keys that are not those of their texts, and atoms that rest on what is not there."""
+    for table in (ATOMS, PROOFS, CLAIMS):
+        yield from _differences(connection, table)
+    for pk, id, word in connection.rows(UNSUPPORTED, (UNVERIFIED,)):
+        yield Finding("dangling", pk, f"atom {id} is {values.shorten(word)}, and has no evidence that is not stale")
+    for pk, id, by in connection.rows(UNKNOWN):
+        yield Finding("dangling", pk, f"atom {id} was superseded by {values.shorten(by)}, which is not here")
+
+
+def _differences(connection: Connection, table: Table[Any]) -> Iterator[Finding]:
+    """Rows of a table whose keys are not those of their texts, a page at a time."""
+    keys, last = KEYS[table.name], 0
+    columns = ", ".join(keys)
+    while page := connection.rows(f"SELECT pk, {columns} FROM {table.name} WHERE pk > ? ORDER BY pk LIMIT 1000", (last,)):
+        first, last = page[0][0], values.onward(last, page[-1][0])
+        items = table.find(connection, "WHERE pk BETWEEN ? AND ? ORDER BY pk", (first, last))
+        for item, (pk, *found) in zip(items, page, strict=True):
+            if found != [key_of(getattr(item, text), connection.cipher) for text in keys.values()]:
+                yield Finding("derived", pk, f"{item.id} of {table.name}: its keys are not those of its texts")

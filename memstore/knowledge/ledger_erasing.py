@@ -1,0 +1,102 @@
+"""Forgetting: what a user, a conversation or a project left in the ledger, and what rested on things that are gone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..kernel.subject import AMONG, Subject, listed
+from .ledger_joining import move_atoms
+from .schema import ATOMS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ..kernel import Connection
+    from .ledger import Ledger
+
+#: What evidence may be taken from.
+SOURCES = ("conversation", "session", "message", "interaction", "document", "chunk")
+#: A project that is erased goes with all that is in it; where it goes with its user, others keep what is theirs.
+WHOLE = f"project_id {AMONG}"
+UNOWNED = f"{WHOLE} AND user_id IS NULL"
+OWNED = f"conversation_id {AMONG} OR user_id {AMONG}"
+NOBODYS = "SELECT count(*) FROM atoms WHERE user_id IS NULL AND project_id IS NULL AND conversation_id IS NULL"
+
+
+def erase(room: Ledger, connection: Connection, subject: Subject) -> None:
+    """Remove what is the subject's, and what stays no longer names what is gone."""
+    owners = [subject.id] if subject.kind == "user" else []
+    projects = {id for kind, id in subject.gone if kind == "project"}
+    if subject.kind == "project":
+        projects |= {subject.id, *subject.names}
+    where = f"{OWNED} OR {WHOLE if subject.kind == 'project' else UNOWNED}"
+    lists = [listed(items) for items in (subject.conversations, owners, projects)]
+    _remove_artifacts(connection, subject, where, lists)
+    _remove_atoms(connection, subject, where, lists)
+    for table in ("knowledge_states", "knowledge_deltas"):
+        subject.remove(connection, table, table.removesuffix("s"), WHOLE, projects)
+    _leave_projects(room, connection, subject, projects)
+    _unlink(connection, subject)
+    _forget_sources(room, connection, subject)
+    subject.keep(connection.value(NOBODYS), "atoms of no user, project or conversation", "kept, since nothing tells whose they are")
+    for table in ("atoms", "artifacts"):
+        quoting = connection.value(f"SELECT count(*) FROM {table} WHERE conversation_id = ?", (subject.home,))
+        subject.keep(quoting, f"{table} from the conversation of the message", "kept, though they may quote it")
+
+
+def _remove_artifacts(connection: Connection, subject: Subject, where: str, lists: list[str]) -> None:
+    going = _chosen(connection, "artifacts", where, lists)
+    for table in ("citations", "artifact_sections"):
+        subject.count(table, connection.run(f"DELETE FROM {table} WHERE artifact {AMONG}", (going,)))
+    _remove(connection, subject, "artifacts", "artifact", going)
+
+
+def _remove_atoms(connection: Connection, subject: Subject, where: str, lists: list[str]) -> None:
+    """Remove atoms with what hangs on them; a section that cited one still says that it did, and is stale."""
+    going = _chosen(connection, "atoms", where, lists)
+    for table in ("evidence", "claims", "mentions"):
+        subject.count(table, connection.run(f"DELETE FROM {table} WHERE atom {AMONG}", (going,)))
+    ends = f"DELETE FROM links WHERE from_atom {AMONG} OR to_atom {AMONG}"
+    subject.count("links", connection.run(ends, (going, going)))
+    subject.count("citations", connection.run(f"DELETE FROM citations WHERE kind = 'insight' AND atom {AMONG}", (going,)))
+    citing = connection.run(f"UPDATE citations SET atom = NULL WHERE atom {AMONG}", (going,))
+    subject.keep(citing, "citations of atoms that went, in artifacts that stay", "kept without them, though the artifacts may quote them")
+    _remove(connection, subject, "atoms", "atom", going)
+
+
+def _chosen(connection: Connection, table: str, where: str, lists: list[str]) -> str:
+    return listed(pk for (pk,) in connection.rows(f"SELECT pk FROM {table} WHERE {where}", lists))
+
+
+def _remove(connection: Connection, subject: Subject, table: str, kind: str, going: str) -> None:
+    subject.gone += [(kind, id) for (id,) in connection.rows(f"SELECT id FROM {table} WHERE pk {AMONG}", (going,))]
+    subject.count(table, connection.run(f"DELETE FROM {table} WHERE pk {AMONG}", (going,)))
+
+
+def _leave_projects(room: Ledger, connection: Connection, subject: Subject, projects: Iterable[str]) -> None:
+    """Put what other users have in a project that went into none."""
+    going = (listed(projects),)
+    left = ATOMS.find(connection, f"WHERE {WHOLE} ORDER BY pk", going)
+    move_atoms(room, connection, left, None)
+    subject.keep(len(left), "atoms of other users in a project that went", "kept, in no project")
+    kept = connection.run(f"UPDATE artifacts SET project_id = NULL WHERE {WHOLE}", going)
+    subject.keep(kept, "artifacts of other users in a project that went", "kept, in no project")
+
+
+def _unlink(connection: Connection, subject: Subject) -> None:
+    """Take the ids of what is gone out of rows that stay."""
+    atoms, artifacts = (listed(id for kind, id in subject.gone if kind == each) for each in ("atom", "artifact"))
+    connection.run(f"UPDATE atoms SET superseded_by = NULL WHERE superseded_by {AMONG}", (atoms,))
+    connection.run(f"UPDATE artifacts SET parent_artifact_id = NULL WHERE parent_artifact_id {AMONG}", (artifacts,))
+    where = f"into_id {AMONG} OR EXISTS (SELECT 1 FROM json_each(atom_ids) AS each WHERE each.value {AMONG})"
+    subject.count("merges", connection.run(f"DELETE FROM merges WHERE {where}", (atoms, atoms)))
+
+
+def _forget_sources(room: Ledger, connection: Connection, subject: Subject) -> None:
+    """Remove evidence that was taken from what is gone."""
+    gone = listed({id for kind, id in subject.gone if kind in SOURCES} | {*subject.conversations, *subject.sessions})
+    where = f"source_id {AMONG} OR chunk_id {AMONG}"
+    atoms = listed(atom for (atom,) in connection.rows(f"SELECT DISTINCT atom FROM evidence WHERE {where}", (gone, gone)))
+    subject.count("evidence", connection.run(f"DELETE FROM evidence WHERE {where}", (gone, gone)))
+    for atom in ATOMS.find(connection, f"WHERE pk {AMONG} ORDER BY pk", (atoms,)):
+        room._lose_evidence(connection, atom, "", "")

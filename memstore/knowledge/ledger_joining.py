@@ -1,0 +1,63 @@
+"""The ledger where a project has got an id, or is gone.
+
+Two live atoms that say the same cannot stand in one scope: the active one stays, of two the one that was changed last. The other is
+superseded by it, audited, and what it stands on is copied to it, as if it had been extracted again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ..kernel.lifecycle import log
+from .artifacts import SUMMED_UP
+from .ledger_checks import LIVE
+from .ledger_tables import Atom
+from .rows import shown
+from .schema import ATOMS, KNOWLEDGE_STATES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ..kernel import Connection
+    from .ledger import Ledger
+
+ACTOR = "project-join"
+THEIRS = "(user_id IS NULL OR user_id = ?)"
+
+
+def join(room: Ledger, connection: Connection, name: str, project_id: str, user_id: str) -> None:
+    """Let the rows that carry a name, and are that user's or nobody's, follow it to the project that it means from now on."""
+    if name == project_id:
+        return
+    move_atoms(room, connection, ATOMS.find(connection, f"WHERE project_id = ? AND {THEIRS} ORDER BY pk", (name, user_id)), project_id)
+    connection.run(f"UPDATE artifacts SET project_id = ? WHERE project_id = ? AND {THEIRS}", (project_id, name, user_id))
+    connection.run("UPDATE knowledge_deltas SET project_id = ? WHERE project_id = ?", (project_id, name))
+    _join_states(room, connection, name, project_id)
+
+
+def move_atoms(room: Ledger, connection: Connection, items: Iterable[Atom], project_id: str | None) -> None:
+    """Bring atoms into another project, or into none."""
+    for item in items:
+        moved = replace(item, project_id=project_id)
+        twin = room._twin_atom(connection, shown(moved, ("body", "kind", "project_id", "user_id"))) if item.status in LIVE else None
+        if twin is not None:
+            older, newer = sorted((twin, moved), key=lambda each: (each.status == "active", each.updated_at))
+            room._retire_atom(connection, older, newer.id)
+            room._copy_hanging(connection, older, newer)
+            change = {"status": older.status, "superseded_by": None}, {"status": "superseded", "superseded_by": newer.id}
+            log(room._audit, "atom", "supersede", older, *change, actor=ACTOR)
+        connection.run("UPDATE atoms SET project_id = ? WHERE id = ?", (project_id, item.id))
+
+
+def _join_states(room: Ledger, connection: Connection, name: str, project_id: str) -> None:
+    """Of two states of one project the one that was made last stays; the log keeps the other."""
+    found = KNOWLEDGE_STATES.find(connection, "WHERE project_id = ? OR project_id = ? ORDER BY updated_at, pk", (name, project_id))
+    if len(found) == 2:
+        older, newer = found
+        connection.run("DELETE FROM knowledge_states WHERE id = ?", (older.id,))
+        room._audit(
+            "knowledge_state.supersede", entity_kind="knowledge_state", entity_id=older.id, project=project_id,
+            before=shown(older, SUMMED_UP), after={"superseded_by": newer.id}, actor=ACTOR,
+        )  # fmt: skip
+    connection.run("UPDATE knowledge_states SET project_id = ? WHERE project_id = ?", (project_id, name))
