@@ -19,13 +19,23 @@ from . import joining, removal
 from .interactions import ExplainedPiece, Explanation
 from .reflection import Reflection
 from .state import ProjectStates
-from .tables import SCHEMA, Interaction, Memory, MemoryHit, ProjectState
+from .tables import SCHEMA, Interaction, InteractionPiece, Memory, MemoryHit, ProjectState
 
 if TYPE_CHECKING:
     from ..kernel import Connection
     from ..kernel.subject import Subject
 
-__all__ = ["SCHEMA", "ExplainedPiece", "Explanation", "Interaction", "Memory", "MemoryHit", "MemoryStore", "ProjectState"]
+__all__ = [
+    "SCHEMA",
+    "ExplainedPiece",
+    "Explanation",
+    "Interaction",
+    "InteractionPiece",
+    "Memory",
+    "MemoryHit",
+    "MemoryStore",
+    "ProjectState",
+]
 
 
 class MemoryStore(Reflection, ProjectStates):
