@@ -6,6 +6,8 @@ import json
 import subprocess
 import sys
 
+from memstore.knowledge import Section
+
 ADA = "ada.lovelace@example.org"
 #: Tables that are derived from others or are the store's own book-keeping.
 DERIVED = {"meta", "maintenance", "schema_version", "schema_steps", "sqlite_sequence", "sqlite_stat1", "arrivals", "keyword_state",
@@ -79,6 +81,7 @@ class Life:
         store.corrections.update(self.correction, claim=say("claim"), rejected=say("again"), actor=user)
         store.corrections.applied(self.correction, conversation_id=self.chat)
         self.believe(store)
+        self.learn(store)
         store.backups.track(self.chat, say("specialist"), "some text")
         store.backups.save(self.chat, say("specialist"), say("note"), metadata={say("k"): say("v")})
         fields = {name: say(name) for name in ("query_id", "domain", "domain_l0", "domain_path")}
@@ -112,6 +115,35 @@ class Life:
         room.capture(**texts, **used, **owned, context=pack, metadata={say("k"): say("v")}, id=self.interaction)
         for _ in range(2):
             room.add_state(self.project, say("key"), say("value"), id=say("entry"), source=say("source"))
+
+    def learn(self, store):
+        """Atoms with all that hangs on them, and what was made from them; what is logged has no project here either."""
+        say, room, owned = self.word, store.knowledge, {"user_id": self.user_id, "conversation_id": self.chat}
+        more = {"run_id": say("run"), "metadata": {say("k"): say("v")}}
+        places = ("id", "source_id", "chunk_id", "chunk_hash", "anchor_type", "snippet", "run_id")
+        told = {**owned, **more, "title": say("title"), "domain": say("domain"), "tags": [say("tag")], "verification_status": say("sure")}
+
+        def atom(**given):
+            proof = [{**{name: say(name) for name in places}, "metadata": {say("k"): say("v")}}]
+            return room.add_atom("claim", say("body"), id=say("atom"), evidence=proof, **given).id
+
+        self.atoms = [atom(**told) for _ in range(3)]
+        atom(project=self.project, **told)
+        atom(project=self.project)
+        room.update_atom(self.atoms[0], title=say("retitled"), actor=self.user_id)
+        room.reject_atom(atom(status="candidate", **told))
+        room.add_claim(self.atoms[1], say("about"), say("asserts"), domain=say("domain"), strength=say("strength"), id=say("claim"))
+        room.link(self.atoms[0], say("relation"), self.atoms[1], id=say("link"))
+        if not room.entities(name="Apollo 11"):
+            room.add_entity("Mission", "Apollo 11", id="apollo-11")
+        room.mention("apollo-11", self.atoms[1], chunk_id=say("chunk"), id=say("mention"))
+        room.merge_atoms([self.atoms[1]], self.atoms[0], id=say("merge"), reviewed_by=say("reviewer"), actor=self.user_id)
+        section = Section(say("key"), say("heading"), say("content"), [self.atoms[0]], [say("conflict")], say("rests"))
+        artifact = room.add_artifact(say("type"), say("title"), body=say("text"), sections=[section], id=say("artifact"), **owned, **more)
+        room.regenerate(artifact.id, [*room.sections(artifact.id), section._replace(key=say("key"))], body=say("again"), **more)
+        room.add_artifact(say("type"), say("title"), project=self.project, id=say("artifact"), **owned)
+        room.cite_insight(say("insight"), self.atoms[0], relation_type=say("rests"), id=say("citation"))
+        room.record_delta(self.project, say("run"), {say("k"): say("v")}, id=say("delta"))
 
     def events(self, store):
         """Events that name somebody in every way that there is."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 
+from memstore.knowledge import Section
+
 
 def fill(store, tag=""):
     """One thing of each kind at least, with rows that were changed, removed and redacted since."""
@@ -42,6 +44,7 @@ def fill(store, tag=""):
     store.memories.set_state(f"moon{tag}", "deadline", "1969")
     store.memories.set_state(f"moon{tag}", "pilot", "Neil")
     store.memories.clear_state(f"moon{tag}", "pilot")
+    learn(store, tag, whose)
     for _ in range(3):
         store.backups.track(f"c1{tag}", "coder", "a text")
     store.backups.save(f"c1{tag}", "coder", "what was said", id=f"b1{tag}", metadata={"c": 1})
@@ -57,6 +60,54 @@ def fill(store, tag=""):
     store.keywords.add(f"n1{tag}", "amber delta note", kind="note", conversation_id=f"c1{tag}")
     store.keywords.add(f"m1{tag}", "delta instead of a message")
     store.keywords.remove(f"m2{tag}")
+
+
+def learn(store, tag, whose):
+    """Atoms in their states, what hangs on them, and what was made from them."""
+    room = store.knowledge
+    room.add_entity("Mission", f"Apollo 11{tag}", id=f"n1{tag}")
+    for number in range(5):
+        proof = [{"chunk_id": f"h{number}{tag}", "chunk_hash": "old", "snippet": f"it says {number} é", "id": f"v{number}{tag}"}]
+        given = {"project": f"moon{tag}", "tags": ["optics"], "metadata": {"e": "é"}, "verification_status": "verified", **whose}
+        room.add_atom("claim", f"Atom {number}{tag} 日本語", id=f"t{number}{tag}", evidence=proof, **given)
+    room.reject_atom(room.add_atom("risk", f"unlikely{tag}", id=f"t5{tag}", status="candidate").id)
+    room.add_claim(f"t1{tag}", "the Moon", "is far", strength="must", id=f"l1{tag}")
+    room.link(f"t0{tag}", "refines", f"t1{tag}", weight=0.5, id=f"l2{tag}")
+    room.mention(f"n1{tag}", f"t1{tag}", chunk_id=f"h1{tag}", anchor_start=3, anchor_end=7, id=f"l3{tag}")
+    room.merge_atoms([f"t1{tag}"], f"t0{tag}", reviewed_by="ann", id=f"g1{tag}")
+    room.merge_atoms([f"t3{tag}"], operation="obsolete", review_status="pending", id=f"g2{tag}")
+    sections = [Section(f"part {number}", "Part", f"text {number}{tag}", [f"t{number}{tag}"], [f"x{tag}"]) for number in (0, 2, 3)]
+    room.add_artifact("prd", "To the Moon", body="é", sections=sections, project=f"moon{tag}", id=f"f1{tag}", **whose)
+    room.regenerate(f"f1{tag}", [*room.sections(f"f1{tag}")[:2], sections[2]], metadata={"f": 1})
+    room.cite_insight(f"o1{tag}", f"t0{tag}", id=f"o2{tag}")
+    room.mark_stale(chunk_id=f"h2{tag}", chunk_hash="new")
+    room.set_knowledge_state(f"moon{tag}", "all is well é", open_questions=["why?"], evidence_index={"a": [1, "é"]})
+    room.record_delta(f"moon{tag}", "run 1", {"atoms": 5, "text": "é"}, id=f"d1{tag}")
+
+
+def learned(store):
+    """What the ledger of a store answers to its readers, whatever keys and ids of its own its rows have."""
+    room, made = store.knowledge, ("id", "artifact_id", "section_id", "parent_artifact_id")
+    atoms = sorted(room.atoms(include_dismissed=True), key=lambda atom: atom.id)
+    artifacts = room.artifacts()
+    found = {
+        "atoms": atoms,
+        "evidence": [piece for atom in atoms for piece in room.evidence(atom.id)],
+        "claims": room.claims(),
+        "links": room.links(),
+        "mentions": room.mentions(),
+        "merges": room.merges(),
+        "artifacts": artifacts,
+        "sections": [section for item in artifacts for section in room.sections(item.id)],
+        "stale": [section for item in artifacts for section in room.stale_sections(item.id)],
+        "citations": room.citations(),
+        "known": [state for state in map(room.knowledge_state, {str(atom.project_id) for atom in atoms}) if state is not None],
+        "deltas": room.deltas(),
+    }
+    return {
+        name: sorted(({field: value for field, value in item.to_dict().items() if field not in made} for item in items), key=str)
+        for name, items in found.items()
+    }
 
 
 def bytes_of(folder):
@@ -80,6 +131,7 @@ def answers(store):
         "interactions": sorted((item.to_dict() for item in store.memories.interactions(limit=None)), key=str),
         "explained": sorted((store.memories.explain(item.id).to_dict() for item in store.memories.interactions(limit=None)), key=str),
         "states": sorted((item.to_dict() for item in store.memories.states(include_cleared=True)), key=str),
+        **learned(store),
         "backups": sorted((item.to_dict() for item in store.backups.find(limit=None)), key=str),
         "runs": sorted((item.to_dict() for item in store.evals.runs()), key=str),
         "assertions": sorted((item.to_dict() for item in store.evals.assertions()), key=str),

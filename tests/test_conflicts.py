@@ -86,7 +86,7 @@ def test_an_open_conflict_is_joined_and_nothing_is_doubled(store, conflicts):
     [
         ([], "a conflict needs two members or more, and 0 was given"),
         ([("memory", "a"), ("memory", "a")], "a conflict needs two members or more, and 1 was given"),
-        ([("memory", "a"), ("memory", "candidate")], r"members\[1\]: memory candidate is candidate; only what is active can be in conflict"),
+        ([("memory", "a"), ("memory", "candidate")], r"members\[1\]: memory candidate is candidate; only what is active"),
         ([("memory", "a"), ("memory", "late")], r"members\[1\]: memory late does not hold any more, or not yet"),
         ([("memory", "a"), ("memory", "nowhere")], r"members\[1\]: there is no memory 'nowhere'"),
         ([("memory", "a"), ("entity", "a")], r"members\[1\]: there is no entity 'a'"),
@@ -149,7 +149,8 @@ def test_every_column_of_atocore_goes_in_and_comes_out_also_of_an_export(store, 
         for n, kind in enumerate(("memory", "entity"))
     ]  # fmt: skip
     stored = conflicts.open(**given, members=members, winner="gone 1")
-    conflicts.open("empty", "defaults", members=[{**each, "id": None, "value_snapshot": ""} for each in members], status="dismissed", id="c2")
+    silent = [{**each, "id": None, "value_snapshot": ""} for each in members]
+    conflicts.open("empty", "defaults", members=silent, status="dismissed", id="c2")
     store.export(tmp_path / "out")
     with open_store() as copy:
         copy.import_(tmp_path / "out")

@@ -29,11 +29,13 @@ def test_the_lives_fill_every_text_column_of_every_room(lives):
             if mine and not any(word in str(value) for value in values for word in ada.words):
                 empty.append(f"{table}.{name}")
     legal = {"messages.role", "messages.accuracy_level", "messages.confidence", "messages.callout_type", "corrections.decay_class",
-             "memories.memory_type", "memories.status", "project_state.status"}  # fmt: skip
+             "memories.memory_type", "memories.status", "project_state.status", "atoms.kind", "atoms.status", "merges.operation",
+             "merges.review_status", "artifacts.artifact_state", "citations.kind"}  # fmt: skip
     made = {"corrections.subject_key", "corrections.claim_key", "corrections.superseded_by", "corrections.scope",
-            "correction_rejections.subject_key", "correction_rejections.rejected_key", "memories.content_key"}  # fmt: skip
-    named = {"projects.status", "model_runs.round", "assertion_events.level", "context_backups.trigger"}
-    ids = {"token_counters.id", "context_backups.id", "assertion_events.id"}
+            "correction_rejections.subject_key", "correction_rejections.rejected_key", "memories.content_key",
+            "atoms.body_key", "evidence.snippet_key", "claims.subject_key", "claims.predicate_key"}  # fmt: skip
+    named = {"projects.status", "model_runs.round", "assertion_events.level", "context_backups.trigger", "mentions.entity_id"}
+    ids = {"token_counters.id", "context_backups.id", "assertion_events.id", "artifact_sections.id"}
     assert set(empty) - legal - made - named - ids == set()
 
 
@@ -118,6 +120,8 @@ def test_a_message_goes_alone_and_its_copies_are_named(lives, searcher):
         "handoff notes about the conversation of the message",
         "memories from the conversation of the message",
         "interactions from the conversation of the message",
+        "atoms from the conversation of the message",
+        "artifacts from the conversation of the message",
     ]
     assert store.chat.get_conversation(ada.fork).forked_from == ada.chat
     assert store.chat.get_conversation(ada.fork).forked_at is None

@@ -144,6 +144,8 @@ def _merge_merges(intake: Intake, page: list[Row]) -> None:
         if intake.gone(("atom", id) for id in ids):
             intake.erased["merges"] += 1
             continue
+        if intake.gone([("user", row["reviewed_by"])]):
+            row["reviewed_by"] = ""
         said = (row["atom_ids"], row["into_id"], row["operation"], row["review_status"])
         if row["id"] not in known and intake.connection.value(RECORDED, said) is None:
             intake.insert("merges", [without(row, "pk")])

@@ -90,6 +90,8 @@ def _unlink(connection: Connection, subject: Subject) -> None:
     connection.run(f"UPDATE artifacts SET parent_artifact_id = NULL WHERE parent_artifact_id {AMONG}", (artifacts,))
     where = f"into_id {AMONG} OR EXISTS (SELECT 1 FROM json_each(atom_ids) AS each WHERE each.value {AMONG})"
     subject.count("merges", connection.run(f"DELETE FROM merges WHERE {where}", (atoms, atoms)))
+    if subject.kind == "user":
+        connection.run("UPDATE merges SET reviewed_by = '' WHERE reviewed_by = ?", (subject.id,))
 
 
 def _forget_sources(room: Ledger, connection: Connection, subject: Subject) -> None:

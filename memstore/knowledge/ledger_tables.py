@@ -124,12 +124,12 @@ CREATE TABLE merges(
     created_at    REAL NOT NULL DEFAULT 0,
     operation     TEXT NOT NULL DEFAULT 'merge' CHECK ({values.among("operation", MERGE_KINDS)}),
     review_status TEXT NOT NULL DEFAULT 'approved' CHECK ({values.among("review_status", REVIEW_STATUSES)}),
-    reviewed_by   TEXT NOT NULL DEFAULT '',
+    reviewed_by   TEXT NOT NULL DEFAULT '',                     -- who is forgotten is forgotten here too
     atom_ids      TEXT NOT NULL DEFAULT '[]' CHECK (json_valid(atom_ids)),  -- sorted, so that the same is recorded once
     into_id       TEXT                                          -- NULL of an obsolete operation
 ) STRICT;
 CREATE UNIQUE INDEX merges__said ON merges(atom_ids, COALESCE(into_id, ''), operation, review_status);
-CREATE TRIGGER merges__no_update BEFORE UPDATE ON merges
+CREATE TRIGGER merges__no_update BEFORE UPDATE OF pk, id, created_at, operation, review_status, atom_ids, into_id ON merges
 BEGIN SELECT RAISE(ABORT, 'a recorded merge is never changed'); END;
 
 CREATE TABLE artifacts(
