@@ -588,8 +588,8 @@ class Transaction(Level):
 
 
 def _counted(table: str, rows: int) -> str:
-    noun = "event" if table == "audit_log" else table.removesuffix("s").replace("_", " ")
-    return f"{rows:,} {noun}{'' if rows == 1 else 's'}"
+    plural = {"audit_log": "events", "project_state": "project states"}.get(table, table.replace("_", " "))
+    return f"{rows:,} {values.singular(plural) if rows == 1 else plural}"
 
 
 def _careful(name: str, check: Callable[[], list[Finding]]) -> list[Finding]:

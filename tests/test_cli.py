@@ -643,6 +643,7 @@ def test_matches_are_marked_at_the_beginnings_of_words_and_of_their_parts():
 
 def test_figures_read_well():
     assert [count(1, "message"), count(0, "message"), count(1200, "query")] == ["1 message", "0 messages", "1,200 queries"]
+    assert [count(2, "entity"), count(2, "project alias"), count(1, "entity")] == ["2 entities", "2 project aliases", "1 entity"]
     figures = (0, 999, 1000, 9_940, 356_352, 999_600, 5e15)
     assert [size(number) for number in figures] == ["0 B", "999 B", "1.0 kB", "9.9 kB", "356 kB", "1.0 MB", "5000 TB"]
     assert moment(1e30) == f"{1e30:.0f}"

@@ -147,7 +147,7 @@ def test_an_id_may_be_typed_by_its_end(capsys, db):
         store.memories.add("knowledge", "another", id="n-0002")
     status, out, err = call(capsys, "memories", "show", "0002", "--db", db)
     assert (status, out) == (2, "")
-    assert err == "memstore: 2 memories have ids that end in '0002': m-round-0002, n-0002; type more of it\n"
+    assert err == "memstore: '0002' ends the id of more than one memory: m-round-0002, n-0002; type more of it\n"
     assert call(capsys, "memories", "show", "d-0002", "--db", db)[1].startswith("memory m-round-0002 ")
     assert "no memory '002'" in call(capsys, "memories", "show", "002", "--db", db)[2], "too little of it"
 

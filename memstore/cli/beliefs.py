@@ -37,7 +37,7 @@ class Kind:
 
     noun: str
     room: str
-    table: str
+    ending: str  # what finds ids by their end
     find: Callable[[Store, argparse.Namespace, int | None], Sequence[Any]]
     columns: Callable[[Any], tuple[str, str]]  # the middle one of a row, and the last
     head: Callable[[Any], str]
@@ -68,11 +68,28 @@ def _claims(conflict: Conflict) -> str:
 
 KINDS = {
     "memories": Kind(
-        "memory", "memories", "memories", _find_memories, lambda item: (item.memory_type, item.content), lambda item: item.content
+        "memory",
+        "memories",
+        "SELECT id FROM memories WHERE substr(id, -length(?)) = ? ORDER BY pk LIMIT 10",
+        _find_memories,
+        lambda item: (item.memory_type, item.content),
+        lambda item: item.content,
     ),
-    "entities": Kind("entity", "knowledge", "entities", _find_entities, lambda item: (item.type, _named(item)), lambda item: item.name),
+    "entities": Kind(
+        "entity",
+        "knowledge",
+        "SELECT id FROM entities WHERE substr(id, -length(?)) = ? ORDER BY pk LIMIT 10",
+        _find_entities,
+        lambda item: (item.type, _named(item)),
+        lambda item: item.name,
+    ),
     "conflicts": Kind(
-        "conflict", "conflicts", "conflicts", _find_conflicts, lambda item: (item.slot_kind or item.kind, _claims(item)), _claims
+        "conflict",
+        "conflicts",
+        "SELECT id FROM conflicts WHERE substr(id, -length(?)) = ? ORDER BY pk LIMIT 10",
+        _find_conflicts,
+        lambda item: (item.slot_kind or item.kind, _claims(item)),
+        _claims,
     ),
 }
 
@@ -163,7 +180,7 @@ def _one(store: Store, kind: Kind, typed: str) -> Any:
     except NotFound:
         ends = [] if len(typed) < LEAST_OF_ID else _ending(store, kind, typed)
         if len(ends) > 1:
-            raise Invalid(f"{len(ends)} {kind.table} have ids that end in {typed!r}: {', '.join(ends)}; type more of it") from None
+            raise Invalid(f"{typed!r} ends the id of more than one {kind.noun}: {', '.join(ends)}; type more of it") from None
         if not ends:
             raise
     return room.get(ends[0])
@@ -172,8 +189,7 @@ def _one(store: Store, kind: Kind, typed: str) -> Any:
 def _ending(store: Store, kind: Kind, typed: str) -> list[str]:
     if not getattr(store, kind.room).db.present(kind.room):
         return []
-    rows = store.query(f"SELECT id FROM {kind.table} WHERE substr(id, -length(?)) = ? ORDER BY pk LIMIT 10", (typed, typed))
-    return [row["id"] for row in rows]
+    return [row["id"] for row in store.query(kind.ending, (typed, typed))]
 
 
 def _about(store: Store, kind: Kind, item: Any) -> dict[str, Any]:

@@ -195,7 +195,9 @@ def count(number: int, thing: str) -> str:
     """`1 message`, `1,200 messages`."""
     if number == 1:
         return f"1 {thing}"
-    return f"{number:,} {thing[:-1]}ies" if thing.endswith("ry") else f"{number:,} {thing}s"
+    if thing.endswith("s"):
+        return f"{number:,} {thing}es"
+    return f"{number:,} {thing[:-1]}ies" if thing.endswith(("ry", "ty")) else f"{number:,} {thing}s"
 
 
 def size(number: int) -> str:

@@ -74,7 +74,7 @@ def _rooms(stats: Stats) -> list[tuple[str, str, str]]:
 
 
 def _content(table: str, rows: int) -> str:
-    return count(rows, "event") if table == "audit_log" else count(rows, table.replace("_", " ").removesuffix("s"))
+    return count(rows, "event") if table == "audit_log" else count(rows, values.singular(table).replace("_", " "))
 
 
 # -- check --------------------------------------------------------------------------------------------------------------

@@ -378,13 +378,8 @@ class Intake:
 def _owners(part: Part, row: Row) -> set[Erased]:
     """What a row is, or is of, as it would be remembered if it was erased."""
     named = {(kind, row.columns.get(column)) for column, kinds in OWNERS.items() for kind in kinds}
-    named |= {(kind_of(part.into or part.table), row.id), *part.owners(row)}
+    named |= {(values.singular(part.into or part.table), row.id), *part.owners(row)}
     return {(kind, id) for kind, id in named if isinstance(id, str) and id}
-
-
-def kind_of(table: str) -> str:
-    """What a row of a table is called."""
-    return f"{table[:-3]}y" if table.endswith("ies") else table.removesuffix("s")
 
 
 def _row(key: str | Callable[[dict[str, Any]], str], columns: dict[str, Any]) -> Row:
