@@ -227,6 +227,17 @@ def test_nothing_of_an_erased_project_comes_back(store, take):
     assert store.memories.find(project="p04") == store.memories.find(project="p-1") == []
 
 
+def test_a_project_that_only_this_store_has_registered_does_not_come_back_by_its_name(store, take):
+    store.chat.create_project("p04-gigabit")
+    store.chat.alias("p04-gigabit", "p04")
+    unregistered = {table: items for table, items in ROWS.items() if not table.startswith("project")}
+    assert take(unregistered).ok
+    store.erase(project="p04")
+    report = take(unregistered)
+    assert {"m1", "m3", "m5", "i1", "e1", "c1"} <= {row.id for row in report.refused}
+    assert {memory.id for memory in store.memories.find()} == {"m2", "m4"}
+
+
 def test_neither_the_audit_nor_a_conflict_tells_what_was_erased(store, take):
     take({"projects": ROWS["projects"]})
     store.erase(project="p-1")
