@@ -82,6 +82,7 @@ class Life:
         store.corrections.applied(self.correction, conversation_id=self.chat)
         self.believe(store)
         self.learn(store)
+        self.contend(store)
         store.backups.track(self.chat, say("specialist"), "some text")
         store.backups.save(self.chat, say("specialist"), say("note"), metadata={say("k"): say("v")})
         fields = {name: say(name) for name in ("query_id", "domain", "domain_l0", "domain_path")}
@@ -144,6 +145,26 @@ class Life:
         room.add_artifact(say("type"), say("title"), project=self.project, id=say("artifact"), **owned)
         room.cite_insight(say("insight"), self.atoms[0], relation_type=say("rests"), id=say("citation"))
         room.record_delta(self.project, say("run"), {say("k"): say("v")}, id=say("delta"))
+
+    def contend(self, store):
+        """Conflicts of its own and of its project, open and closed, with what somebody made of them."""
+        say, room, user = self.word, store.conflicts, self.user_id
+
+        def sides():
+            columns = ("id", "member_id", "value_snapshot", "claim_id")
+            return [{"member_kind": "memory", "claim_kind": "memory", **{name: say(name) for name in columns}} for _ in range(2)]
+
+        texts = ("slot_kind", "slot_key", "severity", "note")
+        closed = {"status": "resolved", "resolution": "supersede_others"}
+        for more in ({"user_id": user}, {"project": self.project}, {"user_id": user, **closed}):
+            members = sides()
+            winner = members[0]["member_id"] if "status" in more else None
+            given = {**{name: say(name) for name in texts}, **more, "id": say("conflict"), "metadata": {say("k"): say("v")}}
+            found = room.open(**given, members=members, winner=winner)
+            said = {"reason_codes": [say("code")], "assessor": say("judge"), "note": say("note"), "assessment_id": say("assessment")}
+            room.assess(found.id, say("decision"), **said)
+        room.contradict(*self.atoms[::2], id=say("conflict"), note=say("note"))
+        room.resolve(found.id if found.status == "open" else room.find(status="open", user_id=user)[-1].id, "dismiss", actor=user)
 
     def events(self, store):
         """Events that name somebody in every way that there is."""

@@ -43,8 +43,8 @@ def _merge(intake: Intake, page: list[Row]) -> None:
     rows = intake.same_users("conflicts", "conflict", intake.living("conflicts", page, "conflict", BELONGS))
     known = intake.ids("conflicts", [row["id"] for row in rows])
     for row in _hashed(intake, rows):
-        here = intake.settle("conflicts", row, known.get(row["id"]), _twin(intake, row))
-        if here is not None:
+        here, written = intake.settle("conflicts", row, known.get(row["id"]), _twin(intake, row))
+        if written:
             intake.connection.run("DELETE FROM conflict_members WHERE conflict = ?", (here,))
             intake.connection.run("DELETE FROM conflict_assessments WHERE conflict = ?", (here,))
 
