@@ -103,7 +103,8 @@ class Life:
         self.interaction = say("interaction")
         found = {name: say(name) for name in ("source_chunk_id", "rule", "extractor_version")}
         given = {**owned, **found, "interaction_id": self.interaction, "domain_tags": [say("tag")]}
-        self.memories = [room.add("project", say("believed"), id=say("memory"), metadata={say("k"): say("v")}, **given).id for _ in range(4)]
+        more = {say("k"): say("v")}
+        self.memories = [room.add("project", say("believed"), id=say("memory"), metadata=more, **given).id for _ in range(4)]
         room.merge(self.memories[:2], say("merged"), id=say("memory"), actor=self.user_id)
         room.graduate(self.memories[2], say("entity"))
         room.supersede(self.memories[3], by=room.add("project", say("believed"), id=say("memory"), **given).id)

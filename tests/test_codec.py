@@ -20,6 +20,7 @@ SECRETS = (
     "contentquagga", "titleaxolotl", "noteokapibird", "claimnarwhal", "subjectwombat", "rejectedibexes", "whycapybara", "promptserval",
     "metadatacivet", "descriptionlynx", "toolargument", "namedkinkajou", "extrapangolin", "auditaardvark", "byhandtapir", "reasonmarmot",
     "partstarsier", "sessionocelot", "renamedbinturong", "auditnotefossa", "updatedjerboa", "popped_numbat", "openvicuna",
+    "believedgibbon", "promptedlemur", "respondedloris", "summedpotto", "toldgalago", "statedcoati",
 )  # fmt: skip
 
 
@@ -64,6 +65,13 @@ def furnish(store):
     store.evals.promote("coder", None, "model-1", note="reasonmarmot", metadata={"a": "metadatacivet"}, id="e1")
     store.audit.append("query", actor="ann", details={"a": "auditaardvark"}, note="auditnotefossa", id="a1")
     store.keywords.add("n1", "byhandtapir under bridges", kind="note")
+    store.memories.add("knowledge", "believedgibbon of lanterns", metadata={"a": "metadatacivet"}, id="y1")
+    store.memories.update("y1", content="believedgibbon under bridges", note="auditnotefossa")
+    store.memories.capture(
+        "promptedlemur", "respondedloris", response_summary="summedpotto", context={"pieces": [], "text": "toldgalago"},
+        metadata={"a": "metadatacivet"}, id="i1",
+    )  # fmt: skip
+    store.memories.set_state("Apollo", "currency", "statedcoati")
     store.chat.rename("c1", "renamedbinturong")
 
 
@@ -132,7 +140,7 @@ def live(store, seed):
         store.chat.create_conversation(id=f"c{number}", title=rng.choice(words), project=rng.choice([None, "Apollo"]))
     for number in range(160):
         owner, text = f"c{rng.randrange(4)}", " ".join(rng.choices(words, k=6))
-        match rng.randrange(9):
+        match rng.randrange(12):
             case 0:
                 store.chat.append(owner, "assistant", None, id=f"m{number}", tool_calls=[{"id": f"t{number}", "function": {"name": text}}])
                 store.chat.append(owner, "tool", text, id=f"r{number}", tool_call_id=f"t{number}", name="tool")
@@ -144,6 +152,14 @@ def live(store, seed):
                 store.audit.append("query", actor="ann", details={"text": text}, conversation_id=owner)
             case 4:
                 store.backups.save(owner, "coder", text, id=f"b{number}")
+            case 9:
+                store.memories.add("knowledge", text, id=f"y{number}", override=True, status=rng.choice(["active", "candidate"]))
+            case 10:
+                store.memories.capture(text, f"Decision: {text}", id=f"i{number}", context={"text": text})
+                store.memories.reinforce(text)
+            case 11 if number % 4 == 0:
+                for found in store.memories.find(limit=2):
+                    store.memories.invalidate(found.id)
             case 5 if number % 3 == 0:
                 store.keywords._index_batch(store.chat.texts, 1)
             case 6 if number % 4 == 0:
@@ -175,6 +191,9 @@ def answers(store, words, folder):
         "relevant": [[(hit.correction.to_dict(), hit.score) for hit in store.corrections.relevant(q, limit=None)] for q in queries],
         "rejections": [store.corrections.rejections(item.id) for item in store.corrections.find()],
         "prompt": [store.corrections.prompt(q) for q in queries],
+        "believed": [[hit.to_dict() for hit in store.memories.search(q, limit=None, status=None)] for q in queries],
+        "memories": [item.to_dict() for item in store.memories.find()],
+        "interactions": [item.to_dict() for item in store.memories.interactions(limit=None)],
         "messages": [[item.to_dict() for item in store.chat.messages(f"c{number}", limit=None)] for number in range(4)],
         "forked": [item.to_openai() for item in store.chat.messages(forked.id, limit=None)],
         "window": [item.id for item in store.chat.window("c0", max_tokens=300)],
@@ -385,6 +404,8 @@ SWAPS = {
     "rejected": ("corrections", "UPDATE correction_rejections SET rejected = (SELECT rejected FROM corrections)"),
     "a note": ("backups", "UPDATE context_backups SET backup_text = (SELECT title FROM conversations)"),
     "a reason": ("evals", "UPDATE promotions SET reason = (SELECT title FROM conversations)"),
+    "a belief": ("memories", "UPDATE memories SET content = (SELECT prompt FROM interactions)"),
+    "a state": ("memories", "UPDATE project_state SET value = (SELECT response FROM interactions)"),
     "a session": ("chat", "UPDATE sessions SET metadata = (SELECT metadata FROM conversations)"),
 }  # fmt: skip
 

@@ -39,6 +39,11 @@ def fill(path):
         store.keywords.add("note-1", "invoices are rounded half up", kind="note")
         for subject in ("rounding", "language", "tests"):
             store.corrections.add(subject, f"{subject} as the user said", rejected=f"not {subject}", why="it was so", metadata={"x": [1]})
+        for content in ("rounding is half up", "the tests of a language come first"):
+            store.memories.add("knowledge", content, domain_tags=["code"], metadata={"x": 1}, valid_until=2e9)
+        used = [item.id for item in store.memories.find()]
+        store.memories.capture("how?", "so", memories_used=used, context={"pieces": [{"kind": "message", "id": "mine-first"}]}, id="i-1")
+        store.memories.set_state("Invoices", "currency", "euro")
         store.audit.redact(1, reason="asked for")
 
 
@@ -57,6 +62,10 @@ def uses(store):
         lambda: (store.audit.head(), store.audit.get(2)),
         lambda: store.corrections.relevant("which rounding do the tests of this language want?"),
         lambda: (store.corrections.find(), store.corrections.count(), store.corrections.prompt("rounding")),
+        lambda: (store.memories.find(tag="code"), store.memories.count(), store.memories.states()),
+        lambda: [store.memories.search(query) for query in ("which rounding?", "tests of the code")],
+        lambda: [store.memories.history(item.id) for item in store.memories.find()],
+        lambda: (store.memories.interactions(), store.memories.explain("i-1")),
         lambda: store.backups.coverage(),
         lambda: store.backups.find(),
         lambda: (store.evals.runs(), store.evals.assertions(), store.evals.promotions(), store.evals.reliability()),
@@ -72,6 +81,11 @@ def changes(store):
         lambda: store.chat.append(store.chat.create_conversation().id, "user", "after the damage"),
         lambda: store.corrections.add("rounding", "another claim", why="later"),
         lambda: store.audit.append("query", details={"tokens": 1}),
+        lambda: store.memories.add("knowledge", "rounding is half even"),
+        lambda: store.memories.reinforce("it is said again that rounding is half up"),
+        lambda: store.memories.merge([item.id for item in store.memories.find()], "all of it"),
+        lambda: store.memories.set_state("Invoices", "currency", "franc"),
+        store.memories.decay,
         lambda: store.evals.promote("coder", None, "model-third"),
         store.optimize,
     )

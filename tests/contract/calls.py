@@ -43,6 +43,8 @@ def furnish(store):
     store.memories.capture("how is it rounded?", "Decision: round half up", project="p-1", id="i-1", memories_used=["b-9"])
     store.memories.add("knowledge", "invoices are rounded half up", id="mem-1", created_at=1.0)
     store.memories.add("knowledge", "invoices may be rounded", id="mem-2", status="candidate", created_at=1.0)
+    store.memories.add("knowledge", "bills are in euros", id="mem-3", created_at=1.0)
+    store.memories.set_state("p-1", "currency", "euro")
 
 
 def itself(store, found):
@@ -358,6 +360,83 @@ CALLS: dict[str, tuple[Call, ...]] = {
         ),
     ),
     "audit.verify": (Call(inside={"anchors": (one,)}),),
+    # -- memories
+    "memories.add": (
+        Call(
+            {"memory_type": "knowledge", "content": "tests come first"},
+            lambda store, found: store.memories.get(found.id),
+            unkept=("override", "domain_tags", "valid_until"),
+            inside={"domain_tags": (one,), "metadata": (keyed,)},
+        ),
+        *(
+            Call(
+                {"memory_type": "knowledge", "content": "tests come first", "status": status},
+                itself,
+                unkept=("override", "domain_tags", "valid_until"),
+            )
+            for status in ("superseded", "invalid", "graduated")
+        ),
+    ),
+    "memories.add_state": (
+        Call(
+            {"project": "p-1", "key": "deadline", "value": "in May"},
+            lambda store, found: store.memories.get_state(found.id),
+            {"project": field("project_id")},
+        ),
+    ),
+    "memories.clear_state": (Call({"project": "p-1", "key": "currency"}, itself, AUDITED, unkept=("project", "key")),),
+    "memories.count": (Call(),),
+    "memories.find": (Call(),),
+    "memories.get": (Call({"id": "mem-1"}),),
+    "memories.get_state": (Call({"id": "s-1"}),),
+    "memories.graduate": (
+        Call(
+            {"id": "mem-1", "entity_id": "an entity"},
+            itself,
+            {**AUDITED, "id": event("entity_id"), "entity_id": lambda store, _: store.memories.get("mem-1").graduated_to_entity_id},
+        ),
+    ),
+    "memories.history": (Call({"id": "mem-1"}),),
+    "memories.invalidate": (Call({"id": "mem-1"}, itself, {**AUDITED, "id": event("entity_id")}),),
+    "memories.merge": (
+        Call(
+            {"ids": ["mem-1", "mem-3"], "content": "bills are rounded"},
+            lambda store, found: store.memories.get(found.id),
+            AUDITED,
+            unkept=("override", "ids"),
+            inside={"ids": (one, lambda value: ["mem-1", value]), "metadata": (keyed,)},
+        ),
+    ),
+    "memories.promote": (Call({"id": "mem-2"}, itself, {**AUDITED, "id": event("entity_id")}),),
+    "memories.reject": (Call({"id": "mem-2"}, itself, {**AUDITED, "id": event("entity_id")}),),
+    "memories.search": (Call({"query": "rounded bills"}),),
+    "memories.set_state": (
+        Call(
+            {"project": "p-1", "key": "currency", "value": "franc"},
+            lambda store, found: store.memories.get_state(found.id),
+            {**AUDITED, "project": field("project_id")},
+            unkept=("expected_version",),
+        ),
+    ),
+    "memories.state": (Call({"project": "p-1"}),),
+    "memories.state_history": (Call({"project": "p-1", "key": "currency"}),),
+    "memories.states": (Call(),),
+    "memories.supersede": (
+        Call(
+            {"id": "mem-1"},
+            itself,
+            {**AUDITED, "id": event("entity_id"), "by": lambda store, _: store.memories.get("mem-1").superseded_by},
+        ),
+    ),
+    "memories.update": (
+        Call(
+            {"id": "mem-1", "confidence": 0.5},
+            lambda store, found: store.memories.get(found.id),
+            AUDITED,
+            unkept=("override", "expected_version", "domain_tags", "valid_until"),
+            inside={"domain_tags": (one,), "metadata": (keyed,)},
+        ),
+    ),
     # -- memories: what follows from interactions
     "memories.capture": (
         Call(
@@ -422,4 +501,4 @@ CALLS: dict[str, tuple[Call, ...]] = {
 PASSED_ON = {"store.run.args", "store.run.kwargs"}  # to the function, as they are
 PASSED_ON |= {"store.rekey.actor", "store.rekey.note", "store.rekey.progress"}  # in a store that has a key: see test_codec.py
 #: They take a connection, which only a room can have.
-ROOMS_ONLY = {"keywords.numbers", "keywords.discard", *(f"{room}.erase" for room in ROOMS)}
+ROOMS_ONLY = {"keywords.numbers", "keywords.discard", "memories.join_project", *(f"{room}.erase" for room in ROOMS)}

@@ -41,6 +41,8 @@ def fill(store: Store) -> None:
             store.keywords.add(f"note {number}", f"some note {number}", kind="note")
         store.backups.track("talk", "coder", tokens=10)
         store.evals.promote("coder", None, "model 0")
+        for number in range(8):
+            store.memories.add("knowledge", f"belief {number} of old", id=f"belief {number}")
 
 
 def append(store: Store, mark: str) -> None:
@@ -113,6 +115,22 @@ def take_out(store: Store, mark: str) -> None:
     store.keywords.remove(store.keywords.search("note", kind="note", limit=1)[0].item_id, kind="note")
 
 
+def believe(store: Store, mark: str) -> None:
+    store.memories.add("knowledge", f"{mark} believes something", status="candidate")
+
+
+def retire(store: Store, mark: str) -> None:
+    store.memories.supersede(store.memories.find(status="active", limit=1)[0].id, note=mark)
+
+
+def unite(store: Store, mark: str) -> None:
+    store.memories.merge([item.id for item in store.memories.find(status="active", limit=2)], f"{mark} united")
+
+
+def settle(store: Store, mark: str) -> None:
+    store.memories.set_state("project", "who", mark)
+
+
 def several(store: Store, mark: str) -> None:
     """One transaction over four rooms, with a savepoint that is given up."""
     with store.transaction():
@@ -144,6 +162,10 @@ CALLS = (
     promote,
     take_out,
     rename,
+    believe,
+    unite,
+    settle,
+    retire,
 )
 
 Seen = dict[str, list[str]]

@@ -51,6 +51,11 @@ def fill_backups(store, rows):
         store.backups.save(f"conversation {number}", "coder", f"{number}")
 
 
+def fill_memories(store, rows):
+    for number in range(rows):
+        store.memories.add("knowledge", f"belief {number}", created_at=0)
+
+
 def fill_evals(store, rows):
     for number in range(rows):
         store.evals.record_run(f"conversation {number % 50}", "coder", utility_score=number / 7, vcg_winner=number % 3 == 0)
@@ -66,6 +71,7 @@ FILLERS = {
     "chat": fill_chat,
     "corrections": fill_corrections,
     "backups": fill_backups,
+    "memories": fill_memories,
     "evals": fill_evals,
     "keywords": fill_keywords,
 }

@@ -186,6 +186,9 @@ def reflective(path):
         store.memories.add("knowledge", "amber words are said again", id="b1", created_at=1.0)
         store.memories.add("knowledge", "basalt words are not", id="b2", created_at=1.0, confidence=0.2)
         store.memories.add("knowledge", "cedar words may be", id="b3", created_at=1.0, status="candidate")
+        for project in ("p1", "moon"):
+            store.memories.add("project", "delta words are rare", project=project)
+            store.memories.set_state(project, "pilot", f"of {project}")
 
 
 def emptied(path):
@@ -318,6 +321,21 @@ CASES = {
     "backups.add_counter": Case(lambda store: store.backups.add_counter("c9", "tester", token_estimate=7)),
     "backups.save": Case(lambda store: store.backups.save("c1", "coder", "what was said since")),
     "backups.cover": Case(lambda store: store.backups.cover(lambda gap: "what was said", min_messages=0), changes=2),
+    "memories.add": Case(
+        lambda store: store.memories.add("project", "fennel words", project="Apollo", id="b9", domain_tags=["a"]), base="reflective"
+    ),
+    "memories.update": Case(lambda store: store.memories.update("b1", content="elm words", actor="ann"), base="reflective"),
+    "memories.promote": Case(lambda store: store.memories.promote("b3", actor="ann"), base="reflective"),
+    "memories.reject": Case(lambda store: store.memories.reject("b3", actor="ann"), base="reflective"),
+    "memories.supersede": Case(lambda store: store.memories.supersede("b1", by="b2", actor="ann"), base="reflective"),
+    "memories.invalidate": Case(lambda store: store.memories.invalidate("b1", actor="ann"), base="reflective"),
+    "memories.graduate": Case(lambda store: store.memories.graduate("b1", "entity-1", actor="ann"), base="reflective"),
+    "memories.merge": Case(lambda store: store.memories.merge(["b1", "b2"], "amber and basalt", id="b9", actor="ann"), base="reflective"),
+    "memories.set_state": Case(lambda store: store.memories.set_state("p1", "deadline", "1969", actor="ann"), base="reflective"),
+    "memories.set_state again": Case(lambda store: store.memories.set_state("p1", "pilot", "Neil", actor="ann"), base="reflective"),
+    "memories.add_state": Case(lambda store: store.memories.add_state("p1", "deadline", "1969", id="s9"), base="reflective"),
+    "memories.clear_state": Case(lambda store: store.memories.clear_state("p1", "pilot", actor="ann"), base="reflective"),
+    "memories join a project": Case(lambda store: store.chat.alias("Apollo", "moon"), base="reflective"),
     "memories.capture": Case(
         lambda store: store.memories.capture("how?", "like this", memories_used=["b1", "b9"], chunks_used=["x"], id="i9"), base="reflective"
     ),
@@ -355,6 +373,10 @@ CASES = {
     "store.erase of a conversation": Case(lambda store: store.erase(conversation_id="c1", actor="bob"), forgets="chat"),
     "store.erase of a message": Case(lambda store: store.erase(message_id="m3", actor="ann")),
     "store.erase of a project": Case(lambda store: store.erase(project="Apollo", actor="bob"), forgets="chat"),
+    "store.erase of a project with beliefs": Case(lambda store: store.erase(project="Apollo", actor="bob"), base="reflective"),
+    "store.prune of beliefs": Case(
+        lambda store: store.prune(room="memories", keep_last=0, actor="ann"), base="reflective"
+    ),
     "store.erase as a trial": Case(
         lambda store: store.erase(user_id=SECRETS["everywhere"], dry_run=True), base="personal", changes=0
     ),
@@ -402,6 +424,7 @@ FIRST = {
     "chat": lambda store: store.chat.create_conversation(id="c1"),
     "corrections": lambda store: store.corrections.add("naming", "snake case", id="k1"),
     "backups": lambda store: store.backups.track("c1", "coder"),
+    "memories": lambda store: store.memories.add("knowledge", "amber", id="b1"),
     "audit": lambda store: store.audit.append("query"),
     "evals": lambda store: store.evals.record_run("c1", "coder"),
     "keywords": lambda store: store.keywords.add("n1", "amber", kind="note"),
