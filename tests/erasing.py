@@ -155,17 +155,16 @@ class Life:
             columns = ("id", "member_id", "value_snapshot", "claim_id")
             return [{"member_kind": "memory", "claim_kind": "memory", **{name: say(name) for name in columns}} for _ in range(2)]
 
-        texts = ("slot_kind", "slot_key", "severity", "note")
         closed = {"status": "resolved", "resolution": "supersede_others"}
         for more in ({"user_id": user}, {"project": self.project}, {"user_id": user, **closed}):
             members = sides()
+            told = {**{name: say(name) for name in ("slot_kind", "slot_key", "severity")}, "id": say("conflict"), "note": say("remark")}
             winner = members[0]["member_id"] if "status" in more else None
-            given = {**{name: say(name) for name in texts}, **more, "id": say("conflict"), "metadata": {say("k"): say("v")}}
-            found = room.open(**given, members=members, winner=winner)
-            said = {"reason_codes": [say("code")], "assessor": say("judge"), "note": say("note"), "assessment_id": say("assessment")}
+            found = room.open(**told, **more, members=members, metadata={say("k"): say("v")}, winner=winner)
+            said = {"reason_codes": [say("code")], "assessor": say("judge"), "note": say("remark"), "assessment_id": say("assessment")}
             room.assess(found.id, say("decision"), **said)
-        room.contradict(*self.atoms[::2], id=say("conflict"), note=say("note"))
-        room.resolve(found.id if found.status == "open" else room.find(status="open", user_id=user)[-1].id, "dismiss", actor=user)
+        clash = room.contradict(self.atoms[0], self.atoms[2], id=say("conflict"), note=say("remark"))
+        room.resolve(clash.id, "supersede_others", winner=self.atoms[0], actor=user)
 
     def events(self, store):
         """Events that name somebody in every way that there is."""

@@ -30,10 +30,11 @@ def test_the_lives_fill_every_text_column_of_every_room(lives):
                 empty.append(f"{table}.{name}")
     legal = {"messages.role", "messages.accuracy_level", "messages.confidence", "messages.callout_type", "corrections.decay_class",
              "memories.memory_type", "memories.status", "project_state.status", "atoms.kind", "atoms.status", "merges.operation",
-             "merges.review_status", "artifacts.artifact_state", "citations.kind"}  # fmt: skip
+             "conflicts.kind", "conflicts.status", "conflicts.resolution", "conflicts.winner_kind", "conflict_members.member_kind",
+             "conflict_members.claim_kind", "merges.review_status", "artifacts.artifact_state", "citations.kind"}  # fmt: skip
     made = {"corrections.subject_key", "corrections.claim_key", "corrections.superseded_by", "corrections.scope",
             "correction_rejections.subject_key", "correction_rejections.rejected_key", "memories.content_key",
-            "atoms.body_key", "evidence.snippet_key", "claims.subject_key", "claims.predicate_key"}  # fmt: skip
+            "conflicts.pair_hash", "conflicts.slot_hash", "atoms.body_key", "evidence.snippet_key", "claims.subject_key", "claims.predicate_key"}  # fmt: skip
     named = {"projects.status", "model_runs.round", "assertion_events.level", "context_backups.trigger", "mentions.entity_id"}
     ids = {"token_counters.id", "context_backups.id", "assertion_events.id", "artifact_sections.id"}
     assert set(empty) - legal - made - named - ids == set()

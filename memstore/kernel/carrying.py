@@ -139,7 +139,7 @@ class Intake:
     def living(self, table: str, rows: list[Row], kind: str = "", owners: dict[str, tuple[str, ...]] = OWNERS) -> list[Row]:
         """Those of the rows that do not belong to what was erased or set aside; `kind` is what the ids of the table are remembered as."""
         named = {**owners, "id": (kind,)} if kind else owners
-        rows = self._not_aside(table, rows, owners)
+        rows = self._not_aside(table, rows, owners, kind)
         if self._were_erased is None:
             return rows
         gone = self.gone((each, row[column]) for row in rows for column, kinds in named.items() if column in row for each in kinds)
@@ -188,10 +188,12 @@ class Intake:
         out = self.recall("set aside", map(hash, pairs))
         return {pair for pair in pairs if hash(pair) in out}
 
-    def _not_aside(self, table: str, rows: list[Row], owners: dict[str, tuple[str, ...]]) -> list[Row]:
+    def _not_aside(self, table: str, rows: list[Row], owners: dict[str, tuple[str, ...]], kind: str) -> list[Row]:
         out = self.aside((each, row[column]) for row in rows for column, kinds in owners.items() if column in row for each in kinds)
         kept = [row for row in rows if not any((each, row.get(column)) in out for column, kinds in owners.items() for each in kinds)]
         self.skipped[table] += len(rows) - len(kept)
+        if kind and len(kept) < len(rows):
+            self.set_aside(kind, {row["id"] for row in rows} - {row["id"] for row in kept})
         return kept
 
     def gone(self, asked: Iterable[tuple[str, str | None]]) -> set[Erased]:
