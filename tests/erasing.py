@@ -11,7 +11,8 @@ from memstore.knowledge import Section
 ADA = "ada.lovelace@example.org"
 #: Tables that are derived from others or are the store's own book-keeping.
 DERIVED = {"meta", "maintenance", "schema_version", "schema_steps", "sqlite_sequence", "sqlite_stat1", "arrivals", "keyword_state",
-           "keyword_gone", "keyword_segments", "audit_log", "audit_places", "audit_erased", "correction_words", "memory_words"}  # fmt: skip
+           "keyword_gone", "keyword_segments", "audit_log", "audit_places", "audit_erased", "correction_words", "memory_words",
+           "entity_names", "entity_words"}  # fmt: skip
 SEARCH = """
 import json, os, sys
 for line in sys.stdin:
@@ -136,9 +137,12 @@ class Life:
         room.reject_atom(atom(status="candidate", **told))
         room.add_claim(self.atoms[1], say("about"), say("asserts"), domain=say("domain"), strength=say("strength"), id=say("claim"))
         room.link(self.atoms[0], say("relation"), self.atoms[1], id=say("link"))
-        if not room.entities(name="Apollo 11"):
-            room.add_entity("Mission", "Apollo 11", id="apollo-11")
-        room.mention("apollo-11", self.atoms[1], chunk_id=say("chunk"), id=say("mention"))
+        about = {"description": say("told"), "aliases": [say("alias")], "external_ids": {say("k"): say("v")}}
+        more_of_it = {"properties": {say("k"): say("v")}, "source_refs": [f"memory:{self.memories[0]}"], "extractor_version": say("version")}
+        entity = room.add_entity(say("type"), say("named"), **about, **more_of_it, metadata={say("k"): say("v")}, id=say("entity"), **owned)
+        past = {"status": "superseded", "superseded_by": entity.id, "project": self.project}
+        room.add_entity("Thing", say("named"), **past, **owned, id=say("entity"))
+        room.mention(entity.id, self.atoms[1], chunk_id=say("chunk"), id=say("mention"))
         room.merge_atoms([self.atoms[1]], self.atoms[0], id=say("merge"), reviewed_by=say("reviewer"), actor=self.user_id)
         section = Section(say("key"), say("heading"), say("content"), [self.atoms[0]], [say("conflict")], say("rests"))
         artifact = room.add_artifact(say("type"), say("title"), body=say("text"), sections=[section], id=say("artifact"), **owned, **more)

@@ -75,7 +75,7 @@ def learn(store, tag, whose):
     room.add_claim(f"t1{tag}", "the Moon", "is far", strength="must", id=f"l1{tag}")
     room.link(f"t0{tag}", "refines", f"t1{tag}", weight=0.5, id=f"l2{tag}")
     room.mention(f"n1{tag}", f"t1{tag}", chunk_id=f"h1{tag}", anchor_start=3, anchor_end=7, id=f"l3{tag}")
-    room.merge_atoms([f"t1{tag}"], f"t0{tag}", reviewed_by="ann", id=f"g1{tag}")
+    room.merge_atoms([f"t1{tag}"], f"t0{tag}", reviewed_by=f"ann{tag}", id=f"g1{tag}")
     room.merge_atoms([f"t3{tag}"], operation="obsolete", review_status="pending", id=f"g2{tag}")
     sections = [Section(f"part {number}", "Part", f"text {number}{tag}", [f"t{number}{tag}"], [f"x{tag}"]) for number in (0, 2, 3)]
     room.add_artifact("prd", "To the Moon", body="é", sections=sections, project=f"moon{tag}", id=f"f1{tag}", **whose)
