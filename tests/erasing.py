@@ -11,7 +11,8 @@ from memstore.knowledge import Section
 ADA = "ada.lovelace@example.org"
 #: Tables that are derived from others or are the store's own book-keeping.
 DERIVED = {"meta", "maintenance", "schema_version", "schema_steps", "sqlite_sequence", "sqlite_stat1", "arrivals", "keyword_state",
-           "keyword_gone", "keyword_segments", "audit_log", "audit_places", "audit_erased", "correction_words", "memory_words"}  # fmt: skip
+           "keyword_gone", "keyword_segments", "audit_log", "audit_places", "audit_erased", "correction_words", "memory_words",
+           "entity_names", "entity_words"}  # fmt: skip
 SEARCH = """
 import json, os, sys
 for line in sys.stdin:
@@ -82,6 +83,7 @@ class Life:
         store.corrections.applied(self.correction, conversation_id=self.chat)
         self.believe(store)
         self.learn(store)
+        self.contend(store)
         store.backups.track(self.chat, say("specialist"), "some text")
         store.backups.save(self.chat, say("specialist"), say("note"), metadata={say("k"): say("v")})
         fields = {name: say(name) for name in ("query_id", "domain", "domain_l0", "domain_path")}
@@ -102,7 +104,8 @@ class Life:
         self.interaction = say("interaction")
         found = {name: say(name) for name in ("source_chunk_id", "rule", "extractor_version")}
         given = {**owned, **found, "interaction_id": self.interaction, "domain_tags": [say("tag")]}
-        self.memories = [room.add("project", say("believed"), id=say("memory"), metadata={say("k"): say("v")}, **given).id for _ in range(4)]
+        more = {say("k"): say("v")}
+        self.memories = [room.add("project", say("believed"), id=say("memory"), metadata=more, **given).id for _ in range(4)]
         room.merge(self.memories[:2], say("merged"), id=say("memory"), actor=self.user_id)
         room.graduate(self.memories[2], say("entity"))
         room.supersede(self.memories[3], by=room.add("project", say("believed"), id=say("memory"), **given).id)
@@ -134,9 +137,12 @@ class Life:
         room.reject_atom(atom(status="candidate", **told))
         room.add_claim(self.atoms[1], say("about"), say("asserts"), domain=say("domain"), strength=say("strength"), id=say("claim"))
         room.link(self.atoms[0], say("relation"), self.atoms[1], id=say("link"))
-        if not room.entities(name="Apollo 11"):
-            room.add_entity("Mission", "Apollo 11", id="apollo-11")
-        room.mention("apollo-11", self.atoms[1], chunk_id=say("chunk"), id=say("mention"))
+        about = {"description": say("told"), "aliases": [say("alias")], "external_ids": {say("k"): say("v")}}
+        more_of_it = {"properties": {say("k"): say("v")}, "source_refs": [f"memory:{self.memories[0]}"], "extractor_version": say("version")}
+        entity = room.add_entity(say("type"), say("named"), **about, **more_of_it, metadata={say("k"): say("v")}, id=say("entity"), **owned)
+        past = {"status": "superseded", "superseded_by": entity.id, "project": self.project}
+        room.add_entity("Thing", say("named"), **past, **owned, id=say("entity"))
+        room.mention(entity.id, self.atoms[1], chunk_id=say("chunk"), id=say("mention"))
         room.merge_atoms([self.atoms[1]], self.atoms[0], id=say("merge"), reviewed_by=say("reviewer"), actor=self.user_id)
         section = Section(say("key"), say("heading"), say("content"), [self.atoms[0]], [say("conflict")], say("rests"))
         artifact = room.add_artifact(say("type"), say("title"), body=say("text"), sections=[section], id=say("artifact"), **owned, **more)
@@ -144,6 +150,25 @@ class Life:
         room.add_artifact(say("type"), say("title"), project=self.project, id=say("artifact"), **owned)
         room.cite_insight(say("insight"), self.atoms[0], relation_type=say("rests"), id=say("citation"))
         room.record_delta(self.project, say("run"), {say("k"): say("v")}, id=say("delta"))
+
+    def contend(self, store):
+        """Conflicts of its own and of its project, open and closed, with what somebody made of them."""
+        say, room, user = self.word, store.conflicts, self.user_id
+
+        def sides():
+            columns = ("id", "member_id", "value_snapshot", "claim_id")
+            return [{"member_kind": "memory", "claim_kind": "memory", **{name: say(name) for name in columns}} for _ in range(2)]
+
+        closed = {"status": "resolved", "resolution": "supersede_others"}
+        for more in ({"user_id": user}, {"project": self.project}, {"user_id": user, **closed}):
+            members = sides()
+            told = {**{name: say(name) for name in ("slot_kind", "slot_key", "severity")}, "id": say("conflict"), "note": say("remark")}
+            winner = members[0]["member_id"] if "status" in more else None
+            found = room.open(**told, **more, members=members, metadata={say("k"): say("v")}, winner=winner)
+            said = {"reason_codes": [say("code")], "assessor": say("judge"), "note": say("remark"), "assessment_id": say("assessment")}
+            room.assess(found.id, say("decision"), **said)
+        clash = room.contradict(self.atoms[0], self.atoms[2], id=say("conflict"), note=say("remark"))
+        room.resolve(clash.id, "supersede_others", winner=self.atoms[0], actor=user)
 
     def events(self, store):
         """Events that name somebody in every way that there is."""

@@ -41,10 +41,11 @@ def fill(store, tag=""):
     used = {"memories_used": [f"y4{tag}", f"y3{tag}"], "context": {"pieces": [{"kind": "message", "id": f"m1{tag}", "text": "amber"}]}}
     store.memories.capture("what is so?", "that is", id=f"i1{tag}", session_id=f"s1{tag}", **used, **whose, project=f"moon{tag}")
     store.memories.capture("and else?", id=f"i2{tag}", client="shell")
-    store.memories.set_state(f"moon{tag}", "deadline", "1969")
+    store.memories.set_state(f"moon{tag}", "deadline", "the summer of 1969")
     store.memories.set_state(f"moon{tag}", "pilot", "Neil")
     store.memories.clear_state(f"moon{tag}", "pilot")
     learn(store, tag, whose)
+    clash(store, tag)
     for _ in range(3):
         store.backups.track(f"c1{tag}", "coder", "a text")
     store.backups.save(f"c1{tag}", "coder", "what was said", id=f"b1{tag}", metadata={"c": 1})
@@ -74,7 +75,7 @@ def learn(store, tag, whose):
     room.add_claim(f"t1{tag}", "the Moon", "is far", strength="must", id=f"l1{tag}")
     room.link(f"t0{tag}", "refines", f"t1{tag}", weight=0.5, id=f"l2{tag}")
     room.mention(f"n1{tag}", f"t1{tag}", chunk_id=f"h1{tag}", anchor_start=3, anchor_end=7, id=f"l3{tag}")
-    room.merge_atoms([f"t1{tag}"], f"t0{tag}", reviewed_by="ann", id=f"g1{tag}")
+    room.merge_atoms([f"t1{tag}"], f"t0{tag}", reviewed_by=f"ann{tag}", id=f"g1{tag}")
     room.merge_atoms([f"t3{tag}"], operation="obsolete", review_status="pending", id=f"g2{tag}")
     sections = [Section(f"part {number}", "Part", f"text {number}{tag}", [f"t{number}{tag}"], [f"x{tag}"]) for number in (0, 2, 3)]
     room.add_artifact("prd", "To the Moon", body="é", sections=sections, project=f"moon{tag}", id=f"f1{tag}", **whose)
@@ -83,6 +84,19 @@ def learn(store, tag, whose):
     room.mark_stale(chunk_id=f"h2{tag}", chunk_hash="new")
     room.set_knowledge_state(f"moon{tag}", "all is well é", open_questions=["why?"], evidence_index={"a": [1, "é"]})
     room.record_delta(f"moon{tag}", "run 1", {"atoms": 5, "text": "é"}, id=f"d1{tag}")
+
+
+def clash(store, tag):
+    """Conflicts of both kinds, open and closed in each way."""
+    pairs, room = [("memory", f"y{number}{tag}") for number in (2, 4, 9)], store.conflicts
+    given = {"project": f"moon{tag}", "user_id": f"ann{tag}", "metadata": {"g": "é"}}
+    room.open("belief", f"Größe{tag}", members=pairs, note="é 日本語", severity="high", id=f"z1{tag}", **given)
+    room.assess(f"z1{tag}", "likely", reason_codes=["é"], decision_confidence=0.5, note="é", assessment_id=f"z2{tag}")
+    room.contradict(f"t0{tag}", f"t2{tag}", id=f"z3{tag}")
+    for number, action in enumerate(("dismiss", "no_action")):
+        room.resolve(room.open("belief", f"size {number}{tag}", members=pairs, id=f"z{number + 4}{tag}").id, action, note="é")
+    told = [{"member_kind": "entity", "member_id": f"w{number}{tag}", "value_snapshot": "é", "id": f"w{number}{tag}"} for number in (1, 2)]
+    room.open("elsewhere", tag or "x", members=told, status="resolved", resolution="supersede_others", winner=f"w1{tag}", id=f"z6{tag}")
 
 
 def learned(store):
@@ -132,6 +146,8 @@ def answers(store):
         "explained": sorted((store.memories.explain(item.id).to_dict() for item in store.memories.interactions(limit=None)), key=str),
         "states": sorted((item.to_dict() for item in store.memories.states(include_cleared=True)), key=str),
         **learned(store),
+        "conflicts": sorted((item.to_dict() for item in store.conflicts.find()), key=str),
+        "assessments": sorted((each.to_dict() for item in store.conflicts.find() for each in store.conflicts.assessments(item.id)), key=str),
         "backups": sorted((item.to_dict() for item in store.backups.find(limit=None)), key=str),
         "runs": sorted((item.to_dict() for item in store.evals.runs()), key=str),
         "assertions": sorted((item.to_dict() for item in store.evals.assertions()), key=str),

@@ -40,7 +40,8 @@ def test_nothing_of_an_import_is_readable_in_an_encrypted_file(tmp_path, exporte
     out, *_ = exported
     with open_store(tmp_path / "sealed.db", clock=FakeClock(), codec=Toy()) as sealed:
         sealed.import_(out)
-        texts = ("amber", "basalt", "to the moon", "round half even", "truncate", "what was said", "his own", "a fork", "belief", "that is", "1969")
+        said = ("amber", "basalt", "to the moon", "round half even", "truncate", "what was said", "his own", "a fork")
+        texts = (*said, "belief", "that is", "summer of")
         assert searcher(sealed, *texts) == []
         sealed.optimize()
         assert searcher(sealed, *texts) == []

@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from memstore import Exists, Invalid, NotFound, open_store
+from memstore.kernel.room import rooms_in_file
 
 #: The columns of AtoCore's and Aira's tables, by their own names.
 SEEDS = {
@@ -88,8 +89,6 @@ def test_an_open_conflict_is_joined_and_nothing_is_doubled(store, conflicts):
         ([("memory", "a"), ("memory", "a")], "a conflict needs two members or more, and 1 was given"),
         ([("memory", "a"), ("memory", "candidate")], r"members\[1\]: memory candidate is candidate; only what is active"),
         ([("memory", "a"), ("memory", "late")], r"members\[1\]: memory late does not hold any more, or not yet"),
-        ([("memory", "a"), ("memory", "nowhere")], r"members\[1\]: there is no memory 'nowhere'"),
-        ([("memory", "a"), ("entity", "a")], r"members\[1\]: there is no entity 'a'"),
         ([("memory", "a"), ("message", "m")], r"kind of members\[1\] 'message' is none of project_state"),
         ([("memory", "a"), "memory"], r"members\[1\] must be a pair of kind and id, not 'memory'"),
         ([("memory", "a"), {"member_kind": "memory", "id": "b"}], r"id of members\[1\] must be str, not None"),
@@ -106,6 +105,15 @@ def test_what_is_no_conflict_is_refused_and_leaves_nothing(store, conflicts, mem
     with pytest.raises(Invalid, match=said):
         conflicts.open("editor", "her", members=members)
     assert tables(store) == before
+
+
+@pytest.mark.parametrize("member", [("memory", "nowhere"), ("entity", "a"), ("project_state", "a"), {"member_kind": "atom", "member_id": "a"}])
+def test_a_member_that_is_not_here_is_not_found(store, conflicts, member):
+    store.memories.add("preference", "vim", id="a")
+    with pytest.raises(NotFound, match=r"members\[1\]: there is no "):
+        conflicts.open("editor", "her", members=[("memory", "a"), member])
+    assert conflicts.count() == 0
+    assert set(rooms_in_file(store._database)) == {"memories", "conflicts"}, "asking makes no room"
 
 
 def test_an_id_that_is_taken_is_not_taken_again(store, conflicts):
@@ -149,7 +157,7 @@ def test_every_column_of_atocore_goes_in_and_comes_out_also_of_an_export(store, 
         for n, kind in enumerate(("memory", "entity"))
     ]  # fmt: skip
     stored = conflicts.open(**given, members=members, winner="gone 1")
-    silent = [{**each, "id": None, "value_snapshot": ""} for each in members]
+    silent = [{name: each[name] for name in ("member_kind", "member_id")} | {"value_snapshot": ""} for each in members]
     conflicts.open("empty", "defaults", members=silent, status="dismissed", id="c2")
     store.export(tmp_path / "out")
     with open_store() as copy:
@@ -207,7 +215,7 @@ def test_a_pair_is_one_whichever_way_round(store, conflicts):
     assert sorted((a.id, b.id)) == [opened.atom_a_id, opened.atom_b_id] == [member.member_id for member in opened.members]
     with pytest.raises(Invalid, match="cannot contradict itself"):
         conflicts.contradict(a.id, a.id)
-    with pytest.raises(Invalid, match="there is no atom 'nowhere'"):
+    with pytest.raises(NotFound, match="b_id: there is no atom 'nowhere'"):
         conflicts.contradict(a.id, "nowhere")
 
 

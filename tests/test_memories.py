@@ -524,9 +524,18 @@ def test_a_name_that_comes_to_mean_a_project_brings_its_memories_along(store, me
     anns = memories.add("project", "d", project="moon", user_id="ann")
     store.chat.create_project("Apollo", id="p1")
     store.chat.alias("Apollo", "moon")
-    assert memories.find(project="Apollo") == [memories.get(item.id)]
-    assert memories.get(item.id).project_id == "p1"
-    assert memories.get(anns.id).project_id == "moon", "of somebody else, to whom the name may mean another"
+    assert memories.get(item.id).project_id == memories.get(anns.id).project_id == "p1"
+    assert memories.find(project="moon", user_id="ann") == [memories.get(anns.id), memories.get(item.id)], "it is the only moon there is"
+
+
+def test_what_belongs_to_a_user_with_a_project_of_that_name_stays_in_that(store, memories):
+    store.chat.create_project("moon", id="ann's moon", user_id="ann")
+    anns = memories.add("project", "d", project="moon", user_id="ann")
+    store.chat.create_project("Apollo", id="p1")
+    store.chat.alias("Apollo", "moon")
+    assert memories.get(anns.id).project_id == "ann's moon"
+    assert memories.find(project="moon", user_id="ann") == [anns]
+    assert memories.find(project="moon") == []
 
 
 def test_of_two_that_say_the_same_then_the_one_changed_last_wins(store, memories, store_clock):

@@ -103,11 +103,12 @@ class ConflictStore(Detection):
             "resolved_at": values.optional(values.moment, "resolved_at", resolved_at),
         }
         born = values.optional(values.moment, "created_at", created_at)
-        if status == "open" and (resolution, winner, resolved_at) != ("", None, None):
+        begun = columns["status"] == "open"
+        if begun and not (columns["resolution"] == "" and winner is None and resolved_at is None):
             raise Invalid("an open conflict has no resolution, winner or resolved_at; give its status, or leave them to resolve()")
         with self.db.write() as connection:
             now = self.db.now if born is None else born
-            closed = None if status == "open" else now if resolved_at is None else columns["resolved_at"]
+            closed = None if begun else now if resolved_at is None else columns["resolved_at"]
             columns |= {"created_at": now, "updated_at": now if closed is None else closed, "resolved_at": closed}
             project_id = self._scope(project, user_id)
             new = self._begun(**{**columns, "project_id": project_id, "members": self._members(members)})
@@ -140,12 +141,14 @@ class ConflictStore(Detection):
             "metadata": values.optional(values.json_object, "metadata", metadata),
         }
         born = values.optional(values.moment, "created_at", created_at)
-        pair = sorted((named("a_id", (kind, a_id)), named("b_id", (kind, b_id))))
+        sides = {"a_id": named("a_id", (kind, a_id)), "b_id": named("b_id", (kind, b_id))}
+        pair = sorted(sides.values())
         if pair[0] == pair[1]:
             raise Invalid(f"{kind} {values.shorten(a_id)} cannot contradict itself; give two ids")
         with self.db.write() as connection:
             now = self.db.now if born is None else born
-            members, digest = self._members(pair), pair_hash(kind, a_id, b_id)
+            found = {side: self._active(name, side) for name, side in sides.items()}
+            members, digest = [found[side] for side in pair], pair_hash(kind, a_id, b_id)
             there = self._settled(connection, "pair_hash = ? AND kind = 'contradiction'", (digest,), members)
             if there is not None:
                 return there
@@ -167,7 +170,8 @@ class ConflictStore(Detection):
 
     def _scope(self, project: str | None, user_id: str | None) -> str | None:
         """The id of a project; AtoCore writes "" for none."""
-        return self._canonical(values.label("project", project), user_id) if project else None
+        project = values.optional(values.label, "project", project)
+        return None if project in (None, "") else self._canonical(project, user_id)
 
     def assess(
         self,

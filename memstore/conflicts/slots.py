@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ..kernel import Canonical, Connection, Exists, Invalid, Recorder, Room, new_id, values
+from ..kernel import Canonical, Connection, Exists, Invalid, NotFound, Recorder, Room, new_id, values
 from ..kernel.lifecycle import History, known
 from .rules import Contest, described, holds, in_force, named
 from .tables import CONFLICTS, MEMBERS, TRUST, Conflict, ConflictMember
@@ -142,7 +142,7 @@ class Slots:
         kind, id = named(name, given)
         item = self._piece(kind, id)
         if item is None:
-            raise Invalid(f"{name}: there is no {kind} {values.shorten(id)}")
+            raise NotFound(f"{name}: there is no {kind} {values.shorten(id)}")
         if not holds(item, self.db.now):
             state = getattr(item, "status", "active")
             why = f"is {state}" if state != "active" else "does not hold any more, or not yet"
@@ -156,19 +156,16 @@ class Slots:
                 raise Invalid(f"{name} has {values.shorten(column)}, which is none of {', '.join(MEMBER_COLUMNS)}")
         kind, id = named(name, (given.get("member_kind"), given.get("member_id")))
         lost = (given.get("claim_kind"), given.get("claim_id"))
-        by = None if lost == (None, None) else named(f"claim of {name}", lost)
-        if given.get("value_snapshot") is None:
-            member = self._active(name, (kind, id))
+        by = None if lost[0] is None and lost[1] is None else named(f"claim of {name}", lost)
+        if "value_snapshot" in given:
+            member = self._member(kind, id, shown=values.text("value_snapshot", given["value_snapshot"]), by=by)
         else:
-            member = self._member(kind, id, shown=values.text("value_snapshot", given["value_snapshot"]))
-        trust = values.optional(values.integer, "member_layer_trust", given.get("member_layer_trust"))
-        return replace(
-            member,
-            id=member.id if given.get("id") is None else values.key(f"id of {name}", given["id"]),
-            member_layer_trust=member.member_layer_trust if trust is None else trust,
-            claim_kind=by and by[0],
-            claim_id=by and by[1],
-        )
+            member = self._member(kind, id, shown=self._active(name, (kind, id)).value_snapshot, by=by)
+        if "id" in given:
+            member = replace(member, id=values.key(f"id of {name}", given["id"]))
+        if "member_layer_trust" in given:
+            member = replace(member, member_layer_trust=values.integer("member_layer_trust", given["member_layer_trust"]))
+        return member
 
     def _member(
         self, kind: str, id: str, *, shown: str, value: str | None = None, by: tuple[str, str] | None = None

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..kernel import Invalid, new_id, values
-from ..kernel.lifecycle import confirm_version, known, log, newest
+from ..kernel import Invalid, VersionConflict, new_id, values
+from ..kernel.lifecycle import known, log, newest
 from .ledger_checks import ARTIFACT, DELTA, INSIGHT, STATE
 from .ledger_tables import ARTIFACT_STATES, Artifact, ArtifactSection, ArtifactState, Citation, KnowledgeDelta, KnowledgeState
 from .rows import OF_ATOM, Rows, arrived, filled, shown
@@ -290,8 +290,8 @@ class Artifacts(Rows):
     ) -> KnowledgeState:
         """Put what is known of a project now into the place of what was, as a whole, and return it.
 
-        What is not given is empty afterwards. `id` and `created_at` are of the project's first state; when nothing differs, nothing
-        is written.
+        What is not given is empty afterwards. `id` and `created_at` are of the project's first state, before which its version is 0;
+        when nothing differs, nothing is written.
         """
         columns = values.checked(
             STATE,
@@ -299,18 +299,21 @@ class Artifacts(Rows):
              "evidence_index": {} if evidence_index is None else evidence_index, "updated_by_run_id": updated_by_run_id},
         )  # fmt: skip
         project = values.key("project", project)
+        expected = values.optional(values.integer, "expected_version", expected_version)
         with self.db.write() as connection:
             columns["project_id"] = str(self._canonical(project))
             old = KNOWLEDGE_STATES.first(connection, "WHERE project_id = ?", (columns["project_id"],))
+            version = 0 if old is None else old.version
+            if expected is not None and expected != version:
+                told = f"the knowledge state of project {values.shorten(project)} is at version {version}, not {expected}"
+                raise VersionConflict(f"{told}; look at .current, then retry", old)
             if old is None:
                 columns = filled(connection, KNOWLEDGE_STATES, "a knowledge state", columns, self.db.now)
                 new = KnowledgeState(**columns, updated_at=columns["created_at"], version=1)
                 KNOWLEDGE_STATES.insert(connection, new)
+            elif (new := replace(old, **{name: columns[name] for name in SUMMED_UP})) == old:
+                return old
             else:
-                confirm_version("knowledge state", old, expected_version)
-                new = replace(old, **{name: columns[name] for name in SUMMED_UP})
-                if new == old:
-                    return old
                 new = self._rewrite_state(connection, new)
             before = None if old is None else shown(old, SUMMED_UP)
             self._audit(

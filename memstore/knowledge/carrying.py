@@ -83,7 +83,7 @@ def _merge_entities(intake: Intake, page: list[Row]) -> None:
             intake.connection.run("DELETE FROM entity_versions WHERE entity = ?", (here,))
             pasts[row["pk"]] = here
         ends[row["pk"]] = here
-        renew(intake.connection, [here])
+    renew(intake.connection, list(pasts.values()))
     intake.remember("entity", ends.items())
     intake.remember("entity with its past", pasts.items())
     intake.remember("replaced entity", [(row["pk"], 1) for row in rows if row["id"] in known])

@@ -25,6 +25,9 @@ UNKNOWN = """
     WHERE superseded_by IS NOT NULL AND NOT EXISTS (SELECT 1 FROM atoms AS b WHERE b.id = a.superseded_by)
     ORDER BY pk
 """
+NAMELESS = """
+    SELECT pk, id, entity_id FROM mentions AS m WHERE NOT EXISTS (SELECT 1 FROM entities AS e WHERE e.id = m.entity_id) ORDER BY pk
+"""
 
 
 def ledger_check(connection: Connection) -> Iterator[Finding]:
@@ -35,6 +38,8 @@ def ledger_check(connection: Connection) -> Iterator[Finding]:
         yield Finding("dangling", pk, f"atom {id} is {values.shorten(word)}, and has no evidence that is not stale")
     for pk, id, by in connection.rows(UNKNOWN):
         yield Finding("dangling", pk, f"atom {id} was superseded by {values.shorten(by)}, which is not here")
+    for pk, id, entity in connection.rows(NAMELESS):
+        yield Finding("dangling", pk, f"mention {id} is of entity {values.shorten(entity)}, which is not here")
 
 
 def _differences(connection: Connection, table: Table[Any]) -> Iterator[Finding]:

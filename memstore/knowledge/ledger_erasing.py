@@ -85,7 +85,8 @@ def _leave_projects(room: Ledger, connection: Connection, subject: Subject, proj
 
 def _unlink(connection: Connection, subject: Subject) -> None:
     """Take the ids of what is gone out of rows that stay."""
-    atoms, artifacts = (listed(id for kind, id in subject.gone if kind == each) for each in ("atom", "artifact"))
+    atoms, artifacts, entities = (listed(id for kind, id in subject.gone if kind == each) for each in ("atom", "artifact", "entity"))
+    subject.count("mentions", connection.run(f"DELETE FROM mentions WHERE entity_id {AMONG}", (entities,)))
     connection.run(f"UPDATE atoms SET superseded_by = NULL WHERE superseded_by {AMONG}", (atoms,))
     connection.run(f"UPDATE artifacts SET parent_artifact_id = NULL WHERE parent_artifact_id {AMONG}", (artifacts,))
     where = f"into_id {AMONG} OR EXISTS (SELECT 1 FROM json_each(atom_ids) AS each WHERE each.value {AMONG})"

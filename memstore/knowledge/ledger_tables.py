@@ -108,7 +108,7 @@ CREATE TABLE mentions(
     pk           INTEGER PRIMARY KEY AUTOINCREMENT,
     id           TEXT NOT NULL UNIQUE,
     created_at   REAL NOT NULL DEFAULT 0,
-    entity_id    TEXT NOT NULL DEFAULT '' REFERENCES entities(id) ON DELETE CASCADE,
+    entity_id    TEXT NOT NULL DEFAULT '',
     atom         INTEGER NOT NULL DEFAULT 0 REFERENCES atoms(pk) ON DELETE CASCADE,
     chunk_id     TEXT,
     anchor_start INTEGER,

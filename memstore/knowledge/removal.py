@@ -32,6 +32,7 @@ WHERE retired_at IS NOT NULL AND (retired_at, pk) > (?, ?)
 ORDER BY retired_at, pk
 LIMIT ?
 """
+_CHOSEN_RELATIONSHIPS = "SELECT pk FROM relationships WHERE retired_at IS NOT NULL ORDER BY retired_at, pk LIMIT ?"
 _OBSERVATIONS = "SELECT count(*) FROM observations WHERE retired_at IS NOT NULL"
 _OLDEST_OBSERVATIONS = """
 SELECT retired_at, pk, 400 + length(content)
@@ -40,6 +41,7 @@ WHERE retired_at IS NOT NULL AND (retired_at, pk) > (?, ?)
 ORDER BY retired_at, pk
 LIMIT ?
 """
+_CHOSEN_OBSERVATIONS = "SELECT pk FROM observations WHERE retired_at IS NOT NULL ORDER BY retired_at, pk LIMIT ?"
 
 
 def _remove_versions(connection: Connection, count: int, _why: Mapping[str, str]) -> dict[str, int]:
@@ -52,13 +54,11 @@ def _remove_versions(connection: Connection, count: int, _why: Mapping[str, str]
 
 
 def _remove_relationships(connection: Connection, count: int, _why: Mapping[str, str]) -> dict[str, int]:
-    oldest = "SELECT pk FROM relationships WHERE retired_at IS NOT NULL ORDER BY retired_at, pk LIMIT ?"
-    return {"relationships": connection.run(f"DELETE FROM relationships WHERE pk IN ({oldest})", (count,))}
+    return {"relationships": connection.run(f"DELETE FROM relationships WHERE pk IN ({_CHOSEN_RELATIONSHIPS})", (count,))}
 
 
 def _remove_observations(connection: Connection, count: int, _why: Mapping[str, str]) -> dict[str, int]:
-    oldest = "SELECT pk FROM observations WHERE retired_at IS NOT NULL ORDER BY retired_at, pk LIMIT ?"
-    return {"observations": connection.run(f"DELETE FROM observations WHERE pk IN ({oldest})", (count,))}
+    return {"observations": connection.run(f"DELETE FROM observations WHERE pk IN ({_CHOSEN_OBSERVATIONS})", (count,))}
 
 
 GRAPH_PRUNABLE = [

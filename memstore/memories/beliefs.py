@@ -150,8 +150,9 @@ class Beliefs:
         """Another live row that says the same in the same state."""
         return MEMORIES.first(
             connection,
-            "WHERE content_key = ? AND memory_type = ? AND project_id IS ? AND user_id IS ? AND status = ?"
-            " AND (status = 'active' OR status = 'candidate') AND id <> ?",
+            # In the terms of the unique index: otherwise SQLite takes the one on the project, and reads all that is active in it.
+            "WHERE content_key = ? AND memory_type = ? AND COALESCE(project_id, '') = COALESCE(?, '')"
+            " AND COALESCE(user_id, '') = COALESCE(?, '') AND status = ? AND (status = 'active' OR status = 'candidate') AND id <> ?",
             (self._key(item.content), item.memory_type, item.project_id, item.user_id, item.status, item.id),
         )
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 WHOLE = f"project_id {AMONG}"
 UNOWNED = f"{WHOLE} AND user_id IS NULL"
 OWNED = f"conversation_id {AMONG} OR user_id {AMONG}"
-NAMING = f"FROM interaction_pieces WHERE kind = ? AND piece_id {AMONG}"
+NAMING = f"WHERE kind = ? AND piece_id {AMONG}"
 NOBODYS = "SELECT count(*) FROM memories WHERE user_id IS NULL AND project_id IS NULL AND conversation_id IS NULL"
 
 
@@ -74,14 +74,16 @@ def _unlink(connection: Connection, subject: Subject) -> None:
 
 
 def _forget_pieces(connection: Connection, subject: Subject) -> None:
-    """Take what is gone out of what interactions that stay were told."""
+    """Take what is gone out of what interactions that stay were told; that there was a piece stays, under a name that leads nowhere."""
     by_kind: dict[str, set[str]] = {}
     for kind, id in subject.gone:
         by_kind.setdefault(kind, set()).add(id)
     touched: set[int] = set()
     for kind, ids in by_kind.items():
-        touched |= {pk for (pk,) in connection.rows(f"SELECT interaction {NAMING}", (kind, listed(ids)))}
-        subject.count("interaction_pieces", connection.run(f"DELETE {NAMING}", (kind, listed(ids))))
+        told = (kind, listed(ids))
+        touched |= {pk for (pk,) in connection.rows(f"SELECT interaction FROM interaction_pieces {NAMING}", told)}
+        emptied = connection.run(f"UPDATE interaction_pieces SET piece_id = lower(hex(randomblob(16))) {NAMING}", told)
+        subject.count("interaction_pieces", emptied)
     gone = set(subject.gone)
     for item in INTERACTIONS.find(connection, f"WHERE pk {AMONG} ORDER BY pk", (listed(touched),)):
         _tell_less(connection, item, gone)

@@ -18,15 +18,21 @@ if TYPE_CHECKING:
     from .state import ProjectStates
 
 ACTOR = "project-join"
-THEIRS = "(user_id IS NULL OR user_id = ?)"
+OWNERS = "SELECT user_id FROM memories WHERE project_id = ? UNION SELECT user_id FROM interactions WHERE project_id = ?"
 
 
 def join(room: ProjectStates, connection: Connection, name: str, project_id: str, user_id: str) -> None:
-    """Let the rows that carry a name, and are that user's or nobody's, follow it to the project that it means from now on."""
+    """Let the rows that carry a name follow it to the project that it means from now on.
+
+    Those of `user_id`, who gave it the name, and nobody's; of others those to whom it means that project too.
+    """
     if name == project_id:
         return
-    move(room, connection, MEMORIES.find(connection, f"WHERE project_id = ? AND {THEIRS} ORDER BY pk", (name, user_id)), project_id)
-    connection.run(f"UPDATE interactions SET project_id = ? WHERE project_id = ? AND {THEIRS}", (project_id, name, user_id))
+    for (owner,) in connection.rows(OWNERS, (name, name)):
+        if owner in (None, user_id) or room._canonical(name, owner) == project_id:
+            found = MEMORIES.find(connection, "WHERE project_id = ? AND user_id IS ? ORDER BY pk", (name, owner))
+            move(room, connection, found, project_id)
+            connection.run("UPDATE interactions SET project_id = ? WHERE project_id = ? AND user_id IS ?", (project_id, name, owner))
     for item in STATES.find(connection, "WHERE project_id = ? ORDER BY pk", (name,)):
         _move_state(room, connection, item, project_id)
 

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from memstore import HandoffNote, Store
+from memstore.knowledge import Section
 from memstore.store import ROOMS
 
 
@@ -45,6 +46,47 @@ def furnish(store):
     store.memories.add("knowledge", "invoices may be rounded", id="mem-2", status="candidate", created_at=1.0)
     store.memories.add("knowledge", "bills are in euros", id="mem-3", created_at=1.0)
     store.memories.set_state("p-1", "currency", "euro")
+    furnish_ledger(store.knowledge)
+    furnish_conflicts(store)
+
+
+def furnish_ledger(knowledge):
+    knowledge.add_entity("Component", "mirror", id="part-1")
+    proof = {"chunk_id": "chunk-1", "snippet": "so flat", "id": "proof-1"}
+    knowledge.add_atom("claim", "the mirror is flat", id="atom-1", evidence=[proof], verification_status="verified", created_at=1.0)
+    knowledge.add_atom("claim", "the mirror is curved", id="atom-2", status="candidate", created_at=1.0)
+    knowledge.add_atom("decision", "polish the mirror", id="atom-3", created_at=1.0)
+    knowledge.merge_atoms(["atom-1"], operation="obsolete", review_status="pending", id="merge-1")
+    knowledge.add_artifact("prd", "Telescope", sections=[SECTION], id="work-1", created_at=1.0)
+    knowledge.set_knowledge_state("p-1", "all is well")
+    knowledge.record_delta("p-1", "run-1", {"atoms": 3}, id="delta-1")
+
+
+SECTION = Section("intro", "Introduction", "It is flat.", ["atom-1"], ["conflict-1"])
+
+
+def in_section(value):
+    """A section with the value in each of its places."""
+    return [SECTION._replace(**{name: value}) for name in SECTION._fields]
+
+
+SECTIONS_WITH = tuple(lambda value, place=place: [in_section(value)[place]] for place in range(len(SECTION)))
+#: Ways to put a value among the arguments of a piece of evidence.
+PROOF_WITH = tuple(
+    lambda value, name=name: [{"chunk_id": "chunk-9", "anchor_start": 1, name: value}]
+    for name in ("id", "source_id", "chunk_id", "chunk_hash", "anchor_type", "anchor_start", "anchor_end", "snippet", "confidence",
+                 "run_id", "metadata", "created_at", "what")
+)  # fmt: skip
+
+
+def furnish_conflicts(store):
+    for number, half in enumerate(("down", "even"), 8):
+        store.memories.add("preference", f"round half {half}", id=f"mem-{number}", created_at=1.0)
+        store.knowledge.add_atom("claim", f"halves go {half}", id=f"atom-{number}")
+    store.conflicts.open("rounding", "of halves", members=SIDES, id="x-1")
+
+
+SIDES = [("memory", "mem-8"), ("memory", "mem-9")]
 
 
 def itself(store, found):
@@ -86,6 +128,25 @@ EVENTS_WITH = tuple(
     lambda value, name=name: [{"event_type": "query", "note": "before"}, {"event_type": "query", name: value}]
     for name in ("event_type", "actor", "entity_id", "details", "before", "note", "id", "project", "u_score")
 )
+
+
+MEMBER = ("id", "member_kind", "member_id", "member_layer_trust", "value_snapshot", "claim_kind", "claim_id")
+
+
+def sides_with(name):
+    """Members of a conflict as an import gives them, one column of the second another."""
+    other = {"id": "row-9", "member_kind": "memory", "member_id": "mem-9", "member_layer_trust": 7, "value_snapshot": "round half even",
+             "claim_kind": "atom", "claim_id": "atom-8"}  # fmt: skip
+    return lambda value: [SIDES[0], {**other, name: value}]
+
+
+def sides_of(conflict):
+    """The members of a conflict as `sides_with` gives them."""
+    first, second = conflict.members
+    return [[first.member_kind, first.member_id], {name: getattr(second, name) for name in MEMBER}]
+
+
+SIDES_WITH = tuple(map(sides_with, MEMBER))
 
 
 def one(value):
@@ -369,7 +430,11 @@ CALLS: dict[str, tuple[Call, ...]] = {
             inside={"domain_tags": (one,), "metadata": (keyed,)},
         ),
         *(
-            Call({"memory_type": "knowledge", "content": "tests come first", "status": status}, itself, unkept=("override", "domain_tags", "valid_until"))
+            Call(
+                {"memory_type": "knowledge", "content": "tests come first", "status": status},
+                itself,
+                unkept=("override", "domain_tags", "valid_until"),
+            )
             for status in ("superseded", "invalid", "graduated")
         ),
     ),
@@ -456,6 +521,103 @@ CALLS: dict[str, tuple[Call, ...]] = {
     "memories.get_interaction": (Call({"id": "i-1"}),),
     "memories.interactions": (Call(),),
     "memories.reinforce": (Call({"text": "invoices are rounded half up"}, itself, AUDITED, unkept=("text", "project", "user_id")),),
+    # -- knowledge: the ledger
+    "knowledge.add_atom": (
+        Call(
+            {"kind": "claim", "body": "the mirror is round", "evidence": [{"chunk_id": "chunk-2"}]},
+            lambda store, found: store.knowledge.get_atom(found.id),
+            {"project": field("project_id")},
+            unkept=("override", "tags", "evidence"),
+            inside={"tags": (one,), "metadata": (keyed,), "evidence": (one, *PROOF_WITH)},
+        ),
+        Call({"kind": "claim", "body": "the mirror was round", "status": "superseded"}, itself, {"project": field("project_id")},
+             unkept=("override", "tags", "evidence", "verification_status")),
+    ),
+    "knowledge.add_artifact": (
+        Call(
+            {"artifact_type": "prd", "title": "Mirror"},
+            lambda store, found: store.knowledge.get_artifact(found.id),
+            {"project": field("project_id")},
+            unkept=("sections",),
+            inside={"metadata": (keyed,), "sections": (one, *SECTIONS_WITH)},
+        ),
+    ),
+    "knowledge.add_claim": (Call({"atom_id": "atom-1", "subject": "mirror", "predicate": "is flat"}, itself),),
+    "knowledge.add_evidence": (Call({"atom_id": "atom-1", "anchor_start": 1, "snippet": "flat it is"}, itself, inside={"metadata": (keyed,)}),),
+    "knowledge.artifacts": (Call(),),
+    "knowledge.atom_history": (Call({"id": "atom-1"}),),
+    "knowledge.atoms": (Call(),),
+    "knowledge.citations": (Call(),),
+    "knowledge.cite_insight": (Call({"insight_id": "insight-1", "atom_id": "atom-1"}, itself),),
+    "knowledge.claims": (Call(),),
+    "knowledge.count_atoms": (Call(),),
+    "knowledge.deltas": (Call(),),
+    "knowledge.evidence": (Call({"atom_id": "atom-1"}),),
+    "knowledge.get_artifact": (Call({"id": "work-1"}),),
+    "knowledge.get_atom": (Call({"id": "atom-1"}),),
+    "knowledge.invalidate_atom": (Call({"id": "atom-1"}, itself, {**AUDITED, "id": event("entity_id")}),),
+    "knowledge.knowledge_state": (Call({"project": "p-1"}),),
+    "knowledge.link": (Call({"from_atom_id": "atom-1", "relation_type": "refines", "to_atom_id": "atom-2"}, itself),),
+    "knowledge.links": (Call(),),
+    "knowledge.mark_stale": (Call({"chunk_id": "chunk-1"}, itself, unkept=("chunk_id", "source_id", "chunk_hash", "actor", "note")),),
+    "knowledge.mention": (Call({"entity_id": "part-1", "atom_id": "atom-1", "anchor_start": 1}, itself),),
+    "knowledge.mentions": (Call(),),
+    "knowledge.merge_atoms": (
+        Call(
+            {"ids": ["atom-3"], "into": "atom-1"},
+            lambda store, found: store.knowledge.merges(atom_id="atom-3")[0],
+            {**AUDITED, "into": field("into_id")},
+            unkept=("ids",),
+            inside={"ids": (one,)},
+        ),
+    ),
+    "knowledge.merges": (Call(),),
+    "knowledge.promote_atom": (Call({"id": "atom-2"}, itself, {**AUDITED, "id": event("entity_id")}),),
+    "knowledge.record_delta": (
+        Call(
+            {"project": "p-1", "run_id": "run-2", "changes": {}},
+            lambda store, found: store.knowledge.deltas(run_id=found.run_id)[0],
+            {"project": field("project_id")},
+            inside={"changes": (keyed,)},
+        ),
+    ),
+    "knowledge.regenerate": (
+        Call(
+            {"id": "work-1", "sections": [SECTION]},
+            lambda store, found: store.knowledge.get_artifact(found.id),
+            {**AUDITED, "id": field("parent_artifact_id")},
+            unkept=("sections",),
+            inside={"metadata": (keyed,), "sections": (one, *SECTIONS_WITH)},
+        ),
+    ),
+    "knowledge.reject_atom": (Call({"id": "atom-2"}, itself, {**AUDITED, "id": event("entity_id")}),),
+    "knowledge.sections": (Call({"artifact_id": "work-1"}),),
+    "knowledge.set_knowledge_state": (
+        Call(
+            {"project": "another", "working_summary": "nothing is known"},
+            lambda store, found: store.knowledge.knowledge_state(found.project_id),
+            {**AUDITED, "project": field("project_id")},
+            unkept=("open_questions", "expected_version"),
+            inside={"open_questions": (one,), "evidence_index": (keyed,)},
+        ),
+    ),
+    "knowledge.stale_sections": (Call({"artifact_id": "work-1"}),),
+    "knowledge.supersede_atom": (
+        Call(
+            {"id": "atom-1"},
+            itself,
+            {**AUDITED, "id": event("entity_id"), "by": lambda store, _: store.knowledge.get_atom("atom-1").superseded_by},
+        ),
+    ),
+    "knowledge.update_atom": (
+        Call(
+            {"id": "atom-1", "confidence": 0.5},
+            lambda store, found: store.knowledge.get_atom(found.id),
+            AUDITED,
+            unkept=("expected_version", "tags"),
+            inside={"tags": (one,)},
+        ),
+    ),
     # -- evals
     "evals.active_model": (Call({"specialist": "coder"}),),
     "evals.assertions": (Call(),),
@@ -493,8 +655,63 @@ CALLS: dict[str, tuple[Call, ...]] = {
     "evals.reliability": (Call(),),
     "evals.rollback": (Call({"specialist": "coder"}, lambda store, found: store.evals.promotions(limit=1)[0], {"actor": event("actor")}),),
     "evals.runs": (Call(),),
+    # -- conflicts
+    "conflicts.assess": (
+        Call(
+            {"id": "x-1", "decision": "likely"},
+            lambda store, found: store.conflicts.assessments("x-1")[-1],
+            {"id": field("conflict_id"), "assessment_id": field("id")},
+            inside={"reason_codes": (one,)},
+        ),
+    ),
+    "conflicts.assessments": (Call({"id": "x-1"}),),
+    "conflicts.contradict": (
+        Call(
+            {"a_id": "atom-9", "b_id": "atom-8"},
+            lambda store, found: store.conflicts.get(found.id),
+            {"a_id": field("atom_b_id"), "b_id": field("atom_a_id"), "kind": lambda store, found: found.members[0].member_kind,
+             "project": field("project")},
+            inside={"metadata": (keyed,)},
+        ),
+        Call({"a_id": "mem-9", "b_id": "mem-8", "kind": "memory"}, itself, unkept=("a_id", "b_id", "kind", "project")),
+    ),
+    "conflicts.count": (Call(),),
+    "conflicts.detect": (Call({}, itself, unkept=("project",)),),
+    "conflicts.find": (Call(),),
+    "conflicts.get": (Call({"id": "x-1"}),),
+    "conflicts.history": (Call({"id": "x-1"}),),
+    "conflicts.open": (
+        Call(
+            {"slot_kind": "rounding", "slot_key": "of thirds", "members": SIDES},
+            lambda store, found: store.conflicts.get(found.id),
+            {"project": field("project"), "members": lambda store, found: sides_of(found)},
+            inside={
+                "metadata": (keyed,), "members": (one, *SIDES_WITH),
+                "winner": (lambda value: ("memory", value), lambda value: (value, "mem-8")),
+            },
+        ),
+        Call(
+            {"slot_kind": "rounding", "slot_key": "of halves", "members": SIDES, "status": "resolved", "winner": "mem-8"},
+            lambda store, found: store.conflicts.get(found.id),
+            {"project": field("project"), "winner": field("winner_id")},
+            unkept=("members",),
+        ),
+        Call({"slot_kind": "rounding", "slot_key": "of halves", "members": SIDES}, itself, unkept=(
+            "slot_kind", "slot_key", "members", "project", "user_id", "severity", "note", "metadata", "id", "created_at",
+        )),
+    ),
+    "conflicts.resolve": (
+        Call({"id": "x-1", "action": "dismiss"}, lambda store, found: store.conflicts.get("x-1"), {**AUDITED, "action": field("resolution")}),
+        Call(
+            {"id": "x-1", "action": "supersede_others", "winner": "mem-9"},
+            lambda store, found: store.conflicts.get("x-1"),
+            {**AUDITED, "action": field("resolution"), "winner": field("winner_id")},
+        ),
+    ),
+    "conflicts.rule": (Call({"slot_kind": "said", "fn": len}, inside={"fn": (answering,), "kinds": (one,)}),),
+    "conflicts.suggest": (Call({"id": "x-1"}),),
 }
 PASSED_ON = {"store.run.args", "store.run.kwargs"}  # to the function, as they are
 PASSED_ON |= {"store.rekey.actor", "store.rekey.note", "store.rekey.progress"}  # in a store that has a key: see test_codec.py
 #: They take a connection, which only a room can have.
-ROOMS_ONLY = {"keywords.numbers", "keywords.discard", "memories.join_project", *(f"{room}.erase" for room in ROOMS)}
+ROOMS_ONLY = {"keywords.numbers", "keywords.discard", "memories.join_project", *(f"{room}.erase" for room in ROOMS), "conflicts.notice"}

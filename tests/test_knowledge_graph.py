@@ -1,0 +1,641 @@
+"""The graph of the knowledge room: entities and their life, relationships, observations, names, walks."""
+
+from __future__ import annotations
+
+import datetime
+
+import pytest
+
+from memstore import Exists, Invalid, NotFound, VersionConflict, open_store
+from memstore.testing import FakeClock, recorded_statements
+
+
+@pytest.fixture
+def store(store_clock):
+    """Where it lies makes no difference to a graph."""
+    with open_store(clock=store_clock) as opened:
+        yield opened
+
+
+@pytest.fixture
+def graph(store):
+    return store.knowledge
+
+
+def names(found):
+    return [item.name for item in found]
+
+
+def reached(found):
+    return [(near.entity.name, near.depth, near.via) for near in found]
+
+
+def chain(graph, *names, kind="depends_on"):
+    """Entities each of which leads to the next, by name."""
+    found = [graph.add_entity("Component", name, id=name) for name in names]
+    for one, other in zip(found, found[1:]):
+        graph.relate(one.id, kind, other.id)
+    return found
+
+
+def verbs(store, kind, id):
+    return [event.event_type for event in store.audit.history(kind, id)]
+
+
+# -- entities -----------------------------------------------------------------------------------------------------------
+
+
+def test_an_entity_keeps_all_that_it_was_given(graph, store_clock):
+    given = {
+        "description": "1.2 m", "aliases": ["M1", "mirror"], "external_ids": {"plm": "A-7", "n": 5}, "properties": {"mass": 12.5},
+        "user_id": "ann", "conversation_id": "c1", "status": "candidate", "confidence": 0.5, "source_refs": ["memory:m", "chunk:c"],
+        "extractor_version": "v0", "valid_from": 5.0, "metadata": {"k": [1, None]}, "id": "e1", "created_at": 7.0, "updated_at": 8.0,
+    }  # fmt: skip
+    entity = graph.add_entity("Component", "Primary Mirror", project="p", valid_until="2030-01-31", hand_authored=True, **given)
+    assert graph.get("e1") == entity
+    assert {name: getattr(entity, name) for name in given} == given
+    assert (entity.type, entity.name, entity.canonical_name) == ("Component", "Primary Mirror", "Primary Mirror")
+    assert (entity.project_id, entity.hand_authored, entity.version, entity.superseded_by) == ("p", True, 1, None)
+    assert entity.valid_until == datetime.datetime(2030, 2, 1, tzinfo=datetime.timezone.utc).timestamp(), "the day counts whole"
+
+
+def test_one_without_a_source_is_made_by_hand(graph):
+    assert graph.add_entity("Component", "a").hand_authored
+    assert not graph.add_entity("Component", "b", source_refs=["chunk:1"]).hand_authored
+    assert not graph.add_entity("Component", "c", hand_authored=False).hand_authored
+
+
+def test_one_name_may_stand_for_two(graph):
+    one, other = graph.add_entity("Requirement", "stiffness"), graph.add_entity("Requirement", "stiffness")
+    assert one.id != other.id
+    assert [item.id for item in graph.entities(name="  STIFFNESS ")] == [other.id, one.id]
+
+
+def test_history_from_elsewhere_is_stored_as_it_is(store):
+    graph = store.knowledge
+    old = graph.add_entity("Decision", "steel", status="superseded", superseded_by="d2", created_at=1.0, updated_at=2.0)
+    assert (old.status, old.superseded_by, old.created_at, old.updated_at) == ("superseded", "d2", 1.0, 2.0)
+    assert graph.add_entity("Decision", "d2", id="d2").status == "active"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"name": " "}, "name is blank"),
+        ({"type": ""}, "type is blank"),
+        ({"source_refs": ["m1"]}, 'must name a kind and an id, as "memory:<id>" does'),
+        ({"status": "activ"}, "nearest: 'active'"),
+        ({"valid_from": 5, "valid_until": 5}, "must be later than valid_from"),
+        ({"superseded_by": "x"}, "superseded_by is of entities with status 'superseded'"),
+        ({"confidence": 1.1}, "at most 1.0"),
+        ({"aliases": "M1"}, "must be a list of str"),
+        ({"properties": [1]}, "must be a dict"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(graph, given, said):
+    with pytest.raises(Invalid, match=said):
+        graph.add_entity(**{"type": "Component", "name": "a", **given})
+    assert graph.entities() == []
+
+
+def test_an_id_is_taken_once(graph):
+    graph.add_entity("Component", "a", id="e1")
+    with pytest.raises(Exists, match="there is an entity 'e1' already"):
+        graph.add_entity("Component", "b", id="e1")
+
+
+def test_entities_are_found_by_what_they_are_newest_first(store, store_clock):
+    graph = store.knowledge
+    store.chat.create_project("Apollo", id="p1")
+    graph.add_entity("Component", "a", project="Apollo", id="a")
+    store_clock.advance(1)
+    graph.add_entity("component", "b", user_id="ann", status="candidate", id="b")
+    graph.add_entity("Material", "c", user_id="bob", id="c")
+    graph.add_entity("Material", "d", valid_until=store_clock.now, id="d")
+    assert names(graph.entities()) == ["c", "b", "a"]
+    assert names(graph.entities(include_expired=True)) == ["d", "c", "b", "a"]
+    assert names(graph.entities(type="COMPONENT")) == ["b", "a"]
+    assert names(graph.entities(status="candidate")) == ["b"]
+    assert names(graph.entities(project="Apollo")) == ["a"]
+    assert names(graph.entities(user_id="ann")) == ["b", "a"]
+    assert names(graph.entities(limit=1)) == ["c"]
+    assert names(graph.entities(limit=1, before="c")) == ["b"]
+    assert names(graph.entities(name="a")) == ["a"]
+    assert (graph.count(), graph.count(type="component", include_expired=True), graph.count(user_id="ann")) == (3, 2, 2)
+    with pytest.raises(NotFound, match="no entity 'z'"):
+        graph.entities(before="z")
+
+
+def test_an_update_is_logged_with_what_changed(store, store_clock):
+    graph = store.knowledge
+    graph.add_entity("Component", "a", id="e1", metadata={"k": 1}, valid_until=store_clock.now + 9)
+    store_clock.advance(5)
+    new = graph.update("e1", name="b", aliases=["a"], metadata=None, valid_until=None, properties={"x": 1}, actor="ann", note="why")
+    assert (new.name, new.aliases, new.metadata, new.valid_until, new.version) == ("b", ["a"], None, None, 2)
+    assert new.updated_at == store_clock.now
+    assert graph.get("e1") == new
+    (event,) = graph.history("e1")
+    assert (event.event_type, event.actor, event.note) == ("entity.update", "ann", "why")
+    assert event.before == {"canonical_name": "a", "aliases": [], "metadata": {"k": 1}, "valid_until": store_clock.now + 4, "properties": {}}
+    assert event.after["canonical_name"] == "b"
+    assert graph.update("e1", name="b", expected_version=2) == new, "nothing differs"
+    assert len(graph.history("e1")) == 1
+    with pytest.raises(VersionConflict) as caught:
+        graph.update("e1", type="Part", expected_version=1)
+    assert caught.value.current == new
+
+
+def test_what_is_over_is_kept_as_it_was(graph):
+    graph.add_entity("Component", "a", id="e1")
+    assert graph.invalidate("e1")
+    with pytest.raises(Invalid, match="is invalid; it is kept as it was"):
+        graph.update("e1", name="b")
+
+
+def test_a_life_goes_one_way_and_each_step_is_logged(store):
+    graph = store.knowledge
+    graph.add_entity("Component", "a", status="candidate", id="a")
+    graph.add_entity("Component", "b", status="candidate", id="b")
+    assert not graph.supersede("a")
+    assert not graph.invalidate("a"), "a candidate is rejected"
+    assert graph.promote("a", actor="ann", note="seen")
+    assert not graph.promote("a")
+    assert not graph.reject("a"), "an active one is invalidated"
+    assert graph.reject("b")
+    assert graph.supersede("a", by=graph.add_entity("Component", "c", id="c").id)
+    assert not graph.supersede("a")
+    assert (graph.get("a").status, graph.get("a").superseded_by, graph.get("b").status) == ("superseded", "c", "invalid")
+    assert verbs(store, "entity", "a") == ["entity.promote", "entity.supersede"]
+    assert verbs(store, "entity", "b") == ["entity.reject"]
+    first = graph.history("a")[0]
+    assert (first.actor, first.note, first.before, first.after) == ("ann", "seen", {"status": "candidate"}, {"status": "active"})
+    for verb in (graph.promote, graph.reject, graph.supersede, graph.invalidate, graph.history):
+        with pytest.raises(NotFound, match="no entity 'x'"):
+            verb("x")
+
+
+def test_it_is_superseded_by_another_active_one_only(graph):
+    chain(graph, "a", "b")
+    with pytest.raises(Invalid, match="cannot supersede itself"):
+        graph.supersede("a", by="a")
+    graph.invalidate("b")
+    with pytest.raises(Invalid, match="'b' is not active"):
+        graph.supersede("a", by="b")
+    with pytest.raises(NotFound):
+        graph.supersede("a", by="z")
+    assert graph.get("a").status == "active"
+
+
+def test_promoting_lets_the_memories_that_it_came_from_graduate(store):
+    for id in ("m1", "m2"):
+        store.memories.add("knowledge", f"belief {id}", id=id)
+    store.memories.supersede("m2")
+    entity = store.knowledge.add_entity("Decision", "a", status="candidate", source_refs=["memory:m1", "memory:m2", "memory:gone", "chunk:m1"])
+    assert store.knowledge.promote(entity.id, actor="ann")
+    assert [(store.memories.get(id).status, store.memories.get(id).graduated_to_entity_id) for id in ("m1", "m2")] == [
+        ("graduated", entity.id), ("superseded", None)]  # fmt: skip
+    (event,) = [event for event in store.memories.history("m1") if event.event_type == "memory.graduate"]
+    assert event.actor == "ann"
+    (advice,) = [finding for finding in store.check().findings if finding.kind == "dangling"]
+    assert "comes from memory 'gone', which is not here" in advice.detail
+
+
+def test_what_begins_to_hold_is_told(store, monkeypatch):
+    told, graph = [], store.knowledge
+    monkeypatch.setattr(graph, "_believed", lambda connection, item: told.append(item))
+    a, b = graph.add_entity("Component", "a"), graph.add_entity("Component", "b", status="candidate")
+    graph.update(b.id, name="c")
+    graph.promote(b.id)
+    graph.update(a.id, name="d")
+    edge = graph.relate(a.id, "part_of", b.id)
+    assert [getattr(item, "name", item) for item in told] == ["a", "c", "d", edge]
+
+
+# -- relationships and observations -------------------------------------------------------------------------------------
+
+
+def test_a_relationship_keeps_all_that_it_was_given(graph, store_clock):
+    chain(graph, "a", "b")
+    given = {
+        "confidence": 0.5, "source_refs": ["chunk:1"], "properties": {"x": 1}, "user_id": "ann", "conversation_id": "c1",
+        "valid_from": 5.0, "valid_until": 6.0, "id": "r1", "created_at": 7.0, "retired_at": 8.0,
+    }  # fmt: skip
+    found = graph.relate("a", "part_of", "b", project="p", **given)
+    assert graph.get_relationship("r1") == found
+    assert {name: getattr(found, name) for name in given} == given
+    assert (found.from_id, found.kind, found.to_id, found.project_id) == ("a", "part_of", "b", "p")
+
+
+def test_what_holds_already_comes_back_as_it_is(graph):
+    chain(graph, "a", "b")
+    one = graph.relate("a", "part_of", "b")
+    assert graph.relate("a", "part_of", "b", confidence=0.1) == one
+    assert graph.relate("b", "part_of", "a") != one
+    assert graph.relate("a", "part_of", "b", user_id="ann") != one
+    assert graph.relate("a", "part_of", "b", valid_from=5.0) != one, "another time of the world"
+    assert graph.retire_relationship(one.id)
+    assert graph.relate("a", "part_of", "b").id != one.id
+
+
+def test_it_belongs_to_the_project_where_it_begins(graph):
+    a, b = graph.add_entity("Component", "a", project="p"), graph.add_entity("Component", "b", project="q")
+    assert graph.relate(a.id, "part_of", b.id).project_id == "p"
+    assert graph.relate(b.id, "part_of", a.id, project="r").project_id == "r"
+    assert [item.kind for item in graph.relationships(project="r")] == ["part_of"]
+
+
+def test_a_kind_must_be_known_or_registered(graph):
+    chain(graph, "a", "b")
+    with pytest.raises(Invalid, match=r"'contain' is no kind of relationship \(nearest: 'contains'\); register_kind"):
+        graph.relate("a", "contain", "b")
+    assert graph.register_kind("glued to", "structural")["glued to"] == "structural"
+    assert graph.register_kind("glued to", "structural") == graph.kinds(), "again is nothing new"
+    assert graph.relate("a", "glued to", "b").kind == "glued to"
+    with pytest.raises(Exists, match="'supports' is validation already"):
+        graph.register_kind("supports", "intent")
+    with pytest.raises(Invalid, match="family"):
+        graph.register_kind("x", "structure")
+    families = graph.kinds()
+    assert [families[kind] for kind in ("uses_material", "satisfies", "supports", "evidenced_by")] == [
+        "structural", "intent", "validation", "provenance"]  # fmt: skip
+
+
+def test_the_relationships_of_an_entity_by_direction_and_kind(graph):
+    chain(graph, "a", "b", "c")
+    graph.relate("c", "part_of", "b")
+    assert [(item.from_id, item.to_id) for item in graph.relationships("b")] == [("c", "b"), ("b", "c"), ("a", "b")]
+    assert [item.to_id for item in graph.relationships("b", direction="out")] == ["c"]
+    assert [item.from_id for item in graph.relationships("b", direction="in")] == ["c", "a"]
+    assert [item.from_id for item in graph.relationships("b", kind="part_of")] == ["c"]
+    first, *rest = graph.relationships()
+    assert len(rest) == 2
+    assert graph.relationships(limit=1) == [first]
+    assert graph.relationships(before=first.id) == rest
+    with pytest.raises(NotFound, match="no entity 'z'"):
+        graph.relationships("z")
+    with pytest.raises(Invalid, match="direction"):
+        graph.relationships("a", direction="up")
+
+
+def test_ends_must_be_there(graph):
+    chain(graph, "a")
+    with pytest.raises(NotFound, match="no entity 'z'"):
+        graph.relate("a", "part_of", "z")
+    with pytest.raises(NotFound, match="no relationship 'z'"):
+        graph.get_relationship("z")
+    with pytest.raises(NotFound, match="no relationship 'z'"):
+        graph.retire_relationship("z")
+
+
+def test_retiring_is_logged_and_done_once(store, store_clock):
+    graph = store.knowledge
+    chain(graph, "a", "b")
+    (edge,) = graph.relationships()
+    store_clock.advance(-100)
+    assert graph.retire_relationship(edge.id, actor="ann", note="wrong")
+    assert not graph.retire_relationship(edge.id)
+    retired = graph.get_relationship(edge.id)
+    assert retired.retired_at == edge.created_at, "recorded time never runs backwards"
+    assert graph.relationships() == []
+    assert graph.relationships(include_retired=True) == [retired]
+    (event,) = store.audit.history("relationship", edge.id)
+    assert (event.event_type, event.actor, event.note) == ("relationship.retire", "ann", "wrong")
+    assert event.before == {"from_id": "a", "kind": "depends_on", "to_id": "b", "retired_at": None}
+    assert event.after["retired_at"] == retired.retired_at
+
+
+def test_what_is_noted_twice_is_noted_once(graph):
+    chain(graph, "a")
+    given = {"source_refs": ["chunk:1"], "user_id": "ann", "conversation_id": "c1", "id": "o1", "created_at": 7.0}
+    note = graph.observe("a", "is blue", **given)
+    assert {name: getattr(note, name) for name in given} == given
+    assert (note.entity_id, note.content, note.retired_at) == ("a", "is blue", None)
+    assert graph.observe("a", "is blue", user_id="ann") == note
+    other = graph.observe("a", "is blue")
+    assert graph.observe("a", "Is blue").id != other.id, "what is spelt differently is kept too"
+    assert [item.content for item in graph.observations("a")] == ["is blue", "is blue", "Is blue"]
+
+
+def test_an_observation_is_retired_with_an_event(store):
+    graph = store.knowledge
+    chain(graph, "a")
+    note = graph.observe("a", "is blue")
+    assert graph.retire_observation(note.id, actor="ann", note="it is not")
+    assert not graph.retire_observation(note.id)
+    assert graph.observations("a") == []
+    assert [item.id for item in graph.observations("a", include_retired=True)] == [note.id]
+    (event,) = store.audit.history("observation", note.id)
+    assert (event.event_type, event.actor, event.before["content"]) == ("observation.retire", "ann", "is blue")
+    with pytest.raises(NotFound, match="no observation 'z'"):
+        graph.retire_observation("z")
+    with pytest.raises(Exists, match="there is an observation"):
+        graph.observe("a", "is red", id=note.id)
+
+
+# -- names --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ("Primary Mirror", "Primary Mirror"),
+        (" primary   MIRROR", "Primary Mirror"),
+        ("m1", "Primary Mirror"),
+        ("A-7", "Primary Mirror"),
+        ("primry miror", "Primary Mirror"),
+        ("Mirror, Primary", "Primary Mirror"),
+        ("priamry mirror", "Primary Mirror"),
+        ("TimeDelta", "time delta"),
+        ("pump 13", None),
+        ("pump 21", None),
+        ("pmp 12", "pump 12"),
+        ("secondary mirror", None),
+        ("日本語", "日本語"),
+        ("?!", None),
+    ],
+)
+def test_an_entity_is_found_by_a_name_like_its_own(graph, asked, found):
+    graph.add_entity("Component", "Primary Mirror", aliases=["M1"], external_ids={"plm": "A-7"})
+    for name in ("time delta", "pump 12", "日本語", "tertiary baffle"):
+        graph.add_entity("Component", name)
+    hit = graph.find_entity(asked)
+    assert (hit.name if hit is not None else None) == found
+
+
+def test_a_name_comes_before_an_alias_and_an_alias_before_likeness(graph):
+    graph.add_entity("Component", "mirrors", id="like")
+    assert graph.find_entity("mirror").id == "like"
+    graph.add_entity("Component", "glass", aliases=["mirror"], id="alias")
+    assert graph.find_entity("mirror").id == "alias"
+    graph.add_entity("Component", "Mirror", id="name")
+    graph.add_entity("Component", "looking glass", aliases=["mirror"])
+    assert graph.find_entity("mirror").id == "name"
+
+
+def test_a_name_means_something_active_of_this_project_first(graph):
+    for project in (None, "p", "q"):
+        graph.add_entity("Component", "frame", project=project, id=str(project))
+    graph.add_entity("Component", "frame", project="p", status="candidate")
+    graph.add_entity("Material", "frame", user_id="ann", id="hers")
+    assert graph.find_entity("frame", project="p").id == "p"
+    assert graph.find_entity("frame", project="q").id == "q"
+    assert graph.find_entity("frame", project="r").id in ("None", "hers"), "never another project's"
+    assert graph.find_entity("frame", user_id="ann", type="material").id == "hers"
+    graph.invalidate("p")
+    assert graph.find_entity("frame", project="p", type="Component").id == "None"
+
+
+def test_a_name_that_it_had_finds_it_no_more(graph, store_clock):
+    graph.add_entity("Component", "Cassegrain", id="e1", aliases=["tube"])
+    store_clock.advance(5)
+    graph.update("e1", name="Nasmyth", aliases=[])
+    assert graph.find_entity("cassegrain") is None
+    assert graph.find_entity("tube") is None
+    then = graph.as_of(recorded=store_clock.now - 1)
+    assert (then.find_entity("cassegrain").name, then.find_entity("tube").name) == ("Cassegrain", "Cassegrain")
+    assert then.find_entity("Nasmyth") is None
+    assert then.find_entity("casegrain").id == "e1", "also merely alike"
+
+
+def test_a_name_is_looked_up_by_an_index(store):
+    for number in range(300):
+        store.knowledge.add_entity("Component", f"part {number} of {number * 7}")
+    with recorded_statements(store) as seen:
+        assert store.knowledge.find_entity("part 200 of 1400").name == "part 200 of 1400"
+    plans = [store.query(f"EXPLAIN QUERY PLAN {sql.replace('Inf', '9e999')}") for sql in seen if sql.lstrip().startswith("SELECT")]
+    assert plans
+    assert not [row["detail"] for plan in plans for row in plan if row["detail"] == "SCAN entities"]
+
+
+# -- walks --------------------------------------------------------------------------------------------------------------
+
+
+def test_neighbours_come_nearest_first_then_as_they_arrived(graph):
+    chain(graph, "a", "b", "c", "d")
+    graph.add_entity("Component", "e", id="e")
+    graph.relate("e", "part_of", "a")
+    assert reached(graph.neighbours("a")) == [("b", 1, "depends_on"), ("e", 1, "part_of")]
+    assert reached(graph.neighbours("a", depth=2)) == [("b", 1, "depends_on"), ("e", 1, "part_of"), ("c", 2, "depends_on")]
+    assert reached(graph.neighbours("a", direction="in", depth=9)) == [("e", 1, "part_of")]
+    assert reached(graph.neighbours("a", kind="depends_on", depth=9)) == [("b", 1, "depends_on"), ("c", 2, "depends_on"), ("d", 3, "depends_on")]
+    assert names(near.entity for near in graph.neighbours("a", depth=9, limit=2)) == ["b", "e"]
+    assert graph.neighbours("a", depth=0) == []
+    with pytest.raises(NotFound, match="no entity 'z'"):
+        graph.neighbours("z")
+
+
+def test_everything_ends_on_a_cycle(graph):
+    chain(graph, "a", "b", "c")
+    graph.relate("c", "depends_on", "a")
+    graph.relate("b", "depends_on", "b")
+    assert names(near.entity for near in graph.impact("a", depth=100)) == ["b", "c"]
+    assert names(near.entity for near in graph.neighbours("a", depth=100)) == ["b", "c"]
+    assert graph.evidence_chain("a") == []
+    assert [item.to_id for item in graph.path("a", "c", direction="out")] == ["b", "c"]
+    assert graph.path("a", "a") == []
+
+
+def test_a_walk_goes_by_what_is_active_and_valid(graph, store_clock):
+    chain(graph, "a", "b", "c")
+    chain(graph, "x", "y")
+    graph.relate("a", "depends_on", "x", valid_until=store_clock.now + 5)
+    graph.relate("a", "depends_on", graph.add_entity("Component", "idea", status="candidate").id)
+    assert names(near.entity for near in graph.impact("a")) == ["b", "x", "c", "y"]
+    graph.supersede("b")
+    assert names(near.entity for near in graph.impact("a")) == ["x", "y"]
+    assert names(near.entity for near in graph.impact("b")) == ["c"], "it may begin anywhere"
+    store_clock.advance(5)
+    assert graph.impact("a") == []
+
+
+def test_a_path_is_a_shortest_one(graph):
+    chain(graph, "a", "b", "c", "d", "e")
+    graph.relate("e", "part_of", "b")
+    assert [(item.from_id, item.to_id) for item in graph.path("a", "e")] == [("a", "b"), ("e", "b")]
+    assert [item.to_id for item in graph.path("a", "e", direction="out")] == ["b", "c", "d", "e"]
+    assert [item.from_id for item in graph.path("e", "a", direction="in")] == ["d", "c", "b", "a"]
+    assert graph.path("a", "e", direction="out", max_depth=3) is None
+    assert graph.path("e", "a", direction="out") is None
+    assert graph.path("a", "e", max_depth=0) is None
+    assert graph.path("a", graph.add_entity("Component", "alone").id) is None
+    graph.invalidate("b")
+    assert graph.path("a", "c") is None, "nothing leads through what is wrong"
+    assert [item.to_id for item in graph.path("a", "b")] == ["b"], "though to it"
+
+
+def test_evidence_is_followed_to_where_it_comes_from(graph):
+    for name in ("claim", "result", "model", "paper", "other"):
+        graph.add_entity("X", name, id=name)
+    graph.register_kind("copied_from", "provenance")
+    graph.relate("result", "supports", "claim")
+    graph.relate("result", "analyzed_by", "model")
+    graph.relate("model", "described_by", "paper")
+    graph.relate("paper", "copied_from", "other")
+    graph.relate("claim", "supports", "other")
+    assert reached(graph.evidence_chain("claim")) == [
+        ("result", 1, "supports"), ("model", 2, "analyzed_by"), ("paper", 3, "described_by"), ("other", 4, "copied_from")]  # fmt: skip
+    assert len(graph.evidence_chain("claim", depth=2)) == 2
+
+
+def test_what_nothing_satisfies_or_supports_is_named(graph):
+    for kind, type in (("satisfies", "Requirement"), ("supports", "ValidationClaim")):
+        bare, met, over = (graph.add_entity(type.upper(), f"{type} {n}", project="p") for n in range(3))
+        part = graph.add_entity("Component", f"what {kind}")
+        graph.relate(part.id, kind, met.id)
+        graph.relate(bare.id, kind, part.id)
+        graph.invalidate(over.id)
+        asked = graph.orphans if kind == "satisfies" else graph.unsupported_claims
+        assert [item.id for item in asked()] == [bare.id]
+        assert [item.id for item in asked(project="p")] == [bare.id]
+        assert asked(project="q") == []
+        graph.supersede(part.id)
+        assert [item.id for item in asked()] == [met.id, bare.id], "what is over supports nothing"
+
+
+def test_a_decision_on_a_fallen_assumption_is_at_risk(graph):
+    fallen = {"superseded": graph.supersede, "invalid": graph.invalidate, "flagged": lambda id: graph.update(id, properties={"flagged": True})}
+    for name in [*fallen, "sound"]:
+        decision, assumption = graph.add_entity("Decision", name), graph.add_entity("Assumption", f"assumed {name}", id=name)
+        graph.relate(decision.id, "based_on_assumption", assumption.id)
+    assert graph.risky_decisions() == []
+    for name, fell in fallen.items():
+        fell(name)
+    assert names(graph.risky_decisions()) == ["flagged", "invalid", "superseded"]
+    assert graph.risky_decisions(project="p") == []
+
+
+# -- the past -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_view_answers_as_the_store_did_then(store, store_clock):
+    graph = store.knowledge
+    chain(graph, "a", "b")
+    graph.observe("a", "is blue")
+    before = store_clock.now
+    store_clock.advance(10)
+    graph.update("a", name="A2", type="Part")
+    graph.supersede("b")
+    graph.retire_relationship(graph.relationships("a")[0].id)
+    graph.retire_observation(graph.observations("a")[0].id)
+    graph.add_entity("Component", "c", id="c")
+    then = graph.as_of(recorded=before)
+    assert names(then.entities()) == ["b", "a"]
+    assert names(then.entities(type="component", status="active", name="A")) == ["a"]
+    assert then.count() == 2
+    assert (then.get("a").name, then.get("a").version, then.get("b").status) == ("a", 1, "active")
+    assert reached(then.neighbours("a")) == [("b", 1, "depends_on")]
+    assert len(then.path("a", "b")) == 1
+    assert [item.content for item in then.observations("a")] == ["is blue"]
+    assert [item.to_id for item in then.relationships("a")] == ["b"]
+    with pytest.raises(NotFound, match="'c' was not known at that time"):
+        then.get("c")
+    assert graph.neighbours("a") == []
+    assert graph.as_of().get("a") == graph.get("a")
+    assert then.as_of(recorded=store_clock.now).get("c").name == "c"
+
+
+def test_the_later_of_two_changes_at_one_instant_counts(graph, store_clock):
+    chain(graph, "a")
+    graph.update("a", name="b")
+    graph.update("a", name="c")
+    assert graph.as_of(recorded=store_clock.now).get("a").name == "c"
+    store_clock.advance(-50)
+    assert graph.update("a", name="d").updated_at == store_clock.now + 50, "recorded time never runs backwards"
+
+
+def test_valid_time_is_of_the_world(graph, store_clock):
+    for name in ("ann", "acme", "globex"):
+        graph.add_entity("X", name, id=name)
+    graph.register_kind("works_at", "structural")
+    graph.relate("ann", "works_at", "acme", valid_from=100, valid_until=200)
+    graph.relate("ann", "works_at", "globex", valid_from=200)
+    assert names(near.entity for near in graph.neighbours("ann")) == ["globex"]
+    assert [names(near.entity for near in graph.as_of(valid=at).neighbours("ann")) for at in (99, 100, 199.5, 200)] == [
+        [], ["acme"], ["acme"], ["globex"]]  # fmt: skip
+    assert len(graph.relationships("ann", include_retired=True)) == 2
+    then = datetime.datetime.fromtimestamp(150, datetime.timezone.utc)
+    assert [item.to_id for item in graph.as_of(valid=then).relationships("ann")] == ["acme"]
+    assert graph.as_of(valid=150, recorded=store_clock.now - 1).entities() == [], "nobody knew"
+
+
+# -- the house ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_failed_call_leaves_nothing_behind(store, monkeypatch):
+    graph = store.knowledge
+    chain(graph, "a", "b")
+
+    def refuse(connection, item):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(graph, "_believed", refuse)
+    count = " UNION ALL ".join(f"SELECT count(*) AS n FROM {table}" for table in ("entities", "entity_versions", "relationships"))
+    before = store.query(count)
+    for call in (lambda: graph.add_entity("X", "c"), lambda: graph.update("a", name="z"), lambda: graph.relate("b", "part_of", "a")):
+        with pytest.raises(ZeroDivisionError):
+            call()
+    assert store.query(count) == before
+    assert graph.get("a").name == "a"
+
+
+def test_a_name_that_comes_to_mean_a_project_takes_its_graph_along(store, store_clock):
+    graph = store.knowledge
+    graph.add_entity("X", "a", project="moon", id="a")
+    graph.add_entity("X", "b", project="moon", user_id="bob", id="b")
+    graph.relate("a", "part_of", "b")
+    store_clock.advance(1)
+    graph.update("a", name="c")
+    store.chat.create_project("moon", id="p1")
+    assert names(graph.entities(project="moon")) == ["c"]
+    assert names(graph.as_of(recorded=store_clock.now - 1).entities(project="moon")) == ["a"]
+    assert graph.get("b").project_id == "moon", "somebody else's"
+    assert [item.project_id for item in graph.relationships()] == ["p1"]
+
+
+@pytest.mark.damage
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        ("UPDATE entities SET name_key = 'x' WHERE id = 'a'", "entity a at version 2: its keys are not those"),
+        ("UPDATE entity_versions SET type_key = 'x'", "entity a at version 1: its keys are not those"),
+        ("DELETE FROM entity_names WHERE entity = 1", "entity a: entity_names and entity_words are not those of its names"),
+        ("DELETE FROM entity_words WHERE entity = 2", "entity b: entity_names and entity_words are not those of its names"),
+        ("UPDATE entity_versions SET updated_at = 9e9", "entity a: its versions and times do not follow one another"),
+        ("UPDATE observations SET content_key = ''", "its key is not that of its content"),
+        ("UPDATE relationships SET kind = 'odd'", "have the kind 'odd', which is not registered"),
+    ],
+)
+def test_what_is_derived_is_checked(tmp_path, damage, said):
+    with open_store(tmp_path / "agent.db", clock=FakeClock()) as store:
+        chain(store.knowledge, "a", "b")
+        store.knowledge.update("a", name="c")
+        store.knowledge.observe("a", "is blue")
+        assert store.check().ok
+        with store.transaction():
+            store._database.writer.run(damage)
+        findings = store.check().findings
+        assert any(said in finding.detail for finding in findings), findings
+
+
+def test_what_superseded_it_may_be_gone(store):
+    store.knowledge.add_entity("X", "a", status="superseded", superseded_by="elsewhere")
+    report = store.check()
+    assert report.ok
+    assert any("was superseded by entity 'elsewhere', which is not here" in finding.detail for finding in report.findings)
+
+
+def test_the_oldest_past_can_be_pruned(store, store_clock):
+    graph = store.knowledge
+    chain(graph, "a", "b")
+    graph.observe("a", "is blue")
+    store_clock.advance(10)
+    graph.update("a", name="c")
+    graph.retire_relationship(graph.relationships()[0].id)
+    graph.retire_observation(graph.observations("a")[0].id)
+    store_clock.advance(10)
+    graph.update("a", name="d")
+    report = store.prune(room="knowledge", max_age=5)
+    assert report.removed == {"entity_versions": 1, "relationships": 1, "observations": 1}
+    assert names(graph.as_of(recorded=store_clock.now - 1).entities(name="c")) == ["c"]
+    assert graph.relationships("a", include_retired=True) == []
+    assert store.check().ok, "the names of what went are gone too"

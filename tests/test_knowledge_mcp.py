@@ -1,0 +1,195 @@
+"""MCP's server-memory over the graph: nine operations, and the file."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from memstore import Invalid, NotFound, open_store
+
+ANN = {"name": "Ann", "entityType": "person", "observations": ["likes tea", "speaks Welsh"]}
+ACME = {"name": "Acme", "entityType": "company", "observations": []}
+WORKS = {"from": "Ann", "to": "Acme", "relationType": "works at"}
+
+
+@pytest.fixture
+def store(store_clock):
+    with open_store(clock=store_clock) as opened:
+        yield opened
+
+
+@pytest.fixture
+def mcp(store):
+    return store.knowledge.mcp
+
+
+@pytest.fixture
+def told(mcp):
+    """Ann, who works at Acme."""
+    mcp("create_entities", {"entities": [ANN, ACME]})
+    mcp("create_relations", {"relations": [WORKS]})
+    return mcp
+
+
+def test_only_what_is_new_is_created_and_returned(mcp):
+    assert mcp("create_entities", {"entities": [ANN, ANN]}) == {"entities": [ANN]}
+    assert mcp("create_entities", {"entities": [{**ANN, "observations": ["else"]}, ACME]}) == {"entities": [ACME]}
+    assert mcp("create_relations", {"relations": [WORKS, WORKS]}) == {"relations": [WORKS]}
+    assert mcp("create_relations", {"relations": [WORKS]}) == {"relations": []}
+    assert mcp("read_graph") == {"entities": [ANN, ACME], "relations": [WORKS]}
+
+
+def test_observations_are_added_to_what_is_there(told):
+    added = told("add_observations", {"observations": [{"entityName": "Ann", "contents": ["likes tea", "rides", "rides"]}]})
+    assert added == {"results": [{"entityName": "Ann", "addedObservations": ["rides"]}]}
+    with pytest.raises(NotFound, match="no active entity is called 'Bob'; create_entities adds it"):
+        told("add_observations", {"observations": [{"entityName": "Acme", "contents": ["big"]}, {"entityName": "Bob", "contents": ["x"]}]})
+    assert told("open_nodes", {"names": ["Acme"]})["entities"] == [ACME], "all of it or nothing"
+
+
+def test_a_relation_needs_its_ends(told):
+    with pytest.raises(NotFound, match="no active entity is called 'Bob'"):
+        told("create_relations", {"relations": [{**WORKS, "to": "Bob", "relationType": "knows"}]})
+
+
+def test_a_relation_type_is_registered(store, told):
+    assert store.knowledge.kinds()["works at"] == "structural"
+    told("create_relations", {"relations": [{**WORKS, "relationType": "supports"}]})
+    assert store.knowledge.kinds()["supports"] == "validation"
+
+
+def test_what_is_deleted_is_over_and_not_forgotten(store, store_clock, told):
+    before = store_clock.now
+    store_clock.advance(5)
+    assert told("delete_observations", {"deletions": [{"entityName": "Ann", "observations": ["likes tea", "never said"]}]}) == {}
+    assert told("open_nodes", {"names": ["Ann"]})["entities"] == [{**ANN, "observations": ["speaks Welsh"]}]
+    assert told("delete_entities", {"entityNames": ["Ann"]}, actor="agent", note="left") == {}
+    assert told("read_graph") == {"entities": [ACME], "relations": []}
+    (ann,) = store.knowledge.entities(name="Ann")
+    assert ann.status == "superseded"
+    (event,) = store.knowledge.history(ann.id)
+    assert (event.event_type, event.actor, event.note) == ("entity.supersede", "agent", "left")
+    assert len(store.audit.find(event_type="relationship.retire")) == 1
+    then = store.knowledge.as_of(recorded=before)
+    assert [near.entity.name for near in then.neighbours(ann.id)] == ["Acme"]
+    assert told("create_entities", {"entities": [ANN]}) == {"entities": [ANN]}, "the name is free again"
+
+
+def test_relations_are_deleted_alone(told):
+    assert told("delete_relations", {"relations": [{**WORKS, "relationType": "owns"}, WORKS]}) == {}
+    assert told("read_graph") == {"entities": [ANN, ACME], "relations": []}
+
+
+@pytest.mark.parametrize(
+    ("operation", "arguments"),
+    [
+        ("delete_entities", {"entityNames": ["Bob"]}),
+        ("delete_observations", {"deletions": [{"entityName": "Bob", "observations": ["x"]}]}),
+        ("delete_relations", {"relations": [{"from": "Bob", "to": "Ann", "relationType": "knows"}]}),
+        ("open_nodes", {"names": ["Bob", "ann"]}),
+        ("search_nodes", {"query": "zebra"}),
+    ],
+)
+def test_names_that_nobody_has_mean_nothing(told, operation, arguments):
+    answer = told(operation, arguments)
+    assert answer == ({} if operation.startswith("delete") else {"entities": [], "relations": []})
+    assert told("read_graph") == {"entities": [ANN, ACME], "relations": [WORKS]}
+
+
+@pytest.mark.parametrize(("query", "found"), [("TEA", [ANN]), ("PERSON", [ANN]), ("acm", [ACME]), ("", [ANN, ACME]), ("%", [])])
+def test_a_search_looks_into_names_types_and_observations(told, query, found):
+    assert told("search_nodes", {"query": query}) == {"entities": found, "relations": [WORKS] if found else []}
+
+
+def test_opening_brings_the_relations_that_touch(told):
+    assert told("open_nodes", {"names": ["Acme"]}) == {"entities": [ACME], "relations": [WORKS]}
+
+
+def test_a_project_and_a_user_have_a_graph_of_their_own(store, mcp):
+    for scope in ({}, {"project": "p"}, {"user_id": "ann"}, {"user_id": "bob"}):
+        assert mcp("create_entities", {"entities": [{**ACME, "name": f"of {scope}"}]}, **scope)["entities"]
+    assert [item["name"] for item in mcp("read_graph", project="p")["entities"]] == ["of {'project': 'p'}"]
+    assert len(mcp("read_graph", user_id="ann")["entities"]) == 3, "hers and everybody's"
+    assert len(mcp("read_graph")["entities"]) == 4
+    told = {"entityName": "of {}", "contents": ["secret"]}
+    mcp("add_observations", {"observations": [told]}, user_id="ann")
+    assert [item["observations"] for item in mcp("open_nodes", {"names": ["of {}"]}, user_id="bob")["entities"]] == [[]]
+
+
+@pytest.mark.parametrize(
+    ("operation", "arguments", "said"),
+    [
+        ("create_entity", {}, "nearest: 'create_entities'"),
+        ("create_entities", {}, "create_entities has no entities; it takes entities"),
+        ("create_entities", {"entities": {}}, "create_entities.entities must be a list"),
+        ("create_entities", {"entities": [1]}, "create_entities.entities must be an object, not 1"),
+        ("create_entities", {"entities": [{"name": "a", "entityType": "b"}]}, "has no observations"),
+        ("create_entities", {"entities": [{**ACME, "name": 5}]}, "create_entities.entities.name must be str"),
+        ("create_entities", {"entities": [{**ACME, "observations": "x"}]}, "must be a list of str"),
+        ("open_nodes", {"names": None}, "must be a list of str"),
+        ("search_nodes", {"query": 1}, "query must be str"),
+        ("search_nodes", [], "arguments must be a dict"),
+    ],
+)
+def test_what_is_no_call_is_refused(mcp, operation, arguments, said):
+    with pytest.raises(Invalid, match=said):
+        mcp(operation, arguments)
+    assert mcp("read_graph") == {"entities": [], "relations": []}
+
+
+# -- the file -----------------------------------------------------------------------------------------------------------
+
+
+def lines_of(path):
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_the_file_is_what_server_memory_writes(store, told, tmp_path):
+    path = tmp_path / "memory.json"
+    assert store.knowledge.export_mcp(path) == 3
+    assert lines_of(path) == [{"type": "entity", **ANN}, {"type": "entity", **ACME}, {"type": "relation", **WORKS}]
+    assert path.read_text().startswith('{"type":"entity","name":"Ann","entityType":"person","observations":["likes tea",')
+
+
+def test_a_file_comes_in_once_and_goes_out_the_same(store, told, tmp_path):
+    first, again = tmp_path / "first.json", tmp_path / "again.json"
+    store.knowledge.export_mcp(first)
+    with open_store() as other:
+        assert other.knowledge.import_mcp(first, actor="ann", note="moved") == 3
+        assert other.knowledge.import_mcp(first) == 0
+        (event,) = other.audit.find(event_type="entity.import")
+        assert (event.actor, event.note, event.details) == ("ann", "moved", {"count": 3})
+        other.knowledge.export_mcp(again)
+        assert again.read_bytes() == first.read_bytes()
+        first.write_text(json.dumps({"type": "entity", **ANN, "observations": ["likes tea", "rides"]}))
+        assert other.knowledge.import_mcp(first) == 1
+        assert other.knowledge.mcp("open_nodes", {"names": ["Ann"]})["entities"][0]["observations"] == [*ANN["observations"], "rides"]
+
+
+def test_relations_may_stand_before_their_entities(store, tmp_path):
+    path = tmp_path / "memory.json"
+    rows = [{"type": "relation", **WORKS}, {"type": "entity", **ANN}, {"type": "entity", **ACME}]
+    path.write_text("\ufeff" + "\n\n".join(map(json.dumps, rows)), encoding="utf-8")
+    assert store.knowledge.import_mcp(path) == 3
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("{", "line 2: Expecting"),
+        ("[]", "line 2: line must be a dict"),
+        ('{"type": "node"}', "line 2: type 'node' is none of entity, relation"),
+        ('{"type": "entity", "name": "x"}', "line 2: entity has no entityType"),
+        (json.dumps({"type": "relation", **WORKS}), "line 2: no active entity is called 'Acme'"),
+        ('{"type": "entity", "name": "x", "entityType": "y", "observations": [NaN]}', "line 2: .*NaN|line 2: .* nan"),
+    ],
+)
+def test_a_bad_line_is_named_and_nothing_comes_in(store, tmp_path, line, said):
+    path = tmp_path / "memory.json"
+    path.write_text(json.dumps({"type": "entity", **ANN}) + "\n" + line)
+    with pytest.raises(Invalid, match=f"memory.json {said}"):
+        store.knowledge.import_mcp(path)
+    assert store.knowledge.entities() == []
+    with pytest.raises(Invalid, match="cannot be read"):
+        store.knowledge.import_mcp(tmp_path / "none.json")
