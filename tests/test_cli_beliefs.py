@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 from atocore_files import make as make_atocore
@@ -22,10 +23,10 @@ def nothing_in_the_environment(monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
 
-@pytest.fixture
-def db(tmp_path):
-    """Memories, entities and a conflict of a shop."""
-    path, clock = tmp_path / "agent.db", FakeClock()
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    """Memories and entities of a shop, in a file to copy."""
+    path, clock = tmp_path_factory.mktemp("shop") / "agent.db", FakeClock()
     with open_store(path, clock=clock) as store:
         store.chat.create_project("shop", id="p-1")
         store.memories.add("preference", "prefers short answers,\nfigures first", id="m-short-0001", status="candidate", confidence=0.6)
@@ -42,7 +43,12 @@ def db(tmp_path):
         )
         store.knowledge.relate("e-till-02", "uses_material", "e-steel-01")
         store.knowledge.observe("e-till-02", "is loud")
-    return str(path)
+    return path
+
+
+@pytest.fixture
+def db(shop, tmp_path):
+    return str(shutil.copy(shop, tmp_path))
 
 
 @pytest.fixture
