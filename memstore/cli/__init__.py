@@ -412,10 +412,11 @@ def _add_prune(commands: Any) -> None:
         "remove what is old and give its space back to the disk",
         module="upkeep",
         more="What any of the limits says goes, oldest first: whole conversations by their last activity, runs, assertions, superseded "
-        "corrections, keyword items added by hand, events from the front of the log. Backups and promotions stay.",
+        "corrections, memories and artifacts, interactions, what the graph was once, closed conflicts, keyword items added by hand, events "
+        "from the front of the log. Backups, promotions and what was rejected stay.",
     )
     _add_path(parser)
-    parser.add_argument("--room", metavar="ROOM", help="of this room only: chat, corrections, audit, evals, keywords")
+    parser.add_argument("--room", metavar="ROOM", help="of this room only: chat, corrections, memories, knowledge, ...")
     parser.add_argument("--keep-last", type=int, metavar="N", help="of each kind the newest N stay")
     parser.add_argument("--max-age", metavar="AGE", help="what has rested for longer goes: 90d, 12h, 8w")
     parser.add_argument("--max-bytes", metavar="SIZE", help="what is oldest goes until the file, or the room, is no larger: 50MB")
