@@ -123,6 +123,13 @@ def test_a_terminal_shows_the_end_of_an_id_and_cuts_to_its_width(db):
     assert lines[0].endswith("…") and all(len(line) <= 60 for line in lines)
 
 
+def test_a_project_that_is_only_a_name_is_known_by_what_names_it(capsys, db):
+    with open_store(db) as store:
+        store.memories.add("knowledge", "from a namespace", project="memories.alice")
+    assert call(capsys, "memories", "--db", db, "--project", "memories.alice", "--status", "candidate")[0] == 0
+    assert call(capsys, "memories", "--db", db, "--project", "memories.alise")[0] == 2
+
+
 # -- one ----------------------------------------------------------------------------------------------------------------
 
 
@@ -213,6 +220,15 @@ def test_a_promotion_says_what_it_contradicts(capsys, db):
     with open_store(db) as store:
         (conflict,) = store.conflicts.find(status="open")
     assert err.startswith("it contradicts something: ") and err.endswith(f"conflicts --db {db} show {conflict.id}\n")
+
+
+def test_a_promotion_that_makes_others_clash_says_so_too(capsys, db):
+    with open_store(db) as store:
+        store.knowledge.add_entity("Material", "brass", id="e-brass-01")
+        store.knowledge.relate("e-till-02", "uses_material", "e-brass-01")
+    status, document = told(capsys, "entities", "promote", "e-till-02", "--db", db)
+    assert (status, document["done"]) == (0, True)
+    assert {conflict["slot_kind"] for conflict in document["conflicts"]} == {"component.material", "project_state.entity"}
 
 
 def test_a_conflict_is_listed_and_shown_with_a_suggestion(capsys, clash):

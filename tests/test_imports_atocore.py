@@ -207,6 +207,41 @@ def test_two_rows_that_say_the_same_are_one_belief_and_both_are_kept(store, take
     assert (store.memories.get("m1b").status, store.memories.get("m1b").superseded_by) == ("superseded", "m1")
 
 
+def test_two_rows_of_one_relationship_are_one(store, take):
+    twice = {**ROWS, "relationships": [*ROWS["relationships"], {**ROWS["relationships"][0], "id": "r1b"}]}
+    assert outcome(take(twice))["relationships"] == (1, 1, 0)
+    assert outcome(take(twice))["relationships"] == (0, 2, 0)
+
+
+BRASS = {**ROWS["entities"][1], "id": "e3", "name": "Messing", "status": "active"}
+CLASHING = {
+    **ROWS,
+    "entities": [ROWS["entities"][0], {**ROWS["entities"][1], "status": "active"}, BRASS],
+    "relationships": [*ROWS["relationships"], {**ROWS["relationships"][0], "id": "r2", "target_entity_id": "e3"}],
+    "conflicts": [{**ROWS["conflicts"][0], "status": "open", "resolution": "", "resolved_at": None}],
+}
+
+
+def test_an_open_conflict_of_theirs_is_the_one_that_our_rules_find(store, take):
+    report = take(CLASHING)
+    assert (report.ok, outcome(report)["conflicts"]) == (True, (1, 0, 0))
+    (conflict,) = store.conflicts.find(status="open")
+    assert (conflict.id, conflict.detected_at) == ("c1", at("2026-02-08"))
+    assert {member.member_id for member in conflict.members} == {"e2", "e3", "m3"}
+    store.conflicts.resolve("c1", "no_action", actor="ann")
+    assert outcome(take(CLASHING))["conflicts"] == (0, 1, 0)
+    assert store.conflicts.get("c1").resolution == "no_action"
+
+
+def test_a_slot_that_is_in_conflict_here_stays_so(store, take):
+    take({**CLASHING, "conflicts": []})
+    (mine,) = store.conflicts.find(status="open")
+    report = take(CLASHING)
+    assert outcome(report)["conflicts"] == (0, 1, 0)
+    assert "conflicts: its slot is in conflict here already (rows: 1)" in report.notes
+    assert store.conflicts.find() == [mine]
+
+
 def test_what_was_rejected_here_comes_in_and_is_said(store, take):
     found = store.memories.add("preference", "prefers short answers", status="candidate")
     store.memories.reject(found.id)

@@ -167,6 +167,17 @@ def test_what_was_rejected_here_is_refused(store, items):
     assert f"was rejected before, as memory {found.id}" in report.refused[0].reason
 
 
+def test_a_namespace_may_be_named_and_forgotten_like_any_project(store, items):
+    alice = store.chat.create_project("Alice")
+    store.chat.alias("Alice", "memories.alice")
+    take(store, items)
+    assert {memory.project_id for memory in store.memories.find(project="Alice")} == {alice.id}
+    store.erase(project="Alice")
+    report = take(store, items)
+    assert outcome(report) == {"store": (0, 1, 2)}
+    assert {row.reason for row in report.refused} == {"it belongs to what was erased here, and does not come back"}
+
+
 def test_another_file_is_told_apart(store, tmp_path):
     with pytest.raises(Invalid, match="is not a SqliteStore file of LangGraph"):
         take(store, made("agents", tmp_path / "s.db"))

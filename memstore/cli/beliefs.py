@@ -6,6 +6,7 @@ An id may be typed by its end, which is what a terminal shows of it: its beginni
 from __future__ import annotations
 
 import sys
+from argparse import Namespace
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,6 @@ from .terminal import Page, moment, one_line, print_json
 from .views import SHOWN_OF_ID
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Callable, Sequence
 
     from ..audit import AuditEvent
@@ -38,22 +38,22 @@ class Kind:
     noun: str
     room: str
     ending: str  # what finds ids by their end
-    find: Callable[[Store, argparse.Namespace, int | None], Sequence[Any]]
+    find: Callable[[Store, Namespace, int | None], Sequence[Any]]
     columns: Callable[[Any], tuple[str, str]]  # the middle one of a row, and the last
     head: Callable[[Any], str]
 
 
-def _find_memories(store: Store, options: argparse.Namespace, limit: int | None) -> Sequence[Memory]:
+def _find_memories(store: Store, options: Namespace, limit: int | None) -> Sequence[Memory]:
     chosen = {"memory_type": options.type, "status": options.status, "project": options.project, "user_id": options.user}
     return store.memories.find(**chosen, include_expired=True, limit=limit)
 
 
-def _find_entities(store: Store, options: argparse.Namespace, limit: int | None) -> Sequence[Entity]:
+def _find_entities(store: Store, options: Namespace, limit: int | None) -> Sequence[Entity]:
     chosen = {"type": options.type, "status": options.status, "project": options.project, "user_id": options.user}
     return store.knowledge.entities(**chosen, limit=limit)
 
 
-def _find_conflicts(store: Store, options: argparse.Namespace, limit: int | None) -> Sequence[Conflict]:
+def _find_conflicts(store: Store, options: Namespace, limit: int | None) -> Sequence[Conflict]:
     chosen = {"slot_kind": options.type, "status": options.status, "project": options.project, "user_id": options.user}
     return store.conflicts.find(**chosen, limit=limit)
 
@@ -97,14 +97,14 @@ KINDS = {
 # -- list ---------------------------------------------------------------------------------------------------------------
 
 
-def listed(options: argparse.Namespace) -> int:
+def listed(options: Namespace) -> int:
     """List what the filters leave, newest first."""
     kind, limit = KINDS[options.command], options.limit
     with open_for(options) as store:
         found = kind.find(store, options, limit + 1 if 0 <= limit < sys.maxsize else limit)  # one more tells whether there are more
         projects = _projects(store)
-        if not found and options.project is not None and options.project not in projects:
-            store.chat.get_project(options.project)  # a misspelt one is no empty one
+        if not found and options.project is not None:
+            _refuse_unknown(store, kind, options)
     if options.json:
         print_json({options.command: [item.to_dict() for item in found[:limit]]})
         return 0
@@ -116,7 +116,13 @@ def listed(options: argparse.Namespace) -> int:
     return 0
 
 
-def _filtered(options: argparse.Namespace) -> bool:
+def _refuse_unknown(store: Store, kind: Kind, options: Namespace) -> None:
+    """Refuse a project that nobody has registered and that nothing of this kind names: a misspelt one is no empty one."""
+    if not kind.find(store, Namespace(type=None, status=None, user=None, project=options.project), 1):
+        store.chat.get_project(options.project)
+
+
+def _filtered(options: Namespace) -> bool:
     return any(getattr(options, name, None) is not None for name in ("status", "type", "project", "user"))
 
 
@@ -146,7 +152,7 @@ def _id(id: str, page: Page) -> str:
 # -- one ----------------------------------------------------------------------------------------------------------------
 
 
-def show(options: argparse.Namespace) -> int:
+def show(options: Namespace) -> int:
     """Show one, what it is connected with, and what has become of it."""
     kind = KINDS[options.command]
     with open_for(options) as store:
@@ -269,7 +275,7 @@ def _change(event: AuditEvent) -> str:
     if event.redacted:
         return "(redacted)"
     there = event.details.get(event.stream) if isinstance(event.details, dict) else None  # of what an import has brought
-    when = [f"({event.stream}, {there.get('timestamp')})"] if isinstance(there, dict) else []
+    when = [f"({event.stream}, {there['timestamp']})"] if isinstance(there, dict) and "timestamp" in there else []
     old, new = (said if isinstance(said, dict) else {} for said in (event.before, event.after))
     changes = [_step(name, old.get(name), value) for name, value in new.items() if old.get(name) != value]
     return one_line("; ".join([*when, *changes, *([event.note] if event.note else [])]))
@@ -278,25 +284,26 @@ def _change(event: AuditEvent) -> str:
 # -- decide -------------------------------------------------------------------------------------------------------------
 
 
-def promote(options: argparse.Namespace) -> int:
+def promote(options: Namespace) -> int:
     """Let a candidate hold."""
     return _turn(options, "promote", "promoted")
 
 
-def reject(options: argparse.Namespace) -> int:
+def reject(options: Namespace) -> int:
     """Let a candidate never hold."""
     return _turn(options, "reject", "rejected")
 
 
-def _turn(options: argparse.Namespace, verb: str, done_so: str) -> int:
+def _turn(options: Namespace, verb: str, done_so: str) -> int:
     kind = KINDS[options.command]
     with open_for(options, read_only=False) as store:
-        room = getattr(store, kind.room)
-        item = _one(store, kind, options.id)
-        done = getattr(room, verb)(item.id, actor=options.actor, note=options.note)
-        item = room.get(item.id)
-        opened = store.conflicts.find(status="open", member_id=item.id) if done and verb == "promote" else []
-        place = store.path
+        room, place = getattr(store, kind.room), store.path
+        id = _one(store, kind, options.id).id
+        with store.transaction():
+            before = _open_conflicts(store)
+            done = getattr(room, verb)(id, actor=options.actor, note=options.note)
+            opened = [conflict for id, conflict in _open_conflicts(store).items() if conflict != before.get(id)]
+        item = room.get(id)
     if options.json:
         print_json({kind.noun: item.to_dict(), "done": done, "conflicts": [conflict.to_dict() for conflict in opened]})
         return 0 if done else 1
@@ -309,7 +316,11 @@ def _turn(options: argparse.Namespace, verb: str, done_so: str) -> int:
     return 0
 
 
-def resolve(options: argparse.Namespace) -> int:
+def _open_conflicts(store: Store) -> dict[str, Conflict]:
+    return {conflict.id: conflict for conflict in store.conflicts.find(status="open")}
+
+
+def resolve(options: Namespace) -> int:
     """Close a conflict by a person's word."""
     kind = KINDS["conflicts"]
     with open_for(options, read_only=False) as store:
