@@ -115,12 +115,14 @@ def main(newest: int) -> None:
         print("3. What the history said again is believed more firmly, and does not fade")
         for id, times in again.most_common(3):
             memory = memories.get(id)
-            print(f"   {times} times, confidence {memory.confidence:.2f}: {memory.content!r}")
+            print(f"   {times} time{'s' if times > 1 else ''}, confidence {memory.confidence:.2f}: {memory.content!r}")
+        if not again:
+            print("   nothing was")
 
         print("4. Something asks, and is told what is believed")
         hits = memories.search("how are conversations stored and searched?", project=PROJECT, limit=5)
         asked = memories.capture("How are they stored?", "As rows.", memories_used=[hit.memory.id for hit in hits], project=PROJECT)
-        print("   told: " + "; ".join(repr(hit.memory.content) for hit in hits[:2]))
+        print(f"   told: {'; '.join(repr(hit.memory.content) for hit in hits[:2]) or 'nothing'}")
 
         print("5. Four months pass")
         faded = []

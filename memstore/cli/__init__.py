@@ -1,10 +1,10 @@
 """The command line: `python -m memstore`, or `memstore` where it is installed.
 
 1. A reading command opens the store read-only and never creates a file but the copy or export that it is asked for.
-2. Status: 0 fine, 1 findings (of `check` and `log --verify`, what `import --from` and `dpo --import` could not take, an erasure that was
-   answered with no or whose last bytes are yet to go, what is no candidate and was to be promoted or rejected), 2 a usage error or an error of the store, in one line on standard
-   error, 130 after Ctrl-C. A search without a hit, or without a word to search for, is fine: the question was answered. So is an
-   import that leaves out what was erased here: that is what erasing promises.
+2. Status: 0 fine, 1 findings (of `check` and `log --verify`, what `import --from` and `dpo --import` could not take, an erasure that
+   was answered with no or whose last bytes are yet to go, a decision about what is no candidate), 2 a usage error or an error of the
+   store, in one line on standard error, 130 after Ctrl-C. A search without a hit, or without a word to search for, is fine: the
+   question was answered. So is an import that leaves out what was erased here: that is what erasing promises.
 3. What is printed for a pipe is never cut or coloured, and a reader that stops reading ends the command quietly.
 4. Importing this module imports no room.
 """
