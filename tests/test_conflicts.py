@@ -107,7 +107,9 @@ def test_what_is_no_conflict_is_refused_and_leaves_nothing(store, conflicts, mem
     assert tables(store) == before
 
 
-@pytest.mark.parametrize("member", [("memory", "nowhere"), ("entity", "a"), ("project_state", "a"), {"member_kind": "atom", "member_id": "a"}])
+@pytest.mark.parametrize(
+    "member", [("memory", "nowhere"), ("entity", "a"), ("project_state", "a"), {"member_kind": "atom", "member_id": "a"}]
+)
 def test_a_member_that_is_not_here_is_not_found(store, conflicts, member):
     store.memories.add("preference", "vim", id="a")
     with pytest.raises(NotFound, match=r"members\[1\]: there is no "):

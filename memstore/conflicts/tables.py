@@ -66,7 +66,7 @@ CREATE TABLE conflict_members(
     member_layer_trust INTEGER NOT NULL DEFAULT 0,
     value_snapshot     TEXT NOT NULL DEFAULT '',                -- what it said when it was last looked at, for people,
     claim_value        TEXT NOT NULL DEFAULT '',                -- and what of it is compared
-    claim_kind         TEXT,                                    -- the row that loses where that is not the member itself:
+    claim_kind         TEXT,                                    -- the row that loses in place of the member:
     claim_id           TEXT,                                    -- of a component's material the relationship
     UNIQUE (conflict, member_kind, member_id)
 ) STRICT;

@@ -701,7 +701,7 @@ CALLS: dict[str, tuple[Call, ...]] = {
         )),
     ),
     "conflicts.resolve": (
-        Call({"id": "x-1", "action": "dismiss"}, lambda store, found: store.conflicts.get("x-1"), {**AUDITED, "action": field("resolution")}),
+        Call({"id": "x-1", "action": "dismiss"}, itself, {**AUDITED, "action": field("resolution")}),
         Call(
             {"id": "x-1", "action": "supersede_others", "winner": "mem-9"},
             lambda store, found: store.conflicts.get("x-1"),
