@@ -270,9 +270,8 @@ class Store:
         """Beliefs that cannot be true together, and what a person decided."""
         from .conflicts import SCHEMA, ConflictStore
 
-        return ConflictStore(
-            self._room(SCHEMA), self._record, self._canonical, self._history, lambda: self.memories, lambda: self.knowledge
-        )
+        rooms = (lambda: self.memories, lambda: self.knowledge)
+        return ConflictStore(self._room(SCHEMA), self._record, self._canonical, self._history, self._piece, *rooms)
 
     @cached_property
     def evals(self) -> EvalStore:
@@ -589,8 +588,8 @@ class Transaction(Level):
 
 
 def _counted(table: str, rows: int) -> str:
-    noun = "event" if table == "audit_log" else table.removesuffix("s").replace("_", " ")
-    return f"{rows:,} {noun}{'' if rows == 1 else 's'}"
+    plural = {"audit_log": "events", "project_state": "project states"}.get(table, table.replace("_", " "))
+    return f"{rows:,} {values.singular(plural) if rows == 1 else plural}"
 
 
 def _careful(name: str, check: Callable[[], list[Finding]]) -> list[Finding]:

@@ -34,6 +34,13 @@ def test_every_column_of_a_project_is_set_and_read_back(chat, store_clock):
     assert chat.projects() == [made] == chat.projects(user_id="ana") and chat.projects(user_id="local") == []
 
 
+def test_a_project_from_elsewhere_keeps_its_times(chat, store_clock):
+    old = chat.create_project("old", created_at=5, updated_at=7.5)
+    assert (old.created_at, old.updated_at) == (5.0, 7.5)
+    assert chat.create_project("older", created_at=5).updated_at == 5.0
+    assert chat.create_project("new", updated_at=9).created_at == store_clock.now
+
+
 def test_names_are_unique_within_a_user_aliases_included(chat):
     alpha = chat.create_project("alpha")
     assert chat.alias("alpha", "a", "first", "a").aliases == ["a", "first"]

@@ -21,7 +21,8 @@ from memstore.testing import FakeClock
 ROOT = pathlib.Path(memstore.__file__).resolve().parents[1]
 OURS = ("MEMSTORE_DB", "MEMSTORE_AUDIT_KEY", "MEMSTORE_CODEC", "NO_COLOR")
 PLAIN = {name: value for name, value in os.environ.items() if name not in OURS}
-COMMANDS = ("demo", "info", "check", "search", "log", "snapshot", "export", "import", "erase", "prune", "rekey", "dpo", "sft", "shell")
+COMMANDS = ("demo", "info", "check", "search", "log", "snapshot", "export", "import", "erase", "prune", "rekey", "dpo", "sft",
+            "memories", "entities", "conflicts", "shell")  # fmt: skip
 pty = pytest.importorskip("pty") if os.name == "posix" else None
 on_a_terminal = pytest.mark.skipif(pty is None, reason="needs a pseudo terminal")
 
@@ -642,6 +643,7 @@ def test_matches_are_marked_at_the_beginnings_of_words_and_of_their_parts():
 
 def test_figures_read_well():
     assert [count(1, "message"), count(0, "message"), count(1200, "query")] == ["1 message", "0 messages", "1,200 queries"]
+    assert [count(2, "entity"), count(2, "project alias"), count(1, "entity")] == ["2 entities", "2 project aliases", "1 entity"]
     figures = (0, 999, 1000, 9_940, 356_352, 999_600, 5e15)
     assert [size(number) for number in figures] == ["0 B", "999 B", "1.0 kB", "9.9 kB", "356 kB", "1.0 MB", "5000 TB"]
     assert moment(1e30) == f"{1e30:.0f}"

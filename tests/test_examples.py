@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -20,6 +21,7 @@ SCRIPTS = {
     "coverage_job.py": "",
     "forget_me.py": "traces left, with the store still open: 0",
     "many_processes.py": "lost: 0",
+    "project_memory.py": "the log verifies: True; the store checks: True",
 }
 NEED_ARGUMENTS = {"verify_without_memstore.py", "record_session.py"}  # these have tests of their own
 
@@ -73,6 +75,7 @@ def test_the_notebook_says_what_it_needs_outside_of_the_checkout(tmp_path, monke
         ("agent_loop.py", ["{folder}"], "{folder} is a folder"),
         ("many_processes.py", ["abc"], "whole numbers above 0, not 'abc'"),
         ("many_processes.py", ["2", "-1"], "whole numbers above 0, not '2 -1'"),
+        ("project_memory.py", ["0"], "a whole number above 0, not '0'"),
         ("verify_without_memstore.py", ["{folder}/nope.db"], "{folder}/nope.db: No such file"),
         ("verify_without_memstore.py", ["{folder}/agent.db", "{folder}/nope.txt"], "{folder}/nope.txt: No such file"),
     ],
@@ -90,3 +93,16 @@ def test_the_agent_loop_goes_on_from_its_file(tmp_path):
     second = run("agent_loop.py", str(tmp_path / "agent.db"), cwd=tmp_path)
     turns = [int(done.stdout.splitlines()[1].split()[0]) for done in (first, second)]
     assert turns[1] == 2 * turns[0] > 0
+
+
+def test_the_memory_of_a_project_is_told_the_same_twice_and_without_git_too(tmp_path, monkeypatch):
+    first, second = (run("project_memory.py", "40", cwd=tmp_path).stdout for _ in range(2))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    told = run("project_memory.py", cwd=tmp_path).stdout
+    assert re.sub("memory [0-9a-f-]{36}", "", first) == re.sub("memory [0-9a-f-]{36}", "", second)
+    for output in (first, told):
+        assert "memories that nobody referred to have faded" in output
+        assert "suggested, not done: project_state is trusted more than entity" in output
+        assert "conflict.resolve   maintainer" in output
+    entries = (EXAMPLES.parent / "CHANGELOG.md").read_text(encoding="utf-8").count("\n- ")
+    assert f"{entries} interactions" in told

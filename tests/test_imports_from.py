@@ -11,6 +11,7 @@ import subprocess
 import sys
 
 import pytest
+from atocore_files import make as make_atocore
 from aua_files import ROWS, make, with_change
 from foreign_files import made, outcome
 
@@ -19,7 +20,8 @@ from memstore.cli import main
 from memstore.imports import import_from
 
 LINES = ['{"role": "user", "content": "hi"}', '{"role": "assistant", "content": "ho"}']
-ORIGINS = ["aua", "openai-sessions", "llm", "chat", "aua-flat"]
+MEM0 = '{"results": [{"id": "1", "memory": "likes cricket", "user_id": "ada"}, {"id": "2", "memory": "likes golf"}]}'
+ORIGINS = ["aua", "openai-sessions", "llm", "chat", "aua-flat", "atocore", "mem0", "langgraph"]
 
 
 def source(origin, folder):
@@ -30,6 +32,13 @@ def source(origin, folder):
         return origin, made("agents", folder / "sessions.db")
     if origin == "llm":
         return origin, made("llm-both", folder / "logs.db")
+    if origin == "atocore":
+        return origin, make_atocore(folder / "atocore.db")
+    if origin == "langgraph":
+        return origin, made("langgraph", folder / "store.db")
+    if origin == "mem0":
+        (folder / "mem0.json").write_text(MEM0)
+        return origin, folder / "mem0.json"
     name, lines = ("chat", LINES) if origin == "chat" else ("aua", ['{"prompt": "p", "chosen": "c", "rejected": "r"}'])
     (folder / "some.jsonl").write_text("\n".join(lines))
     return name, folder / "some.jsonl"
@@ -133,9 +142,12 @@ def test_killed_after_its_first_rows_it_leaves_a_sound_store_that_takes_all_of_i
 NASTY = ["NULL", "5", "x'ff00'", "CAST(x'ff' AS TEXT)", "'[]'", "'[5]'", "'{\"a\": 1}'", "'{\"text_ref\": 5}'", "'{\"attachments\": [5]}'"]
 
 
-@pytest.mark.parametrize(("origin", "name"), [("openai-sessions", "agents"), ("llm", "llm-0.27"), ("llm", "llm-0.36")])
-def test_whatever_one_value_is_the_others_come_in_and_nothing_breaks(store_clock, rng, tmp_path, origin, name):
-    path = made(name, tmp_path / "some.db")
+@pytest.mark.parametrize(
+    ("origin", "name", "least"),
+    [("openai-sessions", "agents", 5), ("llm", "llm-0.27", 5), ("llm", "llm-0.36", 5), ("langgraph", "langgraph", 2), ("atocore", None, 5)],
+)
+def test_whatever_one_value_is_the_others_come_in_and_nothing_breaks(store_clock, rng, tmp_path, origin, name, least):
+    path = make_atocore(tmp_path / "some.db") if name is None else made(name, tmp_path / "some.db")
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as raw:
         raw.execute("PRAGMA synchronous = OFF")
         tables = [table for (table,) in raw.execute("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%'")]
@@ -148,7 +160,7 @@ def test_whatever_one_value_is_the_others_come_in_and_nothing_breaks(store_clock
         with open_store(":memory:", clock=store_clock) as store:
             report = import_from(store, origin, path)
             assert sum(table.new + table.known + table.refused for table in report.tables) == sum(table.rows for table in report.tables)
-            assert report.new >= 5
+            assert report.new >= least
             assert import_from(store, origin, path).new == 0, (table, column, value)
 
 
@@ -189,7 +201,7 @@ def test_several_origins_come_into_one_store(file_store, tmp_path):
         assert (report.ok, report.new > 0) == (True, True)
         assert not any(refused for _, _, refused in outcome(report).values())
     assert [event.details["from"] for event in file_store.audit.find(event_type="store.import", ascending=True)] == [
-        "aua", "openai-sessions", "llm", "chat", "aua"
+        "aua", "openai-sessions", "llm", "chat", "aua", "atocore", "mem0", "langgraph"
     ]  # fmt: skip
     assert file_store.audit.verify().ok
 

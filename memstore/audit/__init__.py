@@ -408,7 +408,8 @@ class AuditLog:
         return int(found[2]) if found is not None and found[1] == self._chain.store_id else None
 
     def _not_found(self, connection: Connection, seq: int | str, number: int | None) -> NotFound:
-        first, last = connection.row("SELECT min(seq), max(seq) FROM audit_log") or (None, None)
+        # Asked for together, SQLite would read the whole log for them.
+        first, last = connection.row("SELECT (SELECT min(seq) FROM audit_log), (SELECT max(seq) FROM audit_log)") or (None, None)
         if first is not None and number is not None and 0 < number < first:
             return NotFound(f"audit event {number} was pruned; the log holds {first} to {last}")
         return NotFound(f"no audit event {seq!r}; " + ("the log is empty" if first is None else f"the log holds {first} to {last}"))

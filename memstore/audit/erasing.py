@@ -155,7 +155,8 @@ def claims(own: Events, imported: Mapping[str, Events]) -> str:
 def remember_all(connection: Connection, subject: Subject) -> bytes:
     """Write down what no import may bring back, and return the digest of the subject itself."""
     salt = own_salt(connection)
-    remember(connection, salt, [(subject.kind, subject.id), *(thing for thing in subject.gone if thing[0] in REMEMBERED)])
+    names = ((subject.kind, name) for name in (subject.id, *subject.names))
+    remember(connection, salt, [*names, *(thing for thing in subject.gone if thing[0] in REMEMBERED)])
     return subject_digest(salt, subject.kind, subject.id)
 
 

@@ -39,6 +39,7 @@ class Projects:
         status: str = "active",
         metadata: dict[str, Any] | None = None,
         created_at: float | datetime | None = None,
+        updated_at: float | datetime | None = None,
     ) -> Project:
         """Create a project; its name must be free among the user's names and aliases."""
         project_id = values.new_id() if id is None else values.key("id", id)
@@ -47,6 +48,7 @@ class Projects:
         values.text("description", description)
         stored = json_text("metadata", metadata)
         given = values.optional(values.moment, "created_at", created_at)
+        changed = values.optional(values.moment, "updated_at", updated_at)
         with self.db.write() as conn:
             _refuse_taken(conn, name, user_id)
             if id is not None:
@@ -58,7 +60,7 @@ class Projects:
                 INSERT INTO projects(id, user_id, name, description, status, metadata, created_at, updated_at)
                 VALUES (?, ?, ?, ?, ?, ?, ?, ?)
                 """,
-                (project_id, user_id, name, description, open_word("status", status), stored, born, born),
+                (project_id, user_id, name, description, open_word("status", status), stored, born, born if changed is None else changed),
             )
             self._adopt(conn, project_id, user_id, name)
             return _project(conn, project_id)

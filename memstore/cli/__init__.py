@@ -1,10 +1,10 @@
 """The command line: `python -m memstore`, or `memstore` where it is installed.
 
 1. A reading command opens the store read-only and never creates a file but the copy or export that it is asked for.
-2. Status: 0 fine, 1 findings (of `check` and `log --verify`, what `import --from` and `dpo --import` could not take, and an erasure
-   that was answered with no or whose last bytes are yet to go), 2 a usage error or an error of the store, in one line on standard
-   error, 130 after Ctrl-C. A search without a hit, or without a word to search for, is fine: the question was answered. So is an
-   import that leaves out what was erased here: that is what erasing promises.
+2. Status: 0 fine, 1 findings (of `check` and `log --verify`, what `import --from` and `dpo --import` could not take, an erasure that
+   was answered with no or whose last bytes are yet to go, a decision about what is no candidate), 2 a usage error or an error of the
+   store, in one line on standard error, 130 after Ctrl-C. A search without a hit, or without a word to search for, is fine: the
+   question was answered. So is an import that leaves out what was erased here: that is what erasing promises.
 3. What is printed for a pipe is never cut or coloured, and a reader that stops reading ends the command quietly.
 4. Importing this module imports no room.
 """
@@ -33,6 +33,9 @@ INTERRUPTED = 130
 SPOKEN = {
     "store.chat.conversations() lists them": "info lists the newest",
     "; store.chat.projects() lists them": "",
+    "store.memories.find() lists them": "memories lists the newest",
+    "store.knowledge.entities() lists them": "entities lists the newest",
+    "store.conflicts.find() lists them": "conflicts lists the newest",
     'on_conflict="skip"': "--on-conflict skip",
     '"replace"': "--on-conflict replace",
     "pass skip_invalid=True": "give --skip-invalid",
@@ -228,6 +231,9 @@ def _parser() -> _Parser:
     _add_rekey(commands)
     _add_dpo(commands)
     _add_sft(commands)
+    _add_memories(commands)
+    _add_entities(commands)
+    _add_conflicts(commands)
     _add_path(_command(commands, "shell", "open a Python console that has `store`, for writing too; or run what is piped in"))
     return parser
 
@@ -351,9 +357,9 @@ def _add_import(commands: Any) -> None:
         more="An export comes in whole or not at all. An empty store becomes the exported one.",
     )
     parser.add_argument(
-        "--from", dest="origin", choices=["aua", "openai-sessions", "llm", "chat"],
+        "--from", dest="origin", choices=["aua", "openai-sessions", "llm", "chat", "atocore", "mem0", "langgraph"],
         help="whose file it is: AUA's (aua.db, its older flat files or their folder), the OpenAI Agents SDK's, llm's (logs.db), "
-        "or lines of OpenAI messages",
+        "lines of OpenAI messages, AtoCore's database, what mem0's get_all() gave (JSON), LangGraph's SqliteStore",
     )  # fmt: skip
     parser.add_argument(
         "path", metavar="PATH", help="the folder that export wrote, or the file; it is only read (without --db: into NAME.memstore.db "
@@ -406,10 +412,11 @@ def _add_prune(commands: Any) -> None:
         "remove what is old and give its space back to the disk",
         module="upkeep",
         more="What any of the limits says goes, oldest first: whole conversations by their last activity, runs, assertions, superseded "
-        "corrections, keyword items added by hand, events from the front of the log. Backups and promotions stay.",
+        "corrections, memories and artifacts, interactions, what the graph was once, closed conflicts, keyword items added by hand, events "
+        "from the front of the log. Backups, promotions and what was rejected stay.",
     )
     _add_path(parser)
-    parser.add_argument("--room", metavar="ROOM", help="of this room only: chat, corrections, audit, evals, keywords")
+    parser.add_argument("--room", metavar="ROOM", help="of this room only: chat, corrections, memories, knowledge, ...")
     parser.add_argument("--keep-last", type=int, metavar="N", help="of each kind the newest N stay")
     parser.add_argument("--max-age", metavar="AGE", help="what has rested for longer goes: 90d, 12h, 8w")
     parser.add_argument("--max-bytes", metavar="SIZE", help="what is oldest goes until the file, or the room, is no larger: 50MB")
@@ -456,6 +463,59 @@ def _add_sft(commands: Any) -> None:
     _add_json(parser)
 
 
+def _add_memories(commands: Any) -> None:
+    _add_candidates(_add_listing(commands, "memories", "show, promote or reject", "identity, preference, project, ..."), "memory")
+
+
+def _add_entities(commands: Any) -> None:
+    _add_candidates(_add_listing(commands, "entities", "show, promote or reject", "such as Component or Requirement"), "entity")
+
+
+def _add_candidates(verbs: Any, thing: str) -> None:
+    _verb(verbs, "show", f"show one {thing} with its history")
+    _add_decision(_verb(verbs, "promote", f"let a candidate hold: the {thing} becomes active; status 1 if it is no candidate"))
+    _add_decision(_verb(verbs, "reject", f"let a candidate never hold: the {thing} becomes invalid; status 1 if it is no candidate"))
+
+
+def _add_conflicts(commands: Any) -> None:
+    verbs = _add_listing(commands, "conflicts", "show or resolve", "of the slot, such as component.material")
+    _verb(verbs, "show", "show one conflict with its members, a suggestion and its history")
+    resolve = _verb(verbs, "resolve", "close a conflict by your word")
+    resolve.add_argument("action", metavar="ACTION", help="dismiss (it is none), supersede_others (needs --winner), no_action")
+    resolve.add_argument("--winner", metavar="ID", help="the member that holds; its claim stays, those of the others are superseded")
+    _add_decision(resolve)
+
+
+def _add_listing(commands: Any, things: str, verbs: str, types: str) -> Any:
+    parser = _command(
+        commands,
+        things,
+        f"list {things}, newest first; {verbs} one",
+        module="beliefs",
+        more="A terminal shows the last 8 characters of an id, which are enough to type; a pipe, and --json, show all of it.",
+    )
+    parser.set_defaults(run=("beliefs", "listed"))
+    parser.add_argument("--status", metavar="STATUS", help="candidate, active, superseded, ...; of conflicts open, resolved, dismissed")
+    parser.add_argument("--type", metavar="TYPE", help=types)
+    parser.add_argument("--project", metavar="NAME", help="its id, name or alias")
+    parser.add_argument("--user", metavar="ID", help="this user's, and everybody's")
+    _add_limit(parser)
+    _add_json(parser)
+    return parser.add_subparsers(dest="verb", metavar="VERB", title="verbs")
+
+
+def _verb(verbs: Any, name: str, purpose: str) -> argparse.ArgumentParser:
+    parser = _command(verbs, name, purpose, module="beliefs")
+    parser.add_argument("id", metavar="ID", help="its id, or the end of it")
+    _add_json(parser, default=argparse.SUPPRESS)  # or it would overwrite what stood before the verb
+    return parser
+
+
+def _add_decision(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--note", default="", metavar="TEXT", help="why, for the audit log")
+    parser.add_argument("--actor", default="", metavar="NAME", help="who, for the audit log")
+
+
 def _add_out(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", nargs="?", metavar="OUT", help="the file, replaced whole (default: -, standard output)")
 
@@ -473,8 +533,8 @@ def _add_why(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--actor", default="", metavar="NAME", help="who, for the audit log")
 
 
-def _add_json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print one JSON document")
+def _add_json(parser: argparse.ArgumentParser, default: Any = False) -> None:
+    parser.add_argument("--json", action="store_true", default=default, help="print one JSON document")
 
 
 def _add_limit(parser: argparse.ArgumentParser) -> None:

@@ -6,6 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from ..imports import ORIGINS
 from ..kernel import Invalid, values
 from ..store import open_store
 from ..transfer.folder import MANIFEST, Folder
@@ -45,7 +46,7 @@ def take_in(options: argparse.Namespace) -> int:
         return from_elsewhere(options)
     if not os.path.exists(os.path.join(options.path, MANIFEST)):
         said = f"{options.path} is no folder that export wrote (it has no {MANIFEST})"
-        raise Invalid(f"{said}; if another application did, say whose it is: --from aua, openai-sessions, llm or chat")
+        raise Invalid(f"{said}; if another application did, say whose it is: --from {', '.join(ORIGINS)}")
     if options.conversation is not None:
         raise Invalid("--conversation belongs to --from chat; an export says itself where everything belongs")
     report = _take_back(options)

@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import sys
+import textwrap
 import time
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
@@ -72,6 +73,18 @@ class Page:
             for place, style in enumerate(styles):
                 shown[place] = shown[place] if style is None else style(shown[place])
             yield (indent + "  ".join(shown)).rstrip()
+
+    def whole(self, rows: Sequence[Sequence[str]], *, indent: str = "") -> Iterator[list[str]]:
+        """The same for what is never cut: the lines of each row, the last column going on beneath itself."""
+        hang = len(indent) + sum(2 + max(map(cells, column)) for column in list(zip(*rows))[:-1])
+        width, self.width = self.width, None
+        lines = list(self.table(rows, indent=indent))
+        self.width = width
+        for line in lines:
+            if width is None:
+                yield [line]
+            else:
+                yield textwrap.wrap(line, width, subsequent_indent=" " * min(hang, width // 2), break_on_hyphens=False)
 
     def _mark(self, text: str, asked: Sequence[str]) -> str:
         if not self.colour:
@@ -182,7 +195,9 @@ def count(number: int, thing: str) -> str:
     """`1 message`, `1,200 messages`."""
     if number == 1:
         return f"1 {thing}"
-    return f"{number:,} {thing[:-1]}ies" if thing.endswith("ry") else f"{number:,} {thing}s"
+    if thing.endswith("s"):
+        return f"{number:,} {thing}es"
+    return f"{number:,} {thing[:-1]}ies" if thing.endswith(("ry", "ty")) else f"{number:,} {thing}s"
 
 
 def size(number: int) -> str:

@@ -6,7 +6,7 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any
 
-from ..kernel import Invalid, NotFound
+from ..kernel import Invalid, NotFound, values
 from . import open_for, spoken
 from .keys import named_codec
 from .terminal import count, one_line, print_json, size
@@ -67,7 +67,7 @@ def rows(counts: dict[str, int]) -> str:
 
 def _thing(table: str) -> str:
     events = {"audit_log": "event", "audit_imported": "imported event"}
-    return events.get(table, table.removesuffix("s").replace("_", " "))
+    return events.get(table, values.singular(table).replace("_", " "))
 
 
 def _age(text: str | None) -> float | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import textwrap
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -75,7 +74,7 @@ def _rooms(stats: Stats) -> list[tuple[str, str, str]]:
 
 
 def _content(table: str, rows: int) -> str:
-    return count(rows, "event") if table == "audit_log" else count(rows, table.replace("_", " ").removesuffix("s"))
+    return count(rows, "event") if table == "audit_log" else count(rows, values.singular(table).replace("_", " "))
 
 
 # -- check --------------------------------------------------------------------------------------------------------------
@@ -114,11 +113,8 @@ def _print_report(what: str, ok: bool, findings: Sequence[Finding], path: str) -
     wrong = sum(finding.kind not in ADVICE for finding in findings)
     print(f"{page.good('ok')}  {what}" if ok else f"{page.bad(count(wrong, 'finding'))}  {what}")
     rows = [(finding.kind, "" if finding.seq is None else f"#{finding.seq}", _detail(finding, path)) for finding in findings]
-    indent = 2 + sum(2 + max(map(len, column)) for column in list(zip(*rows))[:2])
-    width, page.width = page.width, None  # what is wrong is never cut
-    for finding, line in zip(findings, page.table(rows, indent="  ")):
-        shown = [line] if width is None else textwrap.wrap(line, width, subsequent_indent=" " * indent, break_on_hyphens=False)
-        print(*(page.dim(part) if finding.kind in ADVICE else part for part in shown), sep="\n")
+    for finding, lines in zip(findings, page.whole(rows, indent="  ")):
+        print(*(page.dim(line) if finding.kind in ADVICE else line for line in lines), sep="\n")
 
 
 def _detail(finding: Finding, path: str) -> str:

@@ -28,7 +28,15 @@ if TYPE_CHECKING:
 __all__ = ["ImportReport", "RefusedRow", "TableImport", "import_aua", "import_from", "open_source"]
 
 #: Whose files are taken in, and the module that knows them.
-ORIGINS = {"aua": "aua", "openai-sessions": "agents", "llm": "llm", "chat": "transcripts"}
+ORIGINS = {
+    "aua": "aua",
+    "openai-sessions": "agents",
+    "llm": "llm",
+    "chat": "transcripts",
+    "atocore": "atocore",
+    "mem0": "mem0",
+    "langgraph": "langgraph",
+}
 
 
 class _Undone(Exception):
@@ -46,8 +54,9 @@ def import_from(
 ) -> ImportReport:
     """Take in another application's file and say what became of every row.
 
-    `origin` is "aua", "openai-sessions", "llm" or "chat"; of "chat", `conversation` names the one that loose messages go to. A row
-    that the store has is left as it is. With `dry_run` everything is done and undone again: the report says what would come in.
+    `origin` is "aua", "openai-sessions", "llm", "chat", "atocore", "mem0" or "langgraph"; of "chat", `conversation` names the one that
+    loose messages go to. A row that the store has is left as it is, but a memory whose row has changed in mem0 or LangGraph since is
+    brought up to date. With `dry_run` everything is done and undone again: the report says what would come in.
     `progress` is called with (rows done, rows).
     """
     values.flag("dry_run", dry_run)

@@ -8,7 +8,6 @@ The trap is the order: a message needs its conversation, a backup the messages t
 
 from __future__ import annotations
 
-import re
 from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ from ..chat import Message
 from ..kernel import Invalid, values
 from ..kernel.foreign import ForeignFile
 from . import aua_flat
-from .intake import Digests, Part, database, parsed
+from .intake import Digests, Part, database, event_type, read
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,8 +45,6 @@ EVENT_COLUMNS = (
     "actor", "actor_kind", "entity_kind", "entity_id", "session_id", "conversation_id", "trace_id", "token_id", "user_id",
     "field", "specialist", "u_score", "confidence", "latency_ms",
 )  # fmt: skip
-_ILLEGAL = re.compile(r"[^a-z0-9_.-]+")
-_LEGAL = re.compile(r"(?!audit\.)[a-z][a-z0-9_.-]{0,199}")  # audit.* is the log's own
 
 
 def open_source(path: Any, *, shared: bool = False) -> Source:
@@ -277,27 +274,11 @@ def _event(row: Row) -> dict[str, Any]:
     """An event of AUA's as one of ours: what our chain cannot vouch for, its time and hashes among it, stands in the details."""
     given = row.given(*EVENT_COLUMNS)
     said = row.left.get("event_type", "")
-    event_type = _event_type(said)
-    if event_type == said:
+    word = event_type(ORIGIN, said)
+    if word == said:
         del row.left["event_type"]
-    details = _read(row.left.pop("details", None))
+    details = read("details", row.left.pop("details", None))
     rest, row.left = row.left, {}
     return {
-        "event_type": event_type, "id": row.id, "stream": ORIGIN, **given, "details": {ORIGIN: rest, "details": details}, "note": NOTE
+        "event_type": word, "id": row.id, "stream": ORIGIN, **given, "details": {ORIGIN: rest, "details": details}, "note": NOTE
     }  # fmt: skip
-
-
-def _event_type(said: Any) -> str:
-    """A word of the log's vocabulary for any text."""
-    if isinstance(said, str) and _LEGAL.fullmatch(said):
-        return said
-    word = _ILLEGAL.sub("_", str(said).lower()).strip("_.-")[:190]
-    return word if _LEGAL.fullmatch(word) else f"{ORIGIN}.{word}".rstrip(".")
-
-
-def _read(source: Any) -> Any:
-    """Details as JSON, or as the text that they are."""
-    try:
-        return None if source is None else parsed("details", source)
-    except Invalid:
-        return source

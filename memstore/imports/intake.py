@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections import Counter
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -18,17 +19,23 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ..audit.erased import were_erased
 from ..chat import Message, forms
-from ..kernel import Exists, Invalid, NotFound, Record, record, values
+from ..kernel import Exists, Invalid, NotFound, Record, RejectedClaim, record, values
 from ..kernel.carrying import OWNERS, Erased
 from ..kernel.foreign import ForeignFile
 from .lines import Line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from ..store import Store
 
-REFUSALS = (Invalid, Exists, NotFound)
+REFUSALS = (Invalid, Exists, NotFound, RejectedClaim)
+_ILLEGAL = re.compile(r"[^a-z0-9_.-]+")
+_LEGAL = re.compile(r"(?!audit\.)[a-z][a-z0-9_.-]{0,199}")  # audit.* is the log's own
+
+
+class Known(Exception):
+    """The store has under another id what the row says."""
 
 
 @record
@@ -160,6 +167,22 @@ def moment(name: str, said: Any) -> Any:
     return (at if at.tzinfo is not None else at.replace(tzinfo=UTC)).timestamp()
 
 
+def read(name: str, source: Any) -> Any:
+    """What a JSON text says, or the text itself where it is none."""
+    try:
+        return None if source is None else parsed(name, source)
+    except Invalid:
+        return source
+
+
+def event_type(origin: str, said: Any) -> str:
+    """A word of the log's vocabulary for any text."""
+    if isinstance(said, str) and _LEGAL.fullmatch(said):
+        return said
+    word = _ILLEGAL.sub("_", str(said).lower()).strip("_.-")[:190]
+    return word if _LEGAL.fullmatch(word) else f"{origin}.{word}".rstrip(".")
+
+
 def message(form: dict[str, Any], id: str, conversation_id: str, created_at: float | None = None, **beside: Any) -> Message:
     """A message in OpenAI form as a record, which can say when it was and what it is known by."""
     role, content, calls, call_id, name, extra = forms.split(form)
@@ -195,7 +218,8 @@ class Part(NamedTuple):
     born: str | None = "created_at"  # the column of the time that a record cannot be without
     into: str | None = None  # the table of the room, where it has another name
     term: str = ""  # what the room's index on ids asks for
-    within: str | None = None  # the conversation of all its rows, where no column names it
+    again: Callable[[Row], object] | None = None  # what looks at a row that the store has: it may say something else by now
+    owners: Callable[[Row], Iterable[Erased]] = lambda row: ()  # what a row belongs to beside what its columns name
 
 
 class Intake:
@@ -230,15 +254,23 @@ class Intake:
         for page in self.source.pages(part.table):
             rows = self._identified(part, page)
             known = self._known(part, [row.id for row in rows])
-            fresh = [row for row in rows if row.id not in known]
-            self._count("known", len(rows) - len(fresh))
-            fresh = self._living(part, fresh)
+            for row in rows:
+                if row.id in known:
+                    self._look_again(part, row)
+            fresh = self._living(part, [row for row in rows if row.id not in known])
             for row in fresh:
                 if part.born is not None and part.born not in row.left:
                     row.remarks.append(f"without {part.born}, got the time of the import")
             part.take(fresh)
             if self._progress is not None:
                 self._progress(sum(table.rows for table in self._reports), sum(self._counts.values()))
+
+    def _look_again(self, part: Part, row: Row) -> None:
+        with self._judged(row):
+            if part.again is not None:
+                part.again(row)
+            self._count("known", 1)
+            self._remember(row)
 
     def _identified(self, part: Part, page: Sequence[dict[str, Any]]) -> list[Row]:
         """The rows that have an id to be known by; the others are refused."""
@@ -315,6 +347,9 @@ class Intake:
     def _judged(self, row: Row) -> Iterator[None]:
         try:
             yield
+        except Known:
+            self._count("known", 1)
+            self._remember(row)
         except REFUSALS as error:
             self._refuse(row.place, error)
 
@@ -326,6 +361,9 @@ class Intake:
         self._count("new", 1)
         for name in row.left:
             self._table.left_out[name] = self._table.left_out.get(name, 0) + 1
+        self._remember(row)
+
+    def _remember(self, row: Row) -> None:
         self._remarks.update(f"{self._table.table}: {remark}" for remark in row.remarks)
 
     def _count(self, field: str, more: int) -> None:
@@ -340,7 +378,7 @@ class Intake:
 def _owners(part: Part, row: Row) -> set[Erased]:
     """What a row is, or is of, as it would be remembered if it was erased."""
     named = {(kind, row.columns.get(column)) for column, kinds in OWNERS.items() for kind in kinds}
-    named |= {("conversation", part.within), ((part.into or part.table).removesuffix("s"), row.id)}
+    named |= {(values.singular(part.into or part.table), row.id), *part.owners(row)}
     return {(kind, id) for kind, id in named if isinstance(id, str) and id}
 
 

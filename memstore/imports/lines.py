@@ -76,7 +76,7 @@ class LineFiles:
         path, left = self._files[table], self._states[table][1]
         with _opened(path) as source:
             if path.endswith(".json"):
-                for number, item in enumerate(_array(path, source.read(left)), 1):
+                for number, item in enumerate(self.items(table, path, _said(path, source.read(left))), 1):
                     yield f"item {number}", item
                 return
             for number, content in enumerate(source, 1):
@@ -86,6 +86,13 @@ class LineFiles:
                     yield f"line {number}", content
                 if not left:
                     return
+
+
+    def items(self, table: str, path: str, said: Any) -> list[Any]:
+        """The rows that the JSON document of a file holds."""
+        if not isinstance(said, list):
+            raise Invalid(f"{path} is not a JSON array")
+        return said
 
 
 def existing(path: Any) -> str:
@@ -113,13 +120,6 @@ def _state(path: str) -> tuple[int, int, int]:
     except OSError:
         return 0, -1, 0
     return status.st_mtime_ns, status.st_size, status.st_ino
-
-
-def _array(path: str, content: bytes) -> list[Any]:
-    said = _said(path, content)
-    if not isinstance(said, list):
-        raise Invalid(f"{path} is not a JSON array")
-    return said
 
 
 def _line(place: str, content: Any) -> Line:

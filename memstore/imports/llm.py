@@ -53,28 +53,6 @@ SUPPLIED = " AND supplied = 1"
 class LogFile(ForeignFile):
     """A logs.db, in which one asks for rows by what they belong to."""
 
-    def of(self, table: str, column: str, wanted: Iterable[Any], order: str = "rowid") -> dict[Any, list[Json]]:
-        """Rows of a table by one of its columns, in order; of a table that the file does not have there are none."""
-        found: dict[Any, list[Json]] = {}
-        names = self.tables().get(table)
-        keys = [key for key in dict.fromkeys(wanted) if isinstance(key, (str, int))]  # nothing belongs to bytes
-        if names is None or not keys:
-            return found
-        columns = ", ".join([quote(name) for name in names])
-        with self._reading():
-            rows = self._raw.execute(
-                f"""
-                SELECT {columns} FROM {quote(table)}
-                WHERE {quote(column)} IN (SELECT value FROM json_each(?))
-                ORDER BY {quote(order)}
-                """,
-                (json.dumps(keys),),
-            ).fetchall()
-        for row in rows:
-            said = dict(zip(names, row, strict=True))
-            found.setdefault(said[column], []).append(said)
-        return found
-
     def one(self, table: str, id: Any) -> Json:
         """The row with an id; of one that is not there, the id."""
         return self.of(table, "id", [id]).get(id, [{"id": id}])[0]

@@ -55,9 +55,9 @@ class Tables:
                 raise Invalid(f"{self._file} holds whole conversations; conversation= is for a file of loose messages")
             take = self._intake.each(self._whole)
             return [Part(self._file, "chat", Digests(ORIGIN), take, born=None, into="conversations")]
-        digests = Digests(ORIGIN, self._conversation)
+        digests, home = Digests(ORIGIN, self._conversation), {("conversation", self._conversation)}
         return [
-            Part(self._file, "chat", digests, self._loose, None, into="messages", term=" AND supplied = 1", within=self._conversation)
+            Part(self._file, "chat", digests, self._loose, None, into="messages", term=" AND supplied = 1", owners=lambda row: home)
         ]
 
     def notes(self) -> Sequence[str]:

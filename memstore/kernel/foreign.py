@@ -11,10 +11,11 @@ The trap: to read only the main file of one in use would lose in silence whateve
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -105,6 +106,28 @@ class ForeignFile:
             if not page:
                 return
             yield [dict(zip(names, row, strict=True)) for row in page]
+
+    def of(self, table: str, column: str, wanted: Iterable[Any], order: str = "rowid") -> dict[Any, list[dict[str, Any]]]:
+        """Rows of a table by one of its columns, in order; of a table that the file does not have there are none."""
+        found: dict[Any, list[dict[str, Any]]] = {}
+        names = self.tables().get(table, [])
+        keys = [key for key in dict.fromkeys(wanted) if isinstance(key, (str, int))]  # nothing belongs to bytes
+        if column not in names or not keys:
+            return found
+        columns = ", ".join([quote(name) for name in names])
+        with self._reading():
+            rows = self._raw.execute(
+                f"""
+                SELECT {columns} FROM {quote(table)}
+                WHERE {quote(column)} IN (SELECT value FROM json_each(?))
+                ORDER BY {quote(order)}
+                """,
+                (json.dumps(keys),),
+            ).fetchall()
+        for row in rows:
+            said = dict(zip(names, row, strict=True))
+            found.setdefault(said[column], []).append(said)
+        return found
 
     def confirm(self) -> None:
         """Raise Changed where the file was read without locks and somebody wrote to it meanwhile."""

@@ -245,6 +245,13 @@ def one_line(source: str, width: int = 120) -> str:
     return flat if len(flat) <= width else flat[: width - 1] + "…"
 
 
+def singular(table: str) -> str:
+    """What one row of a table is called."""
+    if table.endswith("ies"):
+        return f"{table[:-3]}y"
+    return table.removesuffix("es" if table.endswith("ses") else "s")
+
+
 def suggest(value: Any, options: Iterable[str]) -> str:
     """Return " (nearest: 'x')" where one of the options looks like the value, else nothing."""
     near = difflib.get_close_matches(value[:KEY_LENGTH] if isinstance(value, str) else "", list(options), n=1)

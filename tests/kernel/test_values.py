@@ -383,3 +383,10 @@ def test_ids_of_many_threads_are_unique_and_rise_in_each():
 
 def test_tokens_are_a_quarter_of_the_characters_and_at_least_one():
     assert [values.estimate_tokens(text) for text in ("", "abc", "abcd", "x" * 4003)] == [1, 1, 1, 1000]
+
+
+def test_a_row_is_called_by_the_singular_of_its_table():
+    tables = ("memories", "entities", "conflicts", "project_aliases", "project_state", "audit_log", "model_runs")
+    assert [values.singular(table) for table in tables] == [
+        "memory", "entity", "conflict", "project_alias", "project_state", "audit_log", "model_run",
+    ]  # fmt: skip
