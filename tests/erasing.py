@@ -137,12 +137,7 @@ class Life:
         room.reject_atom(atom(status="candidate", **told))
         room.add_claim(self.atoms[1], say("about"), say("asserts"), domain=say("domain"), strength=say("strength"), id=say("claim"))
         room.link(self.atoms[0], say("relation"), self.atoms[1], id=say("link"))
-        about = {"description": say("told"), "aliases": [say("alias")], "external_ids": {say("k"): say("v")}}
-        more_of_it = {"properties": {say("k"): say("v")}, "source_refs": [f"memory:{self.memories[0]}"], "extractor_version": say("version")}
-        entity = room.add_entity(say("type"), say("named"), **about, **more_of_it, metadata={say("k"): say("v")}, id=say("entity"), **owned)
-        past = {"status": "superseded", "superseded_by": entity.id, "project": self.project}
-        room.add_entity("Thing", say("named"), **past, **owned, id=say("entity"))
-        room.mention(entity.id, self.atoms[1], chunk_id=say("chunk"), id=say("mention"))
+        room.mention(self.relate(store), self.atoms[1], chunk_id=say("chunk"), id=say("mention"))
         room.merge_atoms([self.atoms[1]], self.atoms[0], id=say("merge"), reviewed_by=say("reviewer"), actor=self.user_id)
         section = Section(say("key"), say("heading"), say("content"), [self.atoms[0]], [say("conflict")], say("rests"))
         artifact = room.add_artifact(say("type"), say("title"), body=say("text"), sections=[section], id=say("artifact"), **owned, **more)
@@ -150,6 +145,32 @@ class Life:
         room.add_artifact(say("type"), say("title"), project=self.project, id=say("artifact"), **owned)
         room.cite_insight(say("insight"), self.atoms[0], relation_type=say("rests"), id=say("citation"))
         room.record_delta(self.project, say("run"), {say("k"): say("v")}, id=say("delta"))
+
+    def relate(self, store):
+        """Entities with a past, relationships and observations, of which some hang on an entity that is nobody's."""
+        say, room, owned = self.word, store.knowledge, {"user_id": self.user_id, "conversation_id": self.chat}
+
+        def entity(**given):
+            known = {name: {say("k"): say("v")} for name in ("external_ids", "properties", "metadata")}
+            found = {"aliases": [say("alias")], "source_refs": [f"memory:{say('memory')}"], "extractor_version": say("version")}
+            return room.add_entity(say("type"), say("name"), description=say("told"), id=say("entity"), **known, **found, **given).id
+
+        one, other = entity(**owned), entity(**owned)
+        room.update(one, name=say("renamed"), actor=self.user_id)
+        room.supersede(other, by=one)
+        entity(project=self.project, **owned)
+        if not room.entities(name="Apollo 11"):
+            room.add_entity("Mission", "Apollo 11", id="apollo-11")
+        kind = say("flies")
+        room.register_kind(kind, "structural")
+        for project in (None, self.project):
+            edge = {"source_refs": [f"message:{say('message')}"], "properties": {say("k"): say("v")}, "id": say("relationship")}
+            room.relate(one, kind, "apollo-11", project=project, valid_from=float(project is None), **edge, **owned)
+        room.retire_relationship(room.relationships(one)[-1].id)
+        for about in (one, "apollo-11"):
+            room.observe(about, say("observed"), source_refs=[f"message:{say('message')}"], id=say("observation"), **owned)
+        room.retire_observation(room.observations(one)[0].id)
+        return one
 
     def contend(self, store):
         """Conflicts of its own and of its project, open and closed, with what somebody made of them."""

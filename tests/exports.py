@@ -66,7 +66,7 @@ def fill(store, tag=""):
 def learn(store, tag, whose):
     """Atoms in their states, what hangs on them, and what was made from them."""
     room = store.knowledge
-    room.add_entity("Mission", f"Apollo 11{tag}", id=f"n1{tag}")
+    relate(store, tag, whose)
     for number in range(5):
         proof = [{"chunk_id": f"h{number}{tag}", "chunk_hash": "old", "snippet": f"it says {number} é", "id": f"v{number}{tag}"}]
         given = {"project": f"moon{tag}", "tags": ["optics"], "metadata": {"e": "é"}, "verification_status": "verified", **whose}
@@ -84,6 +84,40 @@ def learn(store, tag, whose):
     room.mark_stale(chunk_id=f"h2{tag}", chunk_hash="new")
     room.set_knowledge_state(f"moon{tag}", "all is well é", open_questions=["why?"], evidence_index={"a": [1, "é"]})
     room.record_delta(f"moon{tag}", "run 1", {"atoms": 5, "text": "é"}, id=f"d1{tag}")
+
+
+def relate(store, tag, whose):
+    """Entities with a past, what holds between them and what did, and what was observed."""
+    room = store.knowledge
+    given = {"aliases": ["eleven é"], "external_ids": {"nssdc": "1969-059A"}, "properties": {"crew": 3}, "metadata": {"e": "é"}}
+    room.add_entity("Mission", f"Apollo 11{tag}", id=f"n1{tag}")
+    room.add_entity("Craft", f"Eagle{tag} 日本語", id=f"n2{tag}", project=f"moon{tag}", source_refs=[f"memory:y0{tag}"], **given, **whose)
+    room.add_entity("Craft", f"Columbia{tag}", id=f"n3{tag}", status="candidate", valid_until="2999-12-31", **whose)
+    room.promote(f"n3{tag}")
+    room.update(f"n2{tag}", name=f"LM 5{tag}", description="landed é")
+    room.supersede(room.add_entity("Craft", f"Snoopy{tag}", id=f"n4{tag}", **whose).id, by=f"n3{tag}")
+    room.register_kind(f"flew on{tag}", "structural")
+    for number, kind in enumerate(("part_of", f"flew on{tag}", "depends_on")):
+        room.relate(f"n2{tag}", kind, f"n3{tag}", id=f"l{number}{tag}", properties={"f": "é"}, **whose)
+    room.retire_relationship(f"l2{tag}")
+    for number in range(2):
+        room.observe(f"n2{tag}", f"it is grey {number} é", id=f"w{number}{tag}", **whose)
+    room.retire_observation(f"w1{tag}")
+
+
+def related(store):
+    """What the graph of a store answers to its readers, now and of the past."""
+    room = store.knowledge
+    entities = sorted(room.entities(include_expired=True), key=lambda item: item.id)
+    then = room.as_of(recorded=min([item.updated_at for item in entities], default=0.0))
+    return {
+        "entities": [item.to_dict() for item in entities],
+        "entities then": [item.to_dict() for item in sorted(then.entities(), key=lambda item: item.id)],
+        "named": [found.id for found in (room.find_entity(item.name) for item in entities) if found is not None],
+        "kinds": room.kinds(),
+        "relationships": sorted((item.to_dict() for item in room.relationships(include_retired=True)), key=str),
+        "observations": [note.to_dict() for item in entities for note in room.observations(item.id, include_retired=True)],
+    }
 
 
 def clash(store, tag):
@@ -145,6 +179,7 @@ def answers(store):
         "interactions": sorted((item.to_dict() for item in store.memories.interactions(limit=None)), key=str),
         "explained": sorted((store.memories.explain(item.id).to_dict() for item in store.memories.interactions(limit=None)), key=str),
         "states": sorted((item.to_dict() for item in store.memories.states(include_cleared=True)), key=str),
+        **related(store),
         **learned(store),
         "conflicts": sorted((item.to_dict() for item in store.conflicts.find()), key=str),
         "assessed": [each.to_dict() for item in store.conflicts.find() for each in store.conflicts.assessments(item.id)],

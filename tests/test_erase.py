@@ -30,14 +30,16 @@ def test_the_lives_fill_every_text_column_of_every_room(lives):
                 empty.append(f"{table}.{name}")
     legal = {"messages.role", "messages.accuracy_level", "messages.confidence", "messages.callout_type", "corrections.decay_class",
              "memories.memory_type", "memories.status", "project_state.status", "atoms.kind", "atoms.status", "merges.operation",
-             "merges.review_status", "artifacts.artifact_state", "citations.kind", "entities.status"}  # fmt: skip
+             "merges.review_status", "artifacts.artifact_state", "citations.kind", "entities.status", "entity_versions.status",
+             "relationship_kinds.family"}  # fmt: skip
     legal |= {"conflicts.kind", "conflicts.status", "conflicts.resolution", "conflicts.winner_kind", "conflict_members.member_kind",
               "conflict_members.claim_kind"}  # fmt: skip
     made = {"corrections.subject_key", "corrections.claim_key", "corrections.superseded_by", "corrections.scope",
             "correction_rejections.subject_key", "correction_rejections.rejected_key", "memories.content_key",
-            "entities.name_key", "atoms.body_key", "evidence.snippet_key", "claims.subject_key", "claims.predicate_key"}  # fmt: skip
+            "entities.name_key", "entity_versions.name_key", "entity_versions.superseded_by", "observations.content_key",
+            "atoms.body_key", "evidence.snippet_key", "claims.subject_key", "claims.predicate_key"}  # fmt: skip
     made |= {"conflicts.pair_hash", "conflicts.slot_hash"}
-    named = {"projects.status", "model_runs.round", "assertion_events.level", "context_backups.trigger", "mentions.entity_id"}
+    named = {"projects.status", "model_runs.round", "assertion_events.level", "context_backups.trigger", "entity_versions.project_id"}
     ids = {"token_counters.id", "context_backups.id", "assertion_events.id", "artifact_sections.id"}
     assert set(empty) - legal - made - named - ids == set()
 
@@ -64,7 +66,8 @@ def test_the_receipt_counts_what_went(lives):
     gone = {table: len(held) - len(after[table]) for table, held in before.items() if len(held) != len(after[table])}
     assert {table: count for table, count in receipt.counts.items() if table in before} == gone
     assert isinstance(receipt, EraseReceipt)
-    assert receipt.counts["audit_log"] == 18, "nine events of its own, and the changes of a correction, four of memories and four of atoms and artifacts"
+    own, changes = 9, {"corrections": 1, "memories": 4, "graph": 4, "atoms": 3, "artifacts": 1, "conflicts": 2}
+    assert receipt.counts["audit_log"] == own + sum(changes.values())
 
 
 def test_one_event_says_so_with_counts_and_a_digest_and_no_name(lives):
@@ -123,7 +126,9 @@ def test_a_message_goes_alone_and_its_copies_are_named(lives, searcher):
         "handoff notes about the conversation of the message",
         "memories from the conversation of the message",
         "interactions from the conversation of the message",
+        "entities of no user, project or conversation",
         "entities from the conversation of the message",
+        "observations from the conversation of the message",
         "atoms from the conversation of the message",
         "artifacts from the conversation of the message",
     ]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..kernel import Exists, values
+from ..kernel import values
 from ..kernel.carrying import OWNERS, without
 from ..kernel.words import key_of
 from . import ledger_carrying
 from .derived import renew
+from .schema import ENTITIES
 
 if TYPE_CHECKING:
     from ..kernel import Connection
@@ -67,22 +68,31 @@ def _noted(connection: Connection, rows: list[Row]) -> list[Row]:
     return [{**row, "content_key": key_of(row["content"], connection.cipher)} for row in rows]
 
 
+def _unlinked(intake: Intake, rows: list[Row]) -> list[Row]:
+    """Rows that no longer name what was erased here or does not come in."""
+    references = [ENTITIES.decode("source_refs", row["source_refs"], row["id"]) for row in rows]
+    named = {reference: (kind, id) for found in references for reference in found for kind, _, id in [reference.partition(":")]}
+    successors = [("entity", row.get("superseded_by")) for row in rows]
+    asked = [*named.values(), *successors]
+    gone = intake.gone(asked) | intake.aside(asked)
+    for row, found, successor in zip(rows, references, successors, strict=True) if gone else ():
+        row["source_refs"] = values.to_json("source_refs", [reference for reference in found if named[reference] not in gone])
+        if successor in gone:
+            row["superseded_by"] = None
+    return rows
+
+
 def _merge_entities(intake: Intake, page: list[Row]) -> None:
     rows = intake.same_users("entities", "entity", intake.living("entities", page, "entity", BELONGS))
     known = intake.ids("entities", [row["id"] for row in rows])
     ends: dict[int, Any] = dict.fromkeys((row["pk"] for row in page), "")  # "": what hangs on it does not come in
     pasts: dict[int, Any] = {}
-    for row in _keyed(intake.connection, rows):
-        here = known.get(row["id"])
-        if here is None:
-            intake.insert("entities", [without(row, "pk")])
-            here = intake.ids("entities", [row["id"]])[row["id"]]
-            pasts[row["pk"]] = here
-        elif intake.known("entities", row):
-            intake.update("entities", here, row)
-            intake.connection.run("DELETE FROM entity_versions WHERE entity = ?", (here,))
-            pasts[row["pk"]] = here
+    for row in _keyed(intake.connection, _unlinked(intake, rows)):
+        here, written = intake.settle("entities", row, known.get(row["id"]), None)
         ends[row["pk"]] = here
+        if written:
+            pasts[row["pk"]] = here
+            intake.connection.run("DELETE FROM entity_versions WHERE entity = ?", (here,))
     renew(intake.connection, list(pasts.values()))
     intake.remember("entity", ends.items())
     intake.remember("entity with its past", pasts.items())
@@ -106,7 +116,7 @@ def _take_versions(intake: Intake, page: list[Row]) -> None:
     replaced = intake.recall("replaced entity", (row["entity"] for row in kept))
     again = sum([row["entity"] in replaced for row in kept])
     rows = [{**without(row, "pk"), "entity": owners[row["entity"]]} for row in kept]
-    intake.insert("entity_versions", _keyed(intake.connection, rows))
+    intake.insert("entity_versions", _keyed(intake.connection, _unlinked(intake, rows)))
     intake.added["entity_versions"] -= again  # they count as replaced
     intake.replaced["entity_versions"] += again
     renew(intake.connection, sorted({row["entity"] for row in rows}))
@@ -132,24 +142,12 @@ def _merge_hanging(intake: Intake, table: str, kind: str, page: list[Row], colum
     intake.erased[table] += len(out)
     lost = [row for row in alive if row not in out and any(ends.get(row[column], "") == "" for column in columns)]
     intake.skipped[table] += len(lost)
-    rows = [{**row, **{column: ends[row[column]] for column in columns}} for row in alive if row not in out and row not in lost]
+    kept = [row for row in alive if row not in out and row not in lost]
+    rows = [{**row, **{column: ends[row[column]] for column in columns}} for row in _unlinked(intake, kept)]
     known = intake.ids(table, [row["id"] for row in rows])
     for row in _noted(intake.connection, rows) if table == "observations" else rows:
-        _settle(intake, table, row, known.get(row["id"]))
-
-
-def _settle(intake: Intake, table: str, row: Row, same: int | None) -> None:
-    """Put in a row, or give its columns to the one here that has its id or says the same."""
-    twin = intake.connection.value(SAME_EDGE, _edge(row)) if table == "relationships" else None
-    here = twin if same is None else same
-    if here is None:
-        intake.insert(table, [without(row, "pk")])
-    elif intake.known(table, row):
-        if twin not in (None, here) or intake.recall(f"taken {table}", [here]):
-            shown = values.shorten(row["id"])
-            raise Exists(f"{shown} of {table} in the export says what another one says here; retire one of the two first")
-        intake.remember(f"taken {table}", [(here, 1)])
-        intake.update(table, here, row)
+        twin = intake.connection.value(SAME_EDGE, _edge(row)) if table == "relationships" else None
+        intake.settle(table, row, known.get(row["id"]), twin)
 
 
 def _edge(row: Row) -> tuple[Any, ...]:

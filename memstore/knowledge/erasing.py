@@ -17,6 +17,8 @@ WHOLE = f"project_id {AMONG}"
 UNOWNED = f"{WHOLE} AND user_id IS NULL"
 OWNED = f"conversation_id {AMONG} OR user_id {AMONG}"
 NOBODYS = "SELECT count(*) FROM entities WHERE user_id IS NULL AND project_id IS NULL AND conversation_id IS NULL"
+#: A kind that somebody has registered for himself may say as much as any text of his.
+UNUSED = f"DELETE FROM relationship_kinds WHERE kind {AMONG} AND kind NOT IN (SELECT kind FROM relationships)"
 REFERRING = f"EXISTS (SELECT 1 FROM json_each(source_refs) WHERE value {AMONG})"
 FEWER = f"(SELECT json_group_array(value) FROM json_each(source_refs) WHERE NOT value {AMONG})"
 
@@ -32,7 +34,10 @@ def erase(connection: Connection, subject: Subject) -> None:
     rows = connection.rows(f"SELECT pk FROM entities WHERE {where}", [listed(items) for items in lists])
     going = [pk for (pk,) in rows]
     clause = f"{where} OR source {AMONG} OR target {AMONG}"
+    ends = [listed(items) for items in (*lists, going, going)]
+    kinds = listed(kind for (kind,) in connection.rows(f"SELECT DISTINCT kind FROM relationships WHERE {clause}", ends))
     subject.remove(connection, "relationships", "relationship", clause, *lists, going, going)
+    subject.count("relationship_kinds", connection.run(UNUSED, (kinds,)))
     subject.remove(connection, "observations", "observation", f"{OWNED} OR entity {AMONG}", *lists[:2], going)
     for table in ("entity_versions", "entity_names", "entity_words"):
         subject.count(table, connection.run(f"DELETE FROM {table} WHERE entity {AMONG}", (listed(going),)))

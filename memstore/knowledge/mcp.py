@@ -182,7 +182,8 @@ READING = ("read_graph", "search_nodes", "open_nodes")
 def answer(room: KnowledgeStore, operation: str, arguments: Any, scope: Answer, event: Answer) -> Answer:
     """Carry out an operation, all of it or nothing."""
     values.one_of("operation", operation, tuple(OPERATIONS))
-    given = _shaped(operation, {} if arguments is None else values.json_object("arguments", arguments), OPERATIONS[operation])
+    known = {} if arguments is None else values.json_object("arguments", arguments)
+    given = _shaped(f"arguments of {operation}", known, OPERATIONS[operation])
     with room.db.read() if operation in READING else room.db.write():
         result: Answer = getattr(_Session(room, scope, event), operation)(**given)
     return result
@@ -241,7 +242,7 @@ def _read(path: str) -> Iterator[tuple[str, str, Answer]]:
                 if content.strip():
                     yield f"{path} line {number}", *_line(f"{path} line {number}", content)
     except OSError as error:
-        raise Invalid(f"{path} cannot be read: {error.strerror or error}") from error
+        raise Invalid(f"path {values.shorten(path, 200)} cannot be read: {error.strerror or error}") from error
 
 
 def _line(where: str, content: bytes) -> tuple[str, Answer]:

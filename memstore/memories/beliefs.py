@@ -150,10 +150,10 @@ class Beliefs:
         """Another live row that says the same in the same state."""
         return MEMORIES.first(
             connection,
-            # In the terms of the unique index: otherwise SQLite takes the one on the project, and reads all that is active in it.
-            "WHERE content_key = ? AND memory_type = ? AND COALESCE(project_id, '') = COALESCE(?, '')"
-            " AND COALESCE(user_id, '') = COALESCE(?, '') AND status = ? AND (status = 'active' OR status = 'candidate') AND id <> ?",
-            (self._key(item.content), item.memory_type, item.project_id, item.user_id, item.status, item.id),
+            # In the words of memories__live, or the planner takes the index of projects.
+            "WHERE content_key = ? AND memory_type = ? AND COALESCE(project_id, '') = ? AND COALESCE(user_id, '') = ? AND status = ?"
+            " AND (status = 'active' OR status = 'candidate') AND id <> ?",
+            (self._key(item.content), item.memory_type, item.project_id or "", item.user_id or "", item.status, item.id),
         )
 
     def _refuse_twin(self, connection: Connection, item: Memory) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 BELONGS = {**OWNERS, "project_id": ("project",)}
 TWIN = """
     SELECT pk FROM memories
-    WHERE content_key = ? AND memory_type = ? AND project_id IS ? AND user_id IS ? AND status = ?
+    WHERE content_key = ? AND memory_type = ? AND COALESCE(project_id, '') = ? AND COALESCE(user_id, '') = ? AND status = ?
       AND (status = 'active' OR status = 'candidate')
 """
 ENTRY = "SELECT pk FROM project_state WHERE project_id = ? AND key = ? AND status = 'active' AND ? = 'active'"
@@ -66,7 +66,7 @@ def _merge_memories(intake: Intake, page: list[Row]) -> None:
     for row in _keyed(intake.connection, rows):
         if ("interaction", row["interaction_id"]) in gone:
             row["interaction_id"] = None
-        said = (row["content_key"], row["memory_type"], row["project_id"], row["user_id"], row["status"])
+        said = (row["content_key"], row["memory_type"], row["project_id"] or "", row["user_id"] or "", row["status"])
         here = _settled(intake, "memories", row, known.get(row["id"]), intake.connection.value(TWIN, said))
         if here is not None:
             _index(intake.connection, [here])

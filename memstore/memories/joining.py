@@ -6,7 +6,7 @@ Two live rows that say the same cannot stand in one scope: what was changed last
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ..kernel.lifecycle import log
 from .tables import MEMORIES, STATES, Memory, ProjectState
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from ..kernel import Connection
     from .state import ProjectStates
+
+R = TypeVar("R", Memory, ProjectState)
 
 ACTOR = "project-join"
 OWNERS = "SELECT user_id FROM memories WHERE project_id = ? UNION SELECT user_id FROM interactions WHERE project_id = ?"
@@ -43,7 +45,7 @@ def move(room: ProjectStates, connection: Connection, items: Iterable[Memory], p
         moved = replace(item, project_id=project_id)
         twin = room._twin(connection, moved)
         if twin is not None:
-            newer, older = sorted((moved, twin), key=lambda each: each.updated_at, reverse=True)
+            older, newer = _in_order(connection, MEMORIES.name, moved, twin)
             room._retire(connection, older, newer.id)
             change = {"status": older.status, "superseded_by": None}, {"status": "superseded", "superseded_by": newer.id}
             log(room._audit, "memory", "supersede", older, *change, actor=ACTOR)
@@ -54,8 +56,14 @@ def _move_state(room: ProjectStates, connection: Connection, item: ProjectState,
     moved = replace(item, project_id=project_id)
     twin = room._entry(connection, project_id, item.key) if item.status == "active" else None
     if twin is not None:
-        older = min(twin, moved, key=lambda each: each.updated_at)
+        older, _ = _in_order(connection, STATES.name, moved, twin)
         new = replace(older, status="superseded", updated_at=room.db.now, version=older.version + 1)
         room._turn_state(connection, new)
         room._log_state("supersede", older, new, ACTOR, "")
     connection.run("UPDATE project_state SET project_id = ? WHERE id = ?", (project_id, item.id))
+
+
+def _in_order(connection: Connection, table: str, one: R, other: R) -> tuple[R, R]:
+    """Two rows of a table, the one that was changed last behind the other; of equals the one that came last."""
+    later = connection.value(f"SELECT id FROM {table} WHERE id IN (?, ?) ORDER BY updated_at DESC, pk DESC", (one.id, other.id))
+    return (one, other) if later == other.id else (other, one)

@@ -57,7 +57,7 @@ CREATE UNIQUE INDEX memories__live
     WHERE status = 'active' OR status = 'candidate';
 CREATE INDEX memories__content ON memories(content_key);
 CREATE INDEX memories__created ON memories(created_at);
-CREATE INDEX memories__project ON memories(project_id, status);
+CREATE INDEX memories__project ON memories(project_id, created_at);
 CREATE INDEX memories__merged ON memories(merged_from) WHERE merged_from IS NOT NULL;
 CREATE INDEX memories__interaction ON memories(interaction_id) WHERE interaction_id IS NOT NULL;
 

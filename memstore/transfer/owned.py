@@ -20,6 +20,7 @@ KEYS = "SELECT pk FROM conversations WHERE user_id = ?"
 MESSAGES = f"SELECT id FROM messages WHERE pk >> 32 IN ({KEYS})"
 PROJECTS = "SELECT id FROM projects WHERE user_id = ?"
 CORRECTIONS = "SELECT pk FROM corrections WHERE user_id = ?"
+ENTITIES = "SELECT pk FROM entities WHERE user_id = ?"
 ATOMS = "SELECT pk FROM atoms WHERE user_id = ?"
 ARTIFACTS = "SELECT pk FROM artifacts WHERE user_id = ?"
 CONFLICTS = "SELECT pk FROM conflicts WHERE user_id = ?"
@@ -40,6 +41,11 @@ OWN: dict[str, str] = {
     "interactions": "user_id = ?",
     "interaction_pieces": "interaction IN (SELECT pk FROM interactions WHERE user_id = ?)",
     "project_state": f"project_id IN ({PROJECTS})",
+    "entities": "user_id = ?",
+    "entity_versions": f"entity IN ({ENTITIES})",
+    "relationship_kinds": "kind IN (SELECT kind FROM relationships WHERE user_id = ?)",
+    "relationships": f"user_id = ? AND source IN ({ENTITIES}) AND target IN ({ENTITIES})",
+    "observations": f"user_id = ? AND entity IN ({ENTITIES})",
     "atoms": "user_id = ?",
     "evidence": f"atom IN ({ATOMS})",
     "claims": f"atom IN ({ATOMS})",

@@ -46,12 +46,20 @@ def furnish(store):
     store.memories.add("knowledge", "invoices may be rounded", id="mem-2", status="candidate", created_at=1.0)
     store.memories.add("knowledge", "bills are in euros", id="mem-3", created_at=1.0)
     store.memories.set_state("p-1", "currency", "euro")
+    furnish_graph(store.knowledge)
     furnish_ledger(store.knowledge)
     furnish_conflicts(store)
 
 
+def furnish_graph(knowledge):
+    knowledge.add_entity("Component", "mirror", id="part-1", created_at=1.0)
+    knowledge.add_entity("Component", "cell", id="part-2", created_at=1.0)
+    knowledge.add_entity("Component", "truss", id="part-3", status="candidate", created_at=1.0)
+    knowledge.relate("part-1", "interfaces_with", "part-2", id="edge-1", created_at=1.0)
+    knowledge.observe("part-1", "is flat", id="note-1", created_at=1.0)
+
+
 def furnish_ledger(knowledge):
-    knowledge.add_entity("Component", "mirror", id="part-1")
     proof = {"chunk_id": "chunk-1", "snippet": "so flat", "id": "proof-1"}
     knowledge.add_atom("claim", "the mirror is flat", id="atom-1", evidence=[proof], verification_status="verified", created_at=1.0)
     knowledge.add_atom("claim", "the mirror is curved", id="atom-2", status="candidate", created_at=1.0)
@@ -107,6 +115,7 @@ def event(name):
 
 AUDITED = {"actor": event("actor"), "note": event("note")}
 MESSAGE = {"role": "user", "content": "hello"}
+MCP = {"entities": [{"name": "Ann", "entityType": "person", "observations": ["likes tea"]}]}
 
 
 def in_message(value):
@@ -521,6 +530,85 @@ CALLS: dict[str, tuple[Call, ...]] = {
     "memories.get_interaction": (Call({"id": "i-1"}),),
     "memories.interactions": (Call(),),
     "memories.reinforce": (Call({"text": "invoices are rounded half up"}, itself, AUDITED, unkept=("text", "project", "user_id")),),
+    # -- knowledge: the graph
+    "knowledge.add_entity": (
+        Call(
+            {"type": "Material", "name": "Zerodur"},
+            lambda store, found: store.knowledge.get(found.id),
+            {"project": field("project_id"), "name": field("name")},
+            unkept=("valid_until",),
+            inside={"aliases": (one,), "source_refs": (one,), **dict.fromkeys(("external_ids", "properties", "metadata"), (keyed,))},
+        ),
+        Call({"type": "Material", "name": "steel", "status": "superseded"}, itself, {"project": field("project_id")}, unkept=("valid_until",)),
+    ),
+    "knowledge.as_of": (Call(),),
+    "knowledge.count": (Call(),),
+    "knowledge.entities": (Call(),),
+    "knowledge.evidence_chain": (Call({"id": "part-1"}),),
+    "knowledge.export_mcp": (Call({"path": "memory.json"}),),
+    "knowledge.find_entity": (Call({"name": "mirror"}),),
+    "knowledge.get": (Call({"id": "part-1"}),),
+    "knowledge.get_relationship": (Call({"id": "edge-1"}),),
+    "knowledge.history": (Call({"id": "part-1"}),),
+    "knowledge.impact": (Call({"id": "part-1"}),),
+    "knowledge.import_mcp": (Call({"path": "mcp.jsonl"}, itself, AUDITED, unkept=("path", "project", "user_id")),),
+    "knowledge.invalidate": (Call({"id": "part-1"}, itself, {**AUDITED, "id": event("entity_id")}),),
+    "knowledge.mcp": (
+        Call(
+            {"operation": "create_entities", "arguments": MCP}, itself,
+            unkept=("operation", "arguments", "project", "user_id", "actor", "note"),
+            inside={"arguments": (keyed, lambda value: {"entities": value}, lambda value: {"entities": [value]},
+                                  *(lambda value, name=name: {"entities": [{**MCP["entities"][0], name: value}]} for name in MCP["entities"][0]))},
+        ),
+        Call({"operation": "open_nodes", "arguments": {"names": ["mirror"]}}, inside={"arguments": (keyed, lambda value: {"names": value})}),
+    ),  # fmt: skip
+    "knowledge.neighbours": (Call({"id": "part-1"}),),
+    "knowledge.observations": (Call({"entity_id": "part-1"}),),
+    "knowledge.observe": (
+        Call(
+            {"entity_id": "part-1", "content": "is round"},
+            lambda store, found: next(o for o in store.knowledge.observations("part-1", include_retired=True) if o.id == found.id),
+            inside={"source_refs": (one,)},
+        ),
+    ),
+    "knowledge.orphans": (Call(),),
+    "knowledge.path": (Call({"a": "part-1", "b": "part-2"}),),
+    "knowledge.promote": (Call({"id": "part-3"}, itself, {**AUDITED, "id": event("entity_id")}),),
+    "knowledge.register_kind": (Call({"kind": "glued to", "family": "structural"}, itself, {
+        "kind": lambda store, _: store.query("SELECT kind FROM relationship_kinds")[0]["kind"],
+        "family": lambda store, _: store.query("SELECT family FROM relationship_kinds")[0]["family"],
+    }),),
+    "knowledge.reject": (Call({"id": "part-3"}, itself, {**AUDITED, "id": event("entity_id")}),),
+    "knowledge.relate": (
+        Call(
+            {"from_id": "part-1", "kind": "part_of", "to_id": "part-2"},
+            lambda store, found: store.knowledge.get_relationship(found.id),
+            {"project": field("project_id")},
+            unkept=("valid_until",),
+            inside={"source_refs": (one,), "properties": (keyed,)},
+        ),
+    ),
+    "knowledge.relationships": (Call(),),
+    "knowledge.retire_observation": (Call({"id": "note-1"}, itself, {**AUDITED, "id": event("entity_id")}),),
+    "knowledge.retire_relationship": (Call({"id": "edge-1"}, itself, {**AUDITED, "id": event("entity_id")}),),
+    "knowledge.risky_decisions": (Call(),),
+    "knowledge.supersede": (
+        Call(
+            {"id": "part-1", "by": "part-2"},
+            itself,
+            {**AUDITED, "id": event("entity_id"), "by": lambda store, _: store.knowledge.get("part-1").superseded_by},
+        ),
+    ),
+    "knowledge.unsupported_claims": (Call(),),
+    "knowledge.update": (
+        Call(
+            {"id": "part-1", "description": "ground"},
+            lambda store, found: store.knowledge.get(found.id),
+            AUDITED,
+            unkept=("expected_version", "valid_until"),
+            inside={"aliases": (one,), **dict.fromkeys(("external_ids", "properties", "metadata"), (keyed,))},
+        ),
+    ),
     # -- knowledge: the ledger
     "knowledge.add_atom": (
         Call(
@@ -543,7 +631,9 @@ CALLS: dict[str, tuple[Call, ...]] = {
         ),
     ),
     "knowledge.add_claim": (Call({"atom_id": "atom-1", "subject": "mirror", "predicate": "is flat"}, itself),),
-    "knowledge.add_evidence": (Call({"atom_id": "atom-1", "anchor_start": 1, "snippet": "flat it is"}, itself, inside={"metadata": (keyed,)}),),
+    "knowledge.add_evidence": (
+        Call({"atom_id": "atom-1", "anchor_start": 1, "snippet": "flat it is"}, itself, inside={"metadata": (keyed,)}),
+    ),
     "knowledge.artifacts": (Call(),),
     "knowledge.atom_history": (Call({"id": "atom-1"}),),
     "knowledge.atoms": (Call(),),
@@ -714,4 +804,5 @@ CALLS: dict[str, tuple[Call, ...]] = {
 PASSED_ON = {"store.run.args", "store.run.kwargs"}  # to the function, as they are
 PASSED_ON |= {"store.rekey.actor", "store.rekey.note", "store.rekey.progress"}  # in a store that has a key: see test_codec.py
 #: They take a connection, which only a room can have.
-ROOMS_ONLY = {"keywords.numbers", "keywords.discard", "memories.join_project", *(f"{room}.erase" for room in ROOMS), "conflicts.notice"}
+ROOMS_ONLY = {"keywords.numbers", "keywords.discard", "memories.join_project", "knowledge.join_project", *(f"{room}.erase" for room in ROOMS)}
+ROOMS_ONLY |= {"conflicts.notice", "conflicts.join_project"}

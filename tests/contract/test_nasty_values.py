@@ -223,6 +223,7 @@ def furnished(tmp_path_factory):
 def test_what_cannot_be_kept_exactly_is_refused_with_nothing_written(furnished, name, tmp_path, monkeypatch):
     (tmp_path / "here").mkdir()  # a folder more, so that "../up" is not a file of all these tests
     monkeypatch.chdir(tmp_path / "here")
+    pathlib.Path("mcp.jsonl").write_text('{"type": "entity", "name": "Ann", "entityType": "person", "observations": []}\n')
     pathlib.Path("pairs.jsonl").write_text('{"prompt": "a", "chosen": "b", "rejected": "c"}\n')
     if name == "store.import_":
         furnished.export("exported")

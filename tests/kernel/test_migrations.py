@@ -56,6 +56,12 @@ def fill_memories(store, rows):
         store.memories.add("knowledge", f"belief {number}", created_at=0)
 
 
+def fill_knowledge(store, rows):
+    for number in range(rows):
+        store.knowledge.add_entity("Component", f"part {number}", id=f"n{number}", created_at=0)
+        store.knowledge.relate(f"n{number}", "part_of", f"n{number // 2}", created_at=0)
+
+
 def fill_conflicts(store, rows):
     sides = [{"member_kind": "memory", "member_id": f"memory {number}", "value_snapshot": "so"} for number in range(2)]
     with store.transaction():
@@ -79,6 +85,7 @@ FILLERS = {
     "corrections": fill_corrections,
     "backups": fill_backups,
     "memories": fill_memories,
+    "knowledge": fill_knowledge,
     "conflicts": fill_conflicts,
     "evals": fill_evals,
     "keywords": fill_keywords,

@@ -195,6 +195,18 @@ def test_moments_are_seconds_or_aware():
     assert values.moment("field", dt.datetime.max.replace(tzinfo=dt.UTC)) > 2e11
 
 
+def test_a_day_lasts_until_the_next_one_begins():
+    midnight = dt.datetime(2024, 3, 1, tzinfo=dt.UTC).timestamp()
+    assert values.until("field", "2024-02-29") == values.until("field", dt.date(2024, 2, 29)) == midnight
+    assert values.until("field", dt.datetime(2024, 2, 29, 23, 59, tzinfo=dt.UTC)) == midnight - 60.0
+    assert values.until("field", 1.5) == 1.5
+    assert values.until("field", dt.date.max) == values.until("field", "9999-12-31") == 253_402_300_800.0
+    for wrong in ("2024-02-30", "2024-2-1", "20240201", "2024-W05-4", "soon", "", "\ud800", "2024-02-01 "):
+        assert "is no day" in refused(values.until, wrong)
+    assert "Unix seconds" in refused(values.until, None)
+    assert "no time zone" in refused(values.until, dt.datetime(2024, 1, 1))
+
+
 @pytest.mark.parametrize("wrong", [None, True, "2024-01-01", dt.date(2024, 1, 1), dt.timedelta(1), Unshowable()])
 def test_other_moments_are_refused(wrong):
     assert "Unix seconds or an aware datetime" in refused(values.moment, wrong)

@@ -18,8 +18,9 @@ from .corrections import Corrections
 from .evals import Evals
 from .harness import Life, lookup, public, twins
 from .keywords import Keywords
+from .memories import Memories
 
-MODELS = (Audit, Backups, Chat, Corrections, Evals, Keywords)
+MODELS = (Audit, Backups, Chat, Corrections, Evals, Keywords, Memories)
 
 each_room = pytest.mark.parametrize("model", MODELS, ids=[model.room for model in MODELS])
 
@@ -67,6 +68,7 @@ FORGETFUL = (
     (Corrections, "_reject", lambda *_: 0),
     (Evals, "_log", lambda *_: None),
     (Keywords, "_mark", lambda *_, **__: None),
+    (Memories, "_refuse_rejected", lambda *_: None),
 )
 
 

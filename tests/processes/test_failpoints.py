@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import inspect
 import itertools
+import json
 import os
 import shutil
 import sqlite3
@@ -31,6 +32,7 @@ from memstore import open_store
 from memstore.imports import import_aua, import_from
 from memstore.kernel import files as paths
 from memstore.kernel import wal
+from memstore.knowledge import Section
 from memstore.store import ROOMS
 from memstore.testing import FakeClock
 
@@ -178,6 +180,44 @@ def foreign(path):
     path.with_name("talk.jsonl").write_text('{"role": "user", "content": "amber"}\n' * 3)
 
 
+def learned(path):
+    """A file with atoms in three states, what hangs on them, and an artifact made of them."""
+    filled(path)
+    with open_store(path, clock=FakeClock()) as store:
+        room = store.knowledge
+        room.add_entity("Component", "amber lamp", id="n1")
+        for name in ("t1", "t2"):
+            proof = [{"chunk_id": "h1", "snippet": f"amber {name}"}]
+            room.add_atom("claim", f"amber {name}", evidence=proof, verification_status="verified", id=name, project="moon")
+        room.add_atom("claim", "amber t1", id="t0", project="Apollo")
+        room.add_atom("risk", "basalt", id="t3", status="candidate")
+        room.add_claim("t1", "lamp", "is amber")
+        room.mention("n1", "t1", chunk_id="h1")
+        sections = [Section("one", "One", "amber", ["t1"]), Section("two", "Two", "basalt", ["t3"], ["f1"])]
+        room.add_artifact("prd", "Lamps", sections=sections, id="w1")
+        room.regenerate(room.add_artifact("prd", "Old", sections=sections, id="w0").id, sections)
+        room.set_knowledge_state("moon", "cedar")
+        room.set_knowledge_state("Apollo", "cedar")
+        room.record_delta("Apollo", "run 1", {"atoms": 2})
+
+
+def related(path):
+    """A file with a graph: two parts, one of which is a candidate that comes from a memory, what joins them, and a note."""
+    reflective(path)
+    with open_store(path, clock=FakeClock()) as store:
+        room = store.knowledge
+        room.add_entity("Component", "amber lamp", id="n1", project="moon")
+        room.add_entity("Component", "basalt foot", id="n2", status="candidate", source_refs=["memory:b1"], created_at=1.0)
+        room.relate("n1", "part_of", "n2", id="l1")
+        room.observe("n1", "it is lit", id="w1")
+        room.mcp("create_entities", {"entities": [{"name": "Ann", "entityType": "person", "observations": ["likes tea"]}]})
+        room.export_mcp(path.with_name("memory.jsonl"))
+        room.update("n1", description="of amber", aliases=["lamp"])
+    row = {"type": "entity", "name": "Bob", "entityType": "person", "observations": ["rides", "sings"]}
+    with open(path.with_name("memory.jsonl"), "a") as file:
+        file.write(json.dumps(row) + "\n" + json.dumps({"type": "relation", "from": "Bob", "to": "Ann", "relationType": "knows"}) + "\n")
+
+
 def reflective(path):
     """A file with what something follows from: an interaction, a memory that nobody refers to, a candidate that nobody wants."""
     filled(path)
@@ -248,7 +288,10 @@ def old(path, name):
 
 BASES = {
     base.__name__: base
-    for base in (nothing, bare, filled, personal, indebted, airy, crowded, owing, foreign, reflective, contested, emptied, visited, stepped)
+    for base in (
+        nothing, bare, filled, personal, indebted, airy, crowded, owing, foreign, learned, related, reflective, contested, emptied, visited,
+        stepped,
+    )  # fmt: skip
 }
 
 
@@ -337,6 +380,53 @@ CASES = {
     "backups.add_counter": Case(lambda store: store.backups.add_counter("c9", "tester", token_estimate=7)),
     "backups.save": Case(lambda store: store.backups.save("c1", "coder", "what was said since")),
     "backups.cover": Case(lambda store: store.backups.cover(lambda gap: "what was said", min_messages=0), changes=2),
+    "knowledge.add_entity": Case(
+        lambda store: store.knowledge.add_entity("Material", "elm wood", aliases=["elm"], project="moon", id="n9"), base="related"
+    ),
+    "knowledge.update": Case(lambda store: store.knowledge.update("n1", name="elm lamp", actor="ann"), base="related"),
+    "knowledge.promote": Case(lambda store: store.knowledge.promote("n2", actor="ann"), base="related"),
+    "knowledge.reject": Case(lambda store: store.knowledge.reject("n2", actor="ann"), base="related"),
+    "knowledge.supersede": Case(lambda store: store.knowledge.supersede("n1", actor="ann"), base="related"),
+    "knowledge.invalidate": Case(lambda store: store.knowledge.invalidate("n1", actor="ann"), base="related"),
+    "knowledge.register_kind": Case(lambda store: store.knowledge.register_kind("lights", "structural"), base="related"),
+    "knowledge.relate": Case(lambda store: store.knowledge.relate("n2", "contains", "n1", id="l9"), base="related"),
+    "knowledge.retire_relationship": Case(lambda store: store.knowledge.retire_relationship("l1", actor="ann"), base="related"),
+    "knowledge.observe": Case(lambda store: store.knowledge.observe("n1", "it is out", id="w9"), base="related"),
+    "knowledge.retire_observation": Case(lambda store: store.knowledge.retire_observation("w1", actor="ann"), base="related"),
+    "knowledge.mcp": Case(lambda store: store.knowledge.mcp("delete_entities", {"entityNames": ["Ann", "amber lamp"]}), base="related"),
+    "knowledge.import_mcp": Case(lambda store: store.knowledge.import_mcp(beside(store.path, "memory.jsonl"), actor="ann"), base="related"),
+    "store.prune of the past": Case(lambda store: store.prune(room="knowledge", keep_last=0, actor="ann"), base="related"),
+    "knowledge.add_atom": Case(
+        lambda store: store.knowledge.add_atom("claim", "elm", evidence=[{"chunk_id": "h2"}, {"chunk_id": "h3"}], id="t9"), base="learned"
+    ),
+    "knowledge.add_atom again": Case(
+        lambda store: store.knowledge.add_atom("claim", "AMBER t1", evidence=[{"chunk_id": "h2"}], project="moon"), base="learned"
+    ),
+    "knowledge.add_evidence": Case(lambda store: store.knowledge.add_evidence("t3", chunk_id="h2"), base="learned"),
+    "knowledge.add_claim": Case(lambda store: store.knowledge.add_claim("t2", "lamp", "is old"), base="learned"),
+    "knowledge.link": Case(lambda store: store.knowledge.link("t1", "refines", "t2"), base="learned"),
+    "knowledge.mention": Case(lambda store: store.knowledge.mention("n1", "t2"), base="learned"),
+    "knowledge.update_atom": Case(lambda store: store.knowledge.update_atom("t1", title="elm", tags=["a"], actor="ann"), base="learned"),
+    "knowledge.promote_atom": Case(lambda store: store.knowledge.promote_atom("t3", actor="ann"), base="learned"),
+    "knowledge.reject_atom": Case(lambda store: store.knowledge.reject_atom("t3", actor="ann"), base="learned"),
+    "knowledge.invalidate_atom": Case(lambda store: store.knowledge.invalidate_atom("t1", actor="ann"), base="learned"),
+    "knowledge.supersede_atom": Case(lambda store: store.knowledge.supersede_atom("t1", by="t2", actor="ann"), base="learned"),
+    "knowledge.merge_atoms": Case(lambda store: store.knowledge.merge_atoms(["t1"], "t2", actor="ann"), base="learned"),
+    "knowledge.mark_stale": Case(lambda store: store.knowledge.mark_stale(chunk_id="h1", actor="ann"), base="learned"),
+    "knowledge.add_artifact": Case(
+        lambda store: store.knowledge.add_artifact("prd", "Elms", sections=[Section("one", atoms=["t1"])], id="w9"), base="learned"
+    ),
+    "knowledge.regenerate": Case(
+        lambda store: store.knowledge.regenerate("w1", [*store.knowledge.sections("w1"), Section("three")], actor="ann"), base="learned"
+    ),
+    "knowledge.cite_insight": Case(lambda store: store.knowledge.cite_insight("i1", "t1"), base="learned"),
+    "knowledge.set_knowledge_state": Case(lambda store: store.knowledge.set_knowledge_state("elms", "so", actor="ann"), base="learned"),
+    "knowledge.set_knowledge_state again": Case(
+        lambda store: store.knowledge.set_knowledge_state("moon", "so it is", open_questions=["why?"], actor="ann"), base="learned"
+    ),
+    "knowledge.record_delta": Case(lambda store: store.knowledge.record_delta("moon", "run 2", {"atoms": 1}), base="learned"),
+    "knowledge joins a project": Case(lambda store: store.chat.alias("Apollo", "moon"), base="learned"),
+    "store.prune of knowledge": Case(lambda store: store.prune(room="knowledge", keep_last=0, actor="ann"), base="learned"),
     "memories.add": Case(
         lambda store: store.memories.add("project", "fennel words", project="Apollo", id="b9", domain_tags=["a"]), base="reflective"
     ),
@@ -451,6 +541,7 @@ FIRST = {
     "corrections": lambda store: store.corrections.add("naming", "snake case", id="k1"),
     "backups": lambda store: store.backups.track("c1", "coder"),
     "memories": lambda store: store.memories.add("knowledge", "amber", id="b1"),
+    "knowledge": lambda store: store.knowledge.add_atom("claim", "amber", id="t1"),
     "audit": lambda store: store.audit.append("query"),
     "conflicts": lambda store: store.conflicts.open("colour", "of amber", members=TOLD, status="dismissed"),
     "evals": lambda store: store.evals.record_run("c1", "coder"),
