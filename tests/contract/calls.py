@@ -115,7 +115,7 @@ def event(name):
 
 AUDITED = {"actor": event("actor"), "note": event("note")}
 MESSAGE = {"role": "user", "content": "hello"}
-MCP = {"entities": [{"name": "Ann", "entityType": "person", "observations": ["likes tea"]}]}
+PERSON = {"name": "Ann", "entityType": "person", "observations": ["likes tea"]}
 
 
 def in_message(value):
@@ -139,23 +139,11 @@ EVENTS_WITH = tuple(
 )
 
 
-MEMBER = ("id", "member_kind", "member_id", "member_layer_trust", "value_snapshot", "claim_kind", "claim_id")
-
-
-def sides_with(name):
-    """Members of a conflict as an import gives them, one column of the second another."""
-    other = {"id": "row-9", "member_kind": "memory", "member_id": "mem-9", "member_layer_trust": 7, "value_snapshot": "round half even",
-             "claim_kind": "atom", "claim_id": "atom-8"}  # fmt: skip
-    return lambda value: [SIDES[0], {**other, name: value}]
-
-
-def sides_of(conflict):
-    """The members of a conflict as `sides_with` gives them."""
-    first, second = conflict.members
-    return [[first.member_kind, first.member_id], {name: getattr(second, name) for name in MEMBER}]
-
-
-SIDES_WITH = tuple(map(sides_with, MEMBER))
+MCP_WITH = (
+    lambda value: {"entities": value},
+    lambda value: {"entities": [value]},
+    *(lambda value, name=name: {"entities": [{**PERSON, name: value}]} for name in PERSON),
+)
 
 
 def one(value):
@@ -555,13 +543,13 @@ CALLS: dict[str, tuple[Call, ...]] = {
     "knowledge.invalidate": (Call({"id": "part-1"}, itself, {**AUDITED, "id": event("entity_id")}),),
     "knowledge.mcp": (
         Call(
-            {"operation": "create_entities", "arguments": MCP}, itself,
+            {"operation": "create_entities", "arguments": {"entities": [PERSON]}},
+            itself,
             unkept=("operation", "arguments", "project", "user_id", "actor", "note"),
-            inside={"arguments": (keyed, lambda value: {"entities": value}, lambda value: {"entities": [value]},
-                                  *(lambda value, name=name: {"entities": [{**MCP["entities"][0], name: value}]} for name in MCP["entities"][0]))},
+            inside={"arguments": (keyed, *MCP_WITH)},
         ),
-        Call({"operation": "open_nodes", "arguments": {"names": ["mirror"]}}, inside={"arguments": (keyed, lambda value: {"names": value})}),
-    ),  # fmt: skip
+        Call({"operation": "open_nodes", "arguments": {"names": ["mirror"]}}, inside={"arguments": (lambda value: {"names": value},)}),
+    ),
     "knowledge.neighbours": (Call({"id": "part-1"}),),
     "knowledge.observations": (Call({"entity_id": "part-1"}),),
     "knowledge.observe": (
@@ -804,5 +792,6 @@ CALLS: dict[str, tuple[Call, ...]] = {
 PASSED_ON = {"store.run.args", "store.run.kwargs"}  # to the function, as they are
 PASSED_ON |= {"store.rekey.actor", "store.rekey.note", "store.rekey.progress"}  # in a store that has a key: see test_codec.py
 #: They take a connection, which only a room can have.
-ROOMS_ONLY = {"keywords.numbers", "keywords.discard", "memories.join_project", "knowledge.join_project", *(f"{room}.erase" for room in ROOMS)}
+ROOMS_ONLY = {"keywords.numbers", "keywords.discard", *(f"{room}.erase" for room in ROOMS)}
+ROOMS_ONLY |= {"memories.join_project", "knowledge.join_project"}
 ROOMS_ONLY |= {"conflicts.notice", "conflicts.join_project"}
