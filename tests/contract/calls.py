@@ -146,6 +146,25 @@ MCP_WITH = (
 )
 
 
+MEMBER = ("id", "member_kind", "member_id", "member_layer_trust", "value_snapshot", "claim_kind", "claim_id")
+
+
+def sides_with(name):
+    """Members of a conflict as an import gives them, one column of the second another."""
+    other = {"id": "row-9", "member_kind": "memory", "member_id": "mem-9", "member_layer_trust": 7, "value_snapshot": "round half even",
+             "claim_kind": "atom", "claim_id": "atom-8"}  # fmt: skip
+    return lambda value: [SIDES[0], {**other, name: value}]
+
+
+def sides_of(conflict):
+    """The members of a conflict as `sides_with` gives them."""
+    first, second = conflict.members
+    return [[first.member_kind, first.member_id], {name: getattr(second, name) for name in MEMBER}]
+
+
+SIDES_WITH = tuple(map(sides_with, MEMBER))
+
+
 def one(value):
     return [value]
 
