@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 DISTINCT = 6  # characters from which on an id is hardly anything else by chance
 AMONG = "IN (SELECT value FROM json_each(?))"  # what `listed` makes
+IN_PROJECT = f"project_id {AMONG}"
 
 
 @dataclass
@@ -39,6 +40,32 @@ class Subject:
     def distinct(self) -> bool:
         """Whether the id means the subject wherever it stands."""
         return distinct(self.id)
+
+    @property
+    def projects(self) -> set[str]:
+        """What the projects that go are called, by id or name, in rows of other rooms."""
+        ids = {id for kind, id in self.gone if kind == "project"}
+        return ids | {self.id, *self.names} if self.kind == "project" else ids
+
+    def belongings(self) -> tuple[str, tuple[Iterable[str], Iterable[str], Iterable[str]]]:
+        """A condition on conversation, user and project of what goes, and the three lists that it takes.
+
+        A project that is erased goes with all that is in it; where it goes with its user, others keep what is theirs.
+        """
+        whole = IN_PROJECT if self.kind == "project" else f"{IN_PROJECT} AND user_id IS NULL"
+        users = [self.id] if self.kind == "user" else []
+        return f"conversation_id {AMONG} OR user_id {AMONG} OR {whole}", (self.conversations, users, self.projects)
+
+    def keep_scattered(self, connection: Connection, table: str) -> None:
+        """Say of a table what stays since nothing tells whose it is, or though it may quote a message that went."""
+        nobodys = f"SELECT count(*) FROM {table} WHERE user_id IS NULL AND project_id IS NULL AND conversation_id IS NULL"
+        self.keep(connection.value(nobodys), f"{table} of no user, project or conversation", "kept, since nothing tells whose they are")
+        self.keep_quoting(connection, table)
+
+    def keep_quoting(self, connection: Connection, table: str) -> None:
+        """Say of a table what stays though it may quote a message that went."""
+        quoting = connection.value(f"SELECT count(*) FROM {table} WHERE conversation_id = ?", (self.home,))
+        self.keep(quoting, f"{table} from the conversation of the message", "kept, though they may quote it")
 
     def count(self, table: str, rows: int) -> None:
         """Add to the rows of a table."""
