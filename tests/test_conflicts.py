@@ -511,6 +511,20 @@ def test_conflicts_of_a_project_go_with_it(store, conflicts):
     assert conflicts.find() == [kept]
 
 
+def test_what_others_have_in_a_project_that_goes_with_its_user_is_in_none_then(store, conflicts, store_clock):
+    store.chat.create_project("Apollo", id="p1-apollo", user_id="ann-lovelace")
+    _, pairs = remember(store, "vim", "emacs", "nano")
+    own = conflicts.open("editor", "her", members=pairs[:2], user_id="bob")
+    store_clock.advance(5)
+    theirs = conflicts.open("editor", "her", members=pairs[1:], user_id="bob", project="p1-apollo")
+    conflicts.open("editor", "nobody's", members=pairs, project="p1-apollo")
+    receipt = store.erase(user_id="ann-lovelace")
+    assert {item.id: (item.project, item.status) for item in conflicts.find()} == {own.id: ("", "resolved"), theirs.id: ("", "open")}
+    assert len(conflicts.get(theirs.id).members) == 3
+    assert "conflicts of other users in a project that went: 1, kept, in no project" in receipt.kept
+    assert [event.project for event in conflicts.history(own.id)] == [None]
+
+
 def test_resolved_ones_are_pruned_and_those_that_were_left_keep_their_slot_quiet(store, conflicts, store_clock):
     (vim, *_), pairs = remember(store, "vim", "emacs", "nano")
     for number, (action, winner) in enumerate((("dismiss", None), ("no_action", None), ("supersede_others", vim.id))):

@@ -12,6 +12,13 @@ from memstore.kernel.room import rooms_in_file
 
 
 @pytest.fixture
+def store(store_clock):
+    """A store in memory alone: what rules find has nothing to do with where it lies."""
+    with open_store(clock=store_clock) as opened:
+        yield opened
+
+
+@pytest.fixture
 def conflicts(store):
     return store.conflicts
 
@@ -302,13 +309,21 @@ def test_a_rule_that_fails_blocks_nothing_and_is_reported_once(store, conflicts,
     assert failure["error"].startswith(error)
     assert {name: failure[name] for name in ("slot_kind", "kind", "id")} == {"slot_kind": "said", "kind": "memory", "id": first.id}
     (event,) = store.audit.find(event_type="conflict.rule_failed")
-    assert (event.entity_kind, event.user_id, event.project) == ("conflict", "ann", "apollo")
+    assert (event.entity_kind, event.entity_id, event.user_id, event.project) == ("memory", first.id, "ann", "apollo")
     store.memories.add("preference", "editor: emacs", user_id="ann", project="apollo")
     assert [item.slot_kind for item in conflicts.detect()] == ["sound"], "the others go on"
     assert len(failures(store)) == 1
     conflicts.rule("said", rule, kinds=["memory"])
     conflicts.detect()
     assert len(failures(store)) == 2, "whoever registers a rule again hears of it again"
+
+
+def test_what_a_report_quotes_is_forgotten_with_its_record(store, conflicts):
+    conflicts.rule("said", broken, kinds=["memory"])
+    store.chat.create_conversation(id="c1-with-ann")
+    store.memories.add("preference", "editor: vim", conversation_id="c1-with-ann")
+    store.erase(conversation_id="c1-with-ann")
+    assert failures(store) == [None]
 
 
 def test_a_report_that_was_rolled_back_is_made_again(store, conflicts):
@@ -419,7 +434,7 @@ class Twin:
 @pytest.mark.parametrize("which", [1, 2])
 def test_any_life_of_beliefs_has_the_conflicts_that_a_plain_comparison_finds(tmp_path, rng, which):
     with open_store(tmp_path / "agent.db") as store:
-        live(store, Twin(), rng, 120)
+        live(store, Twin(), rng, 70)
 
 
 def live(store, twin, rng, steps):

@@ -66,7 +66,7 @@ def test_the_receipt_counts_what_went(lives):
     gone = {table: len(held) - len(after[table]) for table, held in before.items() if len(held) != len(after[table])}
     assert {table: count for table, count in receipt.counts.items() if table in before} == gone
     assert isinstance(receipt, EraseReceipt)
-    own, changes = 9, {"corrections": 1, "memories": 4, "graph": 4, "atoms": 3, "artifacts": 1}
+    own, changes = 9, {"corrections": 1, "memories": 4, "graph": 4, "atoms": 3, "artifacts": 1, "conflicts": 2}
     assert receipt.counts["audit_log"] == own + sum(changes.values())
 
 

@@ -395,7 +395,7 @@ class ConflictStore(Detection):
         """Remove what is the subject's for `Store.erase`."""
         from . import erasing
 
-        erasing.erase(connection, subject)
+        erasing.erase(self, connection, subject)
 
     @property
     def prunable(self) -> list[Prunable]:

@@ -162,13 +162,11 @@ class Detection(Slots):
         if failure in self._reported:
             return
         said = values.one_line(f"{type(error).__name__}: {error}")
-        self._audit(
-            "conflict.rule_failed",
-            entity_kind="conflict",
-            details={"slot_kind": rule.slot_kind, "error": said, "kind": kind_of(item), "id": item.id},
-            user_id=getattr(item, "user_id", None),
-            project=item.project_id,
-        )
+        self._audit(  # of the record, and whose it is: the error may quote it, and is forgotten with it
+            "conflict.rule_failed", entity_kind=kind_of(item), entity_id=item.id,
+            details={"slot_kind": rule.slot_kind, "error": said, "kind": kind_of(item), "id": item.id}, project=item.project_id,
+            user_id=getattr(item, "user_id", None), conversation_id=getattr(item, "conversation_id", None),
+        )  # fmt: skip
         self._reported.add(failure)
         self.db.on_rollback(lambda: self._reported.discard(failure))
 

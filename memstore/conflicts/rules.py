@@ -192,6 +192,8 @@ class Shipped:
             knowledge = self._knowledge()
             if kind_of(item) == "relationship":
                 sources = [item.from_id] if item.kind == kind else []
+            elif item.version == 1:  # it has just been added: nothing can name it yet
+                sources = []
             else:
                 users = knowledge.relationships(item.id, kind=kind, direction="in", limit=NEAR)
                 sources = [*([item.id] if _is(item, "component") else []), *(edge.from_id for edge in users)]
@@ -209,7 +211,7 @@ class Shipped:
     def _requirements(self, item: Any) -> Iterable[Record]:
         if not _is(item, "requirement"):
             return []
-        return self._knowledge().entities(type=item.type, name=item.canonical_name, project=item.project_id, status="active")
+        return self._named(item.canonical_name)
 
     def _value(self, item: Any) -> list[Claim]:
         """A state by its key, an entity by its name and by `name.property`; what belongs to no project has no state to meet."""
@@ -232,13 +234,17 @@ class Shipped:
                 parts = item.key.split(".")
                 for name in dict.fromkeys(normal(".".join(parts[:length])) for length in range(len(parts), 0, -1)):
                     if name:
-                        yield from self._knowledge().entities(name=name, project=item.project_id, status="active")
+                        yield from self._named(name)
         elif self._present("memories"):
             keys = {claim.slot_key for claim in self._value(item)}
             states = [state for state in self._memories().states(item.project_id) if normal(state.key) in keys]
             yield from states
             if states:
                 yield item
+
+    def _named(self, name: str) -> Iterable[Record]:
+        """Active entities of one name, by the index of names alone: with a project SQLite would read all that is active in it."""
+        return self._knowledge().entities(name=name, status="active")
 
 
 def _is(item: Any, type: str) -> bool:

@@ -11,9 +11,9 @@
 
 What still leaks to whoever has the file: how many rows there are, the length and time of each, ids and everything that rows are
 found by (user, conversation, project with its name and aliases, role, domain, scope, source, specialist, model, tool call id, tag, state
-and type of a belief, key of project state, audit references and bodies), numbers of tokens and words. Equal tags show which corrections
-or memories have equal texts or share a word, though not which word. Of the vocabulary of a keyword segment it shows how many items have
-the first, the second, ... word of its alphabet.
+and type of a belief, key of project state, kind, members and outcome of a conflict, audit references and bodies), numbers of tokens and
+words. Equal tags show which corrections or memories have equal texts or share a word, though not which word, and which conflicts are of
+one slot. Of the vocabulary of a keyword segment it shows how many items have the first, the second, ... word of its alphabet.
 The digest of an audit event lets somebody confirm a guess of its payload, an id that `import_dpo` made one of subject and claim. A
 row can be removed, a value that may be missing too, and a row or all of the file put back to an older state, unseen but by the log and
 an anchor of it. Copies made before a `rekey` stay under the old key. `Store.query` shows ciphertext.

@@ -144,6 +144,8 @@ MCP_WITH = (
     lambda value: {"entities": [value]},
     *(lambda value, name=name: {"entities": [{**PERSON, name: value}]} for name in PERSON),
 )
+
+
 MEMBER = ("id", "member_kind", "member_id", "member_layer_trust", "value_snapshot", "claim_kind", "claim_id")
 
 
@@ -810,7 +812,5 @@ CALLS: dict[str, tuple[Call, ...]] = {
 PASSED_ON = {"store.run.args", "store.run.kwargs"}  # to the function, as they are
 PASSED_ON |= {"store.rekey.actor", "store.rekey.note", "store.rekey.progress"}  # in a store that has a key: see test_codec.py
 #: They take a connection, which only a room can have.
-ROOMS_ONLY = {
-    "keywords.numbers", "keywords.discard", "memories.forget", "memories.join_project", "knowledge.join_project", "conflicts.notice",
-    *(f"{room}.erase" for room in ROOMS),
-}  # fmt: skip
+ROOMS_ONLY = {"keywords.numbers", "keywords.discard", "memories.forget", "conflicts.notice"}
+ROOMS_ONLY |= {f"{room}.join_project" for room in ("memories", "knowledge", "conflicts")} | {f"{room}.erase" for room in ROOMS}
