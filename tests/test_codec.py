@@ -21,6 +21,7 @@ SECRETS = (
     "metadatacivet", "descriptionlynx", "toolargument", "namedkinkajou", "extrapangolin", "auditaardvark", "byhandtapir", "reasonmarmot",
     "partstarsier", "sessionocelot", "renamedbinturong", "auditnotefossa", "updatedjerboa", "popped_numbat", "openvicuna",
     "believedgibbon", "promptedlemur", "respondedloris", "summedpotto", "toldgalago", "statedcoati",
+    "namedaardwolf", "describedgenet", "aliasedmargay", "externaldhole", "propertyjackal", "renamedpangolin", "observedtamandua",
 )  # fmt: skip
 
 
@@ -72,6 +73,13 @@ def furnish(store):
         metadata={"a": "metadatacivet"}, id="i1",
     )  # fmt: skip
     store.memories.set_state("Apollo", "currency", "statedcoati")
+    store.knowledge.add_entity(
+        "Component", "namedaardwolf mirror", description="describedgenet", aliases=["aliasedmargay"], external_ids={"a": "externaldhole"},
+        properties={"a": "propertyjackal"}, metadata={"a": "metadatacivet"}, id="n1",
+    )  # fmt: skip
+    store.knowledge.update("n1", name="renamedpangolin mirror")
+    store.knowledge.relate("n1", "part_of", "n1", properties={"a": "propertyjackal"})
+    store.knowledge.observe("n1", "observedtamandua")
     store.chat.rename("c1", "renamedbinturong")
 
 

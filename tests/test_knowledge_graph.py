@@ -56,7 +56,7 @@ def test_an_entity_keeps_all_that_it_was_given(graph, store_clock):
     assert {name: getattr(entity, name) for name in given} == given
     assert (entity.type, entity.name, entity.canonical_name) == ("Component", "Primary Mirror", "Primary Mirror")
     assert (entity.project_id, entity.hand_authored, entity.version, entity.superseded_by) == ("p", True, 1, None)
-    assert entity.valid_until == datetime.datetime(2030, 2, 1, tzinfo=datetime.timezone.utc).timestamp(), "the day counts whole"
+    assert entity.valid_until == datetime.datetime(2030, 2, 1, tzinfo=datetime.UTC).timestamp(), "the day counts whole"
 
 
 def test_one_without_a_source_is_made_by_hand(graph):
@@ -136,7 +136,8 @@ def test_an_update_is_logged_with_what_changed(store, store_clock):
     assert graph.get("e1") == new
     (event,) = graph.history("e1")
     assert (event.event_type, event.actor, event.note) == ("entity.update", "ann", "why")
-    assert event.before == {"canonical_name": "a", "aliases": [], "metadata": {"k": 1}, "valid_until": store_clock.now + 4, "properties": {}}
+    shown = {"canonical_name": "a", "aliases": [], "metadata": {"k": 1}, "valid_until": store_clock.now + 4, "properties": {}}
+    assert event.before == shown
     assert event.after["canonical_name"] == "b"
     assert graph.update("e1", name="b", expected_version=2) == new, "nothing differs"
     assert len(graph.history("e1")) == 1
@@ -190,7 +191,8 @@ def test_promoting_lets_the_memories_that_it_came_from_graduate(store):
     for id in ("m1", "m2"):
         store.memories.add("knowledge", f"belief {id}", id=id)
     store.memories.supersede("m2")
-    entity = store.knowledge.add_entity("Decision", "a", status="candidate", source_refs=["memory:m1", "memory:m2", "memory:gone", "chunk:m1"])
+    references = ["memory:m1", "memory:m2", "memory:gone", "chunk:m1"]
+    entity = store.knowledge.add_entity("Decision", "a", status="candidate", source_refs=references)
     assert store.knowledge.promote(entity.id, actor="ann")
     assert [(store.memories.get(id).status, store.memories.get(id).graduated_to_entity_id) for id in ("m1", "m2")] == [
         ("graduated", entity.id), ("superseded", None)]  # fmt: skip
@@ -417,7 +419,8 @@ def test_neighbours_come_nearest_first_then_as_they_arrived(graph):
     assert reached(graph.neighbours("a")) == [("b", 1, "depends_on"), ("e", 1, "part_of")]
     assert reached(graph.neighbours("a", depth=2)) == [("b", 1, "depends_on"), ("e", 1, "part_of"), ("c", 2, "depends_on")]
     assert reached(graph.neighbours("a", direction="in", depth=9)) == [("e", 1, "part_of")]
-    assert reached(graph.neighbours("a", kind="depends_on", depth=9)) == [("b", 1, "depends_on"), ("c", 2, "depends_on"), ("d", 3, "depends_on")]
+    along = graph.neighbours("a", kind="depends_on", depth=9)
+    assert reached(along) == [("b", 1, "depends_on"), ("c", 2, "depends_on"), ("d", 3, "depends_on")]
     assert names(near.entity for near in graph.neighbours("a", depth=9, limit=2)) == ["b", "e"]
     assert graph.neighbours("a", depth=0) == []
     with pytest.raises(NotFound, match="no entity 'z'"):
@@ -477,6 +480,22 @@ def test_evidence_is_followed_to_where_it_comes_from(graph):
     assert len(graph.evidence_chain("claim", depth=2)) == 2
 
 
+def test_behind_an_entity_stands_the_evidence_of_the_atoms_that_mention_what_it_rests_on(graph):
+    chain(graph, "result", "claim", kind="supports")
+    for name, about in (("of result", "result"), ("of claim", "claim"), ("of nothing", None), ("over", "claim")):
+        atom = graph.add_atom("claim", name, evidence=[{"chunk_id": name, "snippet": name}])
+        if about is not None:
+            graph.mention(about, atom.id)
+    assert graph.invalidate_atom(atom.id)
+    assert [piece.snippet for piece in graph.grounds("claim")] == ["of result", "of claim"]
+    assert [piece.snippet for piece in graph.grounds("result")] == ["of result"]
+    graph.mark_stale(chunk_id="of result")
+    assert graph.grounds("result") == []
+    assert [piece.snippet for piece in graph.grounds("result", include_stale=True)] == ["of result"]
+    with pytest.raises(NotFound, match="no entity 'z'"):
+        graph.grounds("z")
+
+
 def test_what_nothing_satisfies_or_supports_is_named(graph):
     for kind, type in (("satisfies", "Requirement"), ("supports", "ValidationClaim")):
         bare, met, over = (graph.add_entity(type.upper(), f"{type} {n}", project="p") for n in range(3))
@@ -493,7 +512,11 @@ def test_what_nothing_satisfies_or_supports_is_named(graph):
 
 
 def test_a_decision_on_a_fallen_assumption_is_at_risk(graph):
-    fallen = {"superseded": graph.supersede, "invalid": graph.invalidate, "flagged": lambda id: graph.update(id, properties={"flagged": True})}
+    fallen = {
+        "superseded": graph.supersede,
+        "invalid": graph.invalidate,
+        "flagged": lambda id: graph.update(id, properties={"flagged": True}),
+    }
     for name in [*fallen, "sound"]:
         decision, assumption = graph.add_entity("Decision", name), graph.add_entity("Assumption", f"assumed {name}", id=name)
         graph.relate(decision.id, "based_on_assumption", assumption.id)
@@ -553,7 +576,7 @@ def test_valid_time_is_of_the_world(graph, store_clock):
     assert [names(near.entity for near in graph.as_of(valid=at).neighbours("ann")) for at in (99, 100, 199.5, 200)] == [
         [], ["acme"], ["acme"], ["globex"]]  # fmt: skip
     assert len(graph.relationships("ann", include_retired=True)) == 2
-    then = datetime.datetime.fromtimestamp(150, datetime.timezone.utc)
+    then = datetime.datetime.fromtimestamp(150, datetime.UTC)
     assert [item.to_id for item in graph.as_of(valid=then).relationships("ann")] == ["acme"]
     assert graph.as_of(valid=150, recorded=store_clock.now - 1).entities() == [], "nobody knew"
 

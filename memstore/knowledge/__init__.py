@@ -12,6 +12,7 @@ store knew it. Who asks what was believed on Monday asks for the second; who ask
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,7 @@ from .ledger_tables import (
     Mention,
     MergeOperation,
 )
-from .schema import SCHEMA
+from .schema import PROOFS, SCHEMA
 from .view import KnowledgeView
 
 if TYPE_CHECKING:
@@ -79,6 +80,14 @@ class KnowledgeStore(Graph, Ledger, Artifacts):
     ...     [(near.entity.name, near.via) for near in store.knowledge.neighbours(found.id)]
     [('Zerodur', 'uses_material')]
     """
+
+    # -- from the graph to the ledger -------------------------------------------------------------------------------
+
+    def grounds(self, id: str, *, include_stale: bool = False) -> list[Evidence]:
+        """Return the evidence of the active atoms that mention an entity or what is in its `evidence_chain`, oldest first."""
+        named = [values.key("id", id), *(near.entity.id for near in self.evidence_chain(id))]
+        stale = values.flag("include_stale", include_stale)
+        return PROOFS.find(self.db, f"WHERE atom IN ({MENTIONING}) AND (stale = 0 OR ?) ORDER BY pk", (json.dumps(named), int(stale)))
 
     # -- MCP --------------------------------------------------------------------------------------------------------
 
@@ -166,6 +175,12 @@ class KnowledgeStore(Graph, Ledger, Artifacts):
             with suppress(NotFound):
                 return self._memories().get(id)
         return None
+
+
+MENTIONING = """
+SELECT mentions.atom FROM mentions JOIN atoms ON atoms.pk = mentions.atom
+WHERE mentions.entity_id IN (SELECT value FROM json_each(?)) AND atoms.status = 'active'
+"""
 
 
 def _scope(project: str | None, user_id: str | None) -> dict[str, Any]:

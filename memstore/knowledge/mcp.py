@@ -89,7 +89,7 @@ class _Session:
     def delete_entities(self, entityNames: list[str]) -> Answer:
         """Supersede entities and retire their relationships."""
         for entity in [entity for name in entityNames for entity in self.named(name)]:
-            for relationship in self.store.relationships(entity.id):
+            for relationship in self.store.relationships(entity.id, include_retired=True):
                 self.store.retire_relationship(relationship.id, **self.event)
             self.store.supersede(entity.id, **self.event)
         return {}

@@ -24,24 +24,6 @@ ORDER BY retired_at, pk
 LIMIT ?
 """
 _CHOSEN_VERSIONS = "SELECT pk, entity FROM entity_versions ORDER BY retired_at, pk LIMIT ?"
-_RELATIONSHIPS = "SELECT count(*) FROM relationships WHERE retired_at IS NOT NULL"
-_OLDEST_RELATIONSHIPS = """
-SELECT retired_at, pk, 500 + length(properties)
-FROM relationships
-WHERE retired_at IS NOT NULL AND (retired_at, pk) > (?, ?)
-ORDER BY retired_at, pk
-LIMIT ?
-"""
-_CHOSEN_RELATIONSHIPS = "SELECT pk FROM relationships WHERE retired_at IS NOT NULL ORDER BY retired_at, pk LIMIT ?"
-_OBSERVATIONS = "SELECT count(*) FROM observations WHERE retired_at IS NOT NULL"
-_OLDEST_OBSERVATIONS = """
-SELECT retired_at, pk, 400 + length(content)
-FROM observations
-WHERE retired_at IS NOT NULL AND (retired_at, pk) > (?, ?)
-ORDER BY retired_at, pk
-LIMIT ?
-"""
-_CHOSEN_OBSERVATIONS = "SELECT pk FROM observations WHERE retired_at IS NOT NULL ORDER BY retired_at, pk LIMIT ?"
 
 
 def _remove_versions(connection: Connection, count: int, _why: Mapping[str, str]) -> dict[str, int]:
@@ -53,16 +35,20 @@ def _remove_versions(connection: Connection, count: int, _why: Mapping[str, str]
     return {"entity_versions": gone}
 
 
-def _remove_relationships(connection: Connection, count: int, _why: Mapping[str, str]) -> dict[str, int]:
-    return {"relationships": connection.run(f"DELETE FROM relationships WHERE pk IN ({_CHOSEN_RELATIONSHIPS})", (count,))}
-
-
-def _remove_observations(connection: Connection, count: int, _why: Mapping[str, str]) -> dict[str, int]:
-    return {"observations": connection.run(f"DELETE FROM observations WHERE pk IN ({_CHOSEN_OBSERVATIONS})", (count,))}
+def _retired(table: str, term: str) -> Prunable:
+    """What was retired, the longest ago first; the term is about how many bytes a row has."""
+    where = "retired_at IS NOT NULL"
+    gone = f"DELETE FROM {table} WHERE pk IN (SELECT pk FROM {table} WHERE {where} ORDER BY retired_at, pk LIMIT ?)"
+    return Prunable(
+        table,
+        f"SELECT count(*) FROM {table} WHERE {where}",
+        f"SELECT retired_at, pk, {term} FROM {table} WHERE {where} AND (retired_at, pk) > (?, ?) ORDER BY retired_at, pk LIMIT ?",
+        lambda connection, count, _: {table: connection.run(gone, (count,))},
+    )
 
 
 GRAPH_PRUNABLE = [
     Prunable("entity_versions", _VERSIONS, _OLDEST_VERSIONS, _remove_versions),
-    Prunable("relationships", _RELATIONSHIPS, _OLDEST_RELATIONSHIPS, _remove_relationships),
-    Prunable("observations", _OBSERVATIONS, _OLDEST_OBSERVATIONS, _remove_observations),
+    _retired("relationships", "500 + length(properties)"),
+    _retired("observations", "400 + length(content)"),
 ]

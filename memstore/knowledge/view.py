@@ -280,11 +280,21 @@ class KnowledgeView(Times):
             while level and steps != bound and (most < 0 or len(found) < most):
                 steps += 1
                 ways = _first_ways(edges(connection, level), seen)
-                met = self._read(connection, ways, STANDING, (self._at, self._at))
+                met = self._met(connection, ways, most - len(found))
                 level = sorted(met)
                 seen.update(ways)
                 found += [Neighbour(met[pk], steps, ways[pk][2]) for pk in level]
         return found if most < 0 else found[:most]
+
+    def _met(self, connection: Connection, ways: dict[int, Edge], wanted: int) -> dict[int, Entity]:
+        """Of the entities to which ways lead those that are active and valid, no fewer of the first of them than are wanted."""
+        order, met = sorted(ways), dict[int, Entity]()
+        page = len(order) if wanted < 0 else 2 * wanted
+        for start in range(0, len(order), max(page, 1)):
+            met |= self._read(connection, order[start : start + page], STANDING, (self._at, self._at))
+            if len(met) >= wanted >= 0:
+                break
+        return met
 
     def path(self, a: str, b: str, *, direction: Direction = "both", max_depth: int = 6) -> list[Relationship] | None:
         """Return the relationships of a shortest way from one entity to another, in its order; None where there is none.

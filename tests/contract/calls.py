@@ -104,7 +104,7 @@ def event(name):
 
 AUDITED = {"actor": event("actor"), "note": event("note")}
 MESSAGE = {"role": "user", "content": "hello"}
-MCP = {"entities": [{"name": "Ann", "entityType": "person", "observations": ["likes tea"]}]}
+PERSON = {"name": "Ann", "entityType": "person", "observations": ["likes tea"]}
 
 
 def in_message(value):
@@ -125,6 +125,13 @@ MESSAGES_WITH = tuple(lambda value, place=place: in_message(value)[place] for pl
 EVENTS_WITH = tuple(
     lambda value, name=name: [{"event_type": "query", "note": "before"}, {"event_type": "query", name: value}]
     for name in ("event_type", "actor", "entity_id", "details", "before", "note", "id", "project", "u_score")
+)
+
+
+MCP_WITH = (
+    lambda value: {"entities": value},
+    lambda value: {"entities": [value]},
+    *(lambda value, name=name: {"entities": [{**PERSON, name: value}]} for name in PERSON),
 )
 
 
@@ -519,19 +526,20 @@ CALLS: dict[str, tuple[Call, ...]] = {
     "knowledge.find_entity": (Call({"name": "mirror"}),),
     "knowledge.get": (Call({"id": "part-1"}),),
     "knowledge.get_relationship": (Call({"id": "edge-1"}),),
+    "knowledge.grounds": (Call({"id": "part-1"}),),
     "knowledge.history": (Call({"id": "part-1"}),),
     "knowledge.impact": (Call({"id": "part-1"}),),
     "knowledge.import_mcp": (Call({"path": "mcp.jsonl"}, itself, AUDITED, unkept=("path", "project", "user_id")),),
     "knowledge.invalidate": (Call({"id": "part-1"}, itself, {**AUDITED, "id": event("entity_id")}),),
     "knowledge.mcp": (
         Call(
-            {"operation": "create_entities", "arguments": MCP}, itself,
+            {"operation": "create_entities", "arguments": {"entities": [PERSON]}},
+            itself,
             unkept=("operation", "arguments", "project", "user_id", "actor", "note"),
-            inside={"arguments": (keyed, lambda value: {"entities": value}, lambda value: {"entities": [value]},
-                                  *(lambda value, name=name: {"entities": [{**MCP["entities"][0], name: value}]} for name in MCP["entities"][0]))},
+            inside={"arguments": (keyed, *MCP_WITH)},
         ),
-        Call({"operation": "open_nodes", "arguments": {"names": ["mirror"]}}, inside={"arguments": (keyed, lambda value: {"names": value})}),
-    ),  # fmt: skip
+        Call({"operation": "open_nodes", "arguments": {"names": ["mirror"]}}, inside={"arguments": (lambda value: {"names": value},)}),
+    ),
     "knowledge.neighbours": (Call({"id": "part-1"}),),
     "knowledge.observations": (Call({"entity_id": "part-1"}),),
     "knowledge.observe": (
