@@ -41,7 +41,7 @@ def fill(store, tag=""):
     used = {"memories_used": [f"y4{tag}", f"y3{tag}"], "context": {"pieces": [{"kind": "message", "id": f"m1{tag}", "text": "amber"}]}}
     store.memories.capture("what is so?", "that is", id=f"i1{tag}", session_id=f"s1{tag}", **used, **whose, project=f"moon{tag}")
     store.memories.capture("and else?", id=f"i2{tag}", client="shell")
-    store.memories.set_state(f"moon{tag}", "deadline", "1969")
+    store.memories.set_state(f"moon{tag}", "deadline", "the summer of 1969")
     store.memories.set_state(f"moon{tag}", "pilot", "Neil")
     store.memories.clear_state(f"moon{tag}", "pilot")
     learn(store, tag, whose)

@@ -6,8 +6,10 @@ from datetime import UTC, datetime, timedelta, timezone
 from types import SimpleNamespace
 
 import pytest
+from toy_codec import Toy
 
-from memstore import Exists, Invalid, NotFound
+from memstore import Exists, Invalid, NotFound, open_store
+from memstore.testing import FakeClock
 
 
 @pytest.fixture
@@ -34,6 +36,36 @@ def test_every_column_goes_in_and_comes_out(store):
     assert stored == captured
     assert {name: getattr(stored, name) for name in given} == {**given, "user_id": None}
     assert (stored.context_pack, stored.project, stored.project_id) == ({"pieces": [], "budget": 100}, "Apollo", project.id)
+
+
+def test_every_column_is_the_same_after_an_export_and_an_import(file_store, tmp_path):
+    file_store.memories.capture(
+        "wie?", "so", response_summary="kurz", context={"pieces": [{"kind": "memory", "id": "m-1", "version": 3}]}, memories_used=["m-2"],
+        chunks_used=["c-1"], client="cli", session_id="s-1", project="Apollo", user_id="ann", conversation_id="k-1", metadata={"a": [1]},
+        id="i-1", created_at=12.5,
+    )  # fmt: skip
+    file_store.export(tmp_path / "out")
+    with open_store() as copy:
+        copy.import_(tmp_path / "out")
+        assert copy.memories.interactions() == file_store.memories.interactions() != []
+        assert copy.memories.explain("i-1") == file_store.memories.explain("i-1")
+
+
+def test_with_a_codec_all_goes_on_as_without():
+    answers = []
+    for codec in (None, Toy()):
+        clock = FakeClock()
+        with open_store(clock=clock, codec=codec) as store:
+            memories = store.memories
+            memories.add("preference", "prefers short answers", id="m-1", confidence=0.5)
+            source = memories.capture("how?", "Decision: Prefers short answers\n\nFact: water is wet", memories_used=["m-1"], id="i-1")
+            found = [item.content for item in memories.extract_candidates("i-1")]
+            said = [item.confidence for item in memories.reinforce("short answers preferred")]
+            clock.advance(100 * 86_400.0)
+            gone = [item.content for item in memories.expire()]
+            answers.append((source, found, said, gone, memories.explain("i-1"), memories.interactions(), memories.decay()))
+    assert answers[0] == answers[1]
+    assert answers[0][1:4] == (["water is wet"], [0.52], ["water is wet"])
 
 
 def test_all_but_the_prompt_has_a_default(memories, store_clock):

@@ -91,7 +91,10 @@ def test_a_conversation_takes_its_memories_and_what_stays_forgets_them(store, me
     told = memories.get_interaction("told")
     assert told.memories_used == ["stays"]
     assert told.context_pack == {"pieces": [{"kind": "memory", "id": "merged"}], "more": 1}
-    assert [(piece.kind, piece.id) for piece in memories.explain("told").pieces] == [("memory", "merged"), ("memory", "stays")]
+    gone, *stay = memories.explain("told").pieces
+    assert (gone.kind, gone.state, gone.version_then, gone.now) == ("memory", "erased", 1, None)
+    assert "gone" not in gone.id
+    assert [(piece.kind, piece.id) for piece in stay] == [("memory", "merged"), ("memory", "stays")]
     assert receipt.counts["interaction_pieces"] == 1
     assert "interactions that were told something that went: 1" in sentences(receipt)
 
@@ -102,7 +105,20 @@ def test_what_an_interaction_was_told_from_another_room_goes_too(store, memories
     memories.capture("a", context={"pieces": [{"kind": "message", "id": "message-1", "text": "amber"}]}, id="told")
     store.erase(message_id="message-1")
     assert memories.get_interaction("told").context_pack == {"pieces": []}
-    assert store.query("SELECT * FROM interaction_pieces") == []
+    assert [(piece.kind, piece.state) for piece in memories.explain("told").pieces] == [("message", "unknown")]
+    assert store.query("SELECT * FROM interaction_pieces WHERE piece_id = 'message-1'") == []
+
+
+def test_what_a_later_room_has_removed_is_forgotten_too(store, memories):
+    entity = store.knowledge.add_entity("Component", "Mirror", user_id="ann-1", id="ann's mirror")
+    memories.add("knowledge", "the mirror is round", id="became")
+    memories.graduate("became", entity.id)
+    memories.capture("a", context={"pieces": [{"kind": "entity", "id": entity.id, "text": "round"}]}, id="told")
+    store.erase(user_id="ann-1")
+    assert (memories.get("became").status, memories.get("became").graduated_to_entity_id) == ("graduated", None)
+    assert memories.get_interaction("told").context_pack == {"pieces": []}
+    assert [(piece.kind, piece.state) for piece in memories.explain("told").pieces] == [("entity", "erased")]
+    assert store.check().findings == []
 
 
 # -- pruning ------------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..kernel import Connection
     from .state import ProjectStates
 
-NAMING = f"FROM interaction_pieces WHERE kind = ? AND piece_id {AMONG}"
+NAMING = f"WHERE kind = ? AND piece_id {AMONG}"
 
 
 def erase(room: ProjectStates, connection: Connection, subject: Subject) -> None:
@@ -61,7 +61,10 @@ def _unlink(connection: Connection, subject: Subject) -> None:
 
 
 def forget(connection: Connection, subject: Subject) -> None:
-    """Take what is gone from any room out of what interactions that stay were told, and out of memories that graduated."""
+    """Take what is gone from any room out of what stays.
+
+    That an interaction was told a piece stays, under a name that leads nowhere.
+    """
     entities = listed(id for kind, id in subject.gone if kind == "entity")
     connection.run(f"UPDATE memories SET graduated_to_entity_id = NULL WHERE graduated_to_entity_id {AMONG}", (entities,))
     by_kind: dict[str, set[str]] = {}
@@ -69,8 +72,10 @@ def forget(connection: Connection, subject: Subject) -> None:
         by_kind.setdefault(kind, set()).add(id)
     touched: set[int] = set()
     for kind, ids in by_kind.items():
-        touched |= {pk for (pk,) in connection.rows(f"SELECT interaction {NAMING}", (kind, listed(ids)))}
-        subject.count("interaction_pieces", connection.run(f"DELETE {NAMING}", (kind, listed(ids))))
+        told = (kind, listed(ids))
+        touched |= {pk for (pk,) in connection.rows(f"SELECT interaction FROM interaction_pieces {NAMING}", told)}
+        emptied = connection.run(f"UPDATE interaction_pieces SET piece_id = lower(hex(randomblob(16))) {NAMING}", told)
+        subject.count("interaction_pieces", emptied)
     gone = set(subject.gone)
     for item in INTERACTIONS.find(connection, f"WHERE pk {AMONG} ORDER BY pk", (listed(touched),)):
         _tell_less(connection, item, gone)
@@ -96,4 +101,8 @@ def without_pieces(pack: dict[str, Any], gone: set[tuple[str, str]]) -> dict[str
     pieces = pack.get("pieces")
     if not isinstance(pieces, list):
         return pack
-    return {**pack, "pieces": [each for each in pieces if not (isinstance(each, dict) and (each.get("kind"), each.get("id")) in gone)]}
+    return {**pack, "pieces": [each for each in pieces if not (isinstance(each, dict) and _named(each) in gone)]}
+
+
+def _named(piece: dict[str, Any]) -> tuple[str, str]:
+    return str(piece.get("kind")), str(piece.get("id"))

@@ -727,7 +727,5 @@ CALLS: dict[str, tuple[Call, ...]] = {
 PASSED_ON = {"store.run.args", "store.run.kwargs"}  # to the function, as they are
 PASSED_ON |= {"store.rekey.actor", "store.rekey.note", "store.rekey.progress"}  # in a store that has a key: see test_codec.py
 #: They take a connection, which only a room can have.
-ROOMS_ONLY = {
-    "keywords.numbers", "keywords.discard", "memories.forget", "memories.join_project", "knowledge.join_project",
-    *(f"{room}.erase" for room in ROOMS),
-}  # fmt: skip
+ROOMS_ONLY = {"keywords.numbers", "keywords.discard", "memories.forget", *(f"{room}.erase" for room in ROOMS)}
+ROOMS_ONLY |= {"memories.join_project", "knowledge.join_project"}
