@@ -270,9 +270,8 @@ class Store:
         """Beliefs that cannot be true together, and what a person decided."""
         from .conflicts import SCHEMA, ConflictStore
 
-        return ConflictStore(
-            self._room(SCHEMA), self._record, self._canonical, self._history, lambda: self.memories, lambda: self.knowledge
-        )
+        rooms = (lambda: self.memories, lambda: self.knowledge)
+        return ConflictStore(self._room(SCHEMA), self._record, self._canonical, self._history, self._piece, *rooms)
 
     @cached_property
     def evals(self) -> EvalStore:

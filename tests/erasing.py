@@ -83,6 +83,7 @@ class Life:
         store.corrections.applied(self.correction, conversation_id=self.chat)
         self.believe(store)
         self.learn(store)
+        self.contend(store)
         store.backups.track(self.chat, say("specialist"), "some text")
         store.backups.save(self.chat, say("specialist"), say("note"), metadata={say("k"): say("v")})
         fields = {name: say(name) for name in ("query_id", "domain", "domain_l0", "domain_path")}
@@ -170,6 +171,25 @@ class Life:
             room.observe(about, say("observed"), source_refs=[f"message:{say('message')}"], id=say("observation"), **owned)
         room.retire_observation(room.observations(one)[0].id)
         return one
+
+    def contend(self, store):
+        """Conflicts of its own and of its project, open and closed, with what somebody made of them."""
+        say, room, user = self.word, store.conflicts, self.user_id
+
+        def sides():
+            columns = ("id", "member_id", "value_snapshot", "claim_id")
+            return [{"member_kind": "memory", "claim_kind": "memory", **{name: say(name) for name in columns}} for _ in range(2)]
+
+        closed = {"status": "resolved", "resolution": "supersede_others"}
+        for more in ({"user_id": user}, {"project": self.project}, {"user_id": user, **closed}):
+            members = sides()
+            told = {**{name: say(name) for name in ("slot_kind", "slot_key", "severity")}, "id": say("conflict"), "note": say("remark")}
+            winner = members[0]["member_id"] if "status" in more else None
+            found = room.open(**told, **more, members=members, metadata={say("k"): say("v")}, winner=winner)
+            said = {"reason_codes": [say("code")], "assessor": say("judge"), "note": say("remark"), "assessment_id": say("assessment")}
+            room.assess(found.id, say("decision"), **said)
+        clash = room.contradict(self.atoms[0], self.atoms[2], id=say("conflict"), note=say("remark"))
+        room.resolve(clash.id, "supersede_others", winner=self.atoms[0], actor=user)
 
     def events(self, store):
         """Events that name somebody in every way that there is."""

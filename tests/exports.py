@@ -45,6 +45,7 @@ def fill(store, tag=""):
     store.memories.set_state(f"moon{tag}", "pilot", "Neil")
     store.memories.clear_state(f"moon{tag}", "pilot")
     learn(store, tag, whose)
+    clash(store, tag)
     for _ in range(3):
         store.backups.track(f"c1{tag}", "coder", "a text")
     store.backups.save(f"c1{tag}", "coder", "what was said", id=f"b1{tag}", metadata={"c": 1})
@@ -119,6 +120,19 @@ def related(store):
     }
 
 
+def clash(store, tag):
+    """Conflicts of both kinds, open and closed in each way."""
+    pairs, room = [("memory", f"y{number}{tag}") for number in (2, 4, 9)], store.conflicts
+    given = {"project": f"moon{tag}", "user_id": f"ann{tag}", "metadata": {"g": "é"}}
+    room.open("size.claimed", f"Größe{tag}", members=pairs, note="é 日本語", severity="high", id=f"z1{tag}", **given)
+    room.assess(f"z1{tag}", "likely", reason_codes=["é"], decision_confidence=0.5, note="é", assessment_id=f"z2{tag}")
+    room.contradict(f"t0{tag}", f"t2{tag}", id=f"z3{tag}")
+    for number, action in enumerate(("dismiss", "no_action")):
+        room.resolve(room.open("size.claimed", f"size {number}{tag}", members=pairs, id=f"z{number + 4}{tag}").id, action, note="é")
+    told = [{"member_kind": "entity", "member_id": f"w{number}{tag}", "value_snapshot": "é", "id": f"w{number}{tag}"} for number in (1, 2)]
+    room.open("elsewhere", tag or "x", members=told, status="resolved", resolution="supersede_others", winner=f"w1{tag}", id=f"z6{tag}")
+
+
 def learned(store):
     """What the ledger of a store answers to its readers, whatever keys and ids of its own its rows have."""
     room, made = store.knowledge, ("id", "artifact_id", "section_id", "parent_artifact_id")
@@ -167,6 +181,8 @@ def answers(store):
         "states": sorted((item.to_dict() for item in store.memories.states(include_cleared=True)), key=str),
         **related(store),
         **learned(store),
+        "conflicts": sorted((item.to_dict() for item in store.conflicts.find()), key=str),
+        "assessed": [each.to_dict() for item in store.conflicts.find() for each in store.conflicts.assessments(item.id)],
         "backups": sorted((item.to_dict() for item in store.backups.find(limit=None)), key=str),
         "runs": sorted((item.to_dict() for item in store.evals.runs()), key=str),
         "assertions": sorted((item.to_dict() for item in store.evals.assertions()), key=str),

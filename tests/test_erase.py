@@ -32,10 +32,13 @@ def test_the_lives_fill_every_text_column_of_every_room(lives):
              "memories.memory_type", "memories.status", "project_state.status", "atoms.kind", "atoms.status", "merges.operation",
              "merges.review_status", "artifacts.artifact_state", "citations.kind", "entities.status", "entity_versions.status",
              "relationship_kinds.family"}  # fmt: skip
+    legal |= {"conflicts.kind", "conflicts.status", "conflicts.resolution", "conflicts.winner_kind", "conflict_members.member_kind",
+              "conflict_members.claim_kind"}  # fmt: skip
     made = {"corrections.subject_key", "corrections.claim_key", "corrections.superseded_by", "corrections.scope",
             "correction_rejections.subject_key", "correction_rejections.rejected_key", "memories.content_key",
             "entities.name_key", "entity_versions.name_key", "entity_versions.superseded_by", "observations.content_key",
             "atoms.body_key", "evidence.snippet_key", "claims.subject_key", "claims.predicate_key"}  # fmt: skip
+    made |= {"conflicts.pair_hash", "conflicts.slot_hash"}
     named = {"projects.status", "model_runs.round", "assertion_events.level", "context_backups.trigger", "entity_versions.project_id"}
     ids = {"token_counters.id", "context_backups.id", "assertion_events.id", "artifact_sections.id"}
     assert set(empty) - legal - made - named - ids == set()
@@ -63,7 +66,7 @@ def test_the_receipt_counts_what_went(lives):
     gone = {table: len(held) - len(after[table]) for table, held in before.items() if len(held) != len(after[table])}
     assert {table: count for table, count in receipt.counts.items() if table in before} == gone
     assert isinstance(receipt, EraseReceipt)
-    own, changes = 9, {"corrections": 1, "memories": 4, "graph": 4, "atoms": 3, "artifacts": 1}
+    own, changes = 9, {"corrections": 1, "memories": 4, "graph": 4, "atoms": 3, "artifacts": 1, "conflicts": 2}
     assert receipt.counts["audit_log"] == own + sum(changes.values())
 
 

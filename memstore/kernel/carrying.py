@@ -139,7 +139,7 @@ class Intake:
     def living(self, table: str, rows: list[Row], kind: str = "", owners: dict[str, tuple[str, ...]] = OWNERS) -> list[Row]:
         """Those of the rows that do not belong to what was erased or set aside; `kind` is what the ids of the table are remembered as."""
         named = {**owners, "id": (kind,)} if kind else owners
-        rows = self._not_aside(table, rows, owners)
+        rows = self._not_aside(table, rows, owners, kind)
         if self._were_erased is None:
             return rows
         gone = self.gone((each, row[column]) for row in rows for column, kinds in named.items() if column in row for each in kinds)
@@ -149,6 +149,8 @@ class Intake:
             row for row in rows if not any((each, row.get(column)) in gone for column, kinds in named.items() for each in kinds)
         ]
         self.erased[table] += len(rows) - len(kept)
+        left = {row["pk"] for row in kept if "pk" in row}
+        self.remember(f"erased from {table}", [(row["pk"], 1) for row in rows if "pk" in row and row["pk"] not in left])
         if kind:
             self.leave_out(kind, {row["id"] for row in rows} - {row["id"] for row in kept})
         return kept
@@ -186,10 +188,12 @@ class Intake:
         out = self.recall("set aside", map(hash, pairs))
         return {pair for pair in pairs if hash(pair) in out}
 
-    def _not_aside(self, table: str, rows: list[Row], owners: dict[str, tuple[str, ...]]) -> list[Row]:
+    def _not_aside(self, table: str, rows: list[Row], owners: dict[str, tuple[str, ...]], kind: str) -> list[Row]:
         out = self.aside((each, row[column]) for row in rows for column, kinds in owners.items() if column in row for each in kinds)
         kept = [row for row in rows if not any((each, row.get(column)) in out for column, kinds in owners.items() for each in kinds)]
         self.skipped[table] += len(rows) - len(kept)
+        if kind and len(kept) < len(rows):
+            self.set_aside(kind, {row["id"] for row in rows} - {row["id"] for row in kept})
         return kept
 
     def gone(self, asked: Iterable[tuple[str, str | None]]) -> set[Erased]:
@@ -217,19 +221,22 @@ class Intake:
     def settle(self, table: str, row: Row, same: int | None, live: int | None) -> tuple[int, bool]:
         """Put in a row, or give its columns to the one here that has its id, or else to the one that says the same.
 
-        Returns the integer key that it has here, and whether anything was written.
+        Returns the integer key that it has here, and whether anything was written; `follow` goes by both.
         """
         here = live if same is None else same
         if here is None:
             self.insert(table, [without(row, "pk")])
-            return self.ids(table, [row["id"]])[row["id"]], True
-        if not self.known(table, row):
+            here = self.ids(table, [row["id"]])[row["id"]]
+        elif not self.known(table, row):
             return here, False
-        if live not in (None, here) or self.recall(f"taken {table}", [here]):
+        elif live not in (None, here) or self.recall(f"taken {table}", [here]):
             shown = shorten(row["id"])
-            raise Exists(f"{shown} of {table} in the export says what another one says here; supersede one of the two first")
-        self.remember(f"taken {table}", [(here, 1)])
-        self.update(table, here, row)
+            raise Exists(f"{shown} of {table} in the export says what another one says here; supersede or close one of the two first")
+        else:
+            self.update(table, here, row)
+            self.remember(f"taken {table}", [(here, 1)])
+            self.remember(f"replaced {table}", [(row["pk"], 1)])
+        self.remember(f"settled {table}", [(row["pk"], here)])
         return here, True
 
     def update(self, table: str, pk: int, row: Row) -> None:
@@ -239,6 +246,19 @@ class Intake:
         changed = without(stored, "pk", "id")
         with _lawful(table):
             self.connection.run(_update(table, tuple(changed)), (*changed.values(), pk))
+
+    def follow(self, table: str, column: str, parent: str, rows: list[Row]) -> None:
+        """Put in the rows whose `column` names a row of `parent` that was settled; the others are counted as that one was."""
+        named = {row[column] for row in rows}
+        places, erased, replaced = (self.recall(f"{what} {parent}", named) for what in ("settled", "erased from", "replaced"))
+        kept = [row for row in rows if row[column] in places]
+        out = sum([row[column] in erased for row in rows])
+        again = sum([row[column] in replaced for row in kept])
+        self.erased[table] += out
+        self.skipped[table] += len(rows) - len(kept) - out
+        self.insert(table, [{**without(row, "pk"), column: places[row[column]]} for row in kept])
+        self.added[table] -= again  # they count as replaced
+        self.replaced[table] += again
 
     # -- what is remembered between pages ---------------------------------------------------------------------------
 

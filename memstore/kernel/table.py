@@ -160,8 +160,8 @@ class Table(Generic[R]):
         """Column values of a record in the order of `stored`, ready to bind."""
         values = list(self._values(item))
         for field in self.json:
-            position = self._positions[field]
-            if values[position] is not None:
+            position = self._positions.get(field)
+            if position is not None and values[position] is not None:
                 values[position] = encode(values[position])
         for field in self.flags:
             position = self._positions[field]

@@ -56,13 +56,17 @@ def stems(*texts: str) -> set[str]:
     return {_stem(word) for word in words(*texts)}
 
 
+def normal(text: str) -> str:
+    """A text as it is compared: NFKC, case folded, white space collapsed."""
+    return " ".join(unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold()).split())
+
+
 def key_of(text: str, cipher: Cipher | None = None) -> str:
-    """Digest of a text as it is compared: NFKC, case folded, white space collapsed; "" of a blank one."""
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-    normal = " ".join(folded.split())
-    if cipher is not None and normal:
-        return cipher.tag("text", normal)
-    return hashlib.sha256(normal.encode()).hexdigest()[:32] if normal else ""
+    """Digest of a text as it is compared; "" of a blank one."""
+    compared = normal(text)
+    if cipher is not None and compared:
+        return cipher.tag("text", compared)
+    return hashlib.sha256(compared.encode()).hexdigest()[:32] if compared else ""
 
 
 def tagged(found: Iterable[str], cipher: Cipher | None) -> list[str]:

@@ -23,6 +23,7 @@ CORRECTIONS = "SELECT pk FROM corrections WHERE user_id = ?"
 ENTITIES = "SELECT pk FROM entities WHERE user_id = ?"
 ATOMS = "SELECT pk FROM atoms WHERE user_id = ?"
 ARTIFACTS = "SELECT pk FROM artifacts WHERE user_id = ?"
+CONFLICTS = "SELECT pk FROM conflicts WHERE user_id = ?"
 ATOM_IDS = "SELECT id FROM atoms WHERE user_id = ?"
 
 #: What picks a user's rows of a table; a table that is not here has none.
@@ -57,6 +58,9 @@ OWN: dict[str, str] = {
     "citations": f"(artifact IS NULL OR artifact IN ({ARTIFACTS})) AND (atom IS NULL OR atom IN ({ATOMS}))",
     "knowledge_states": f"project_id IN ({PROJECTS})",
     "knowledge_deltas": f"project_id IN ({PROJECTS})",
+    "conflicts": "user_id = ?",
+    "conflict_members": f"conflict IN ({CONFLICTS})",
+    "conflict_assessments": f"conflict IN ({CONFLICTS})",
     "token_counters": f"conversation_id IN ({CONVERSATIONS})",
     "context_backups": f"conversation_id IN ({CONVERSATIONS})",
     "model_runs": f"conversation_id IN ({CONVERSATIONS})",

@@ -48,6 +48,7 @@ def furnish(store):
     store.memories.set_state("p-1", "currency", "euro")
     furnish_graph(store.knowledge)
     furnish_ledger(store.knowledge)
+    furnish_conflicts(store)
 
 
 def furnish_graph(knowledge):
@@ -84,6 +85,16 @@ PROOF_WITH = tuple(
     for name in ("id", "source_id", "chunk_id", "chunk_hash", "anchor_type", "anchor_start", "anchor_end", "snippet", "confidence",
                  "run_id", "metadata", "created_at", "what")
 )  # fmt: skip
+
+
+def furnish_conflicts(store):
+    for number, half in enumerate(("down", "even"), 8):
+        store.memories.add("preference", f"round half {half}", id=f"mem-{number}", created_at=1.0)
+        store.knowledge.add_atom("claim", f"halves go {half}", id=f"atom-{number}")
+    store.conflicts.open("rounding", "of halves", members=SIDES, id="x-1")
+
+
+SIDES = [("memory", "mem-8"), ("memory", "mem-9")]
 
 
 def itself(store, found):
@@ -133,6 +144,25 @@ MCP_WITH = (
     lambda value: {"entities": [value]},
     *(lambda value, name=name: {"entities": [{**PERSON, name: value}]} for name in PERSON),
 )
+
+
+MEMBER = ("id", "member_kind", "member_id", "member_layer_trust", "value_snapshot", "claim_kind", "claim_id")
+
+
+def sides_with(name):
+    """Members of a conflict as an import gives them, one column of the second another."""
+    other = {"id": "row-9", "member_kind": "memory", "member_id": "mem-9", "member_layer_trust": 7, "value_snapshot": "round half even",
+             "claim_kind": "atom", "claim_id": "atom-8"}  # fmt: skip
+    return lambda value: [SIDES[0], {**other, name: value}]
+
+
+def sides_of(conflict):
+    """The members of a conflict as `sides_with` gives them."""
+    first, second = conflict.members
+    return [[first.member_kind, first.member_id], {name: getattr(second, name) for name in MEMBER}]
+
+
+SIDES_WITH = tuple(map(sides_with, MEMBER))
 
 
 def one(value):
@@ -723,9 +753,65 @@ CALLS: dict[str, tuple[Call, ...]] = {
     "evals.reliability": (Call(),),
     "evals.rollback": (Call({"specialist": "coder"}, lambda store, found: store.evals.promotions(limit=1)[0], {"actor": event("actor")}),),
     "evals.runs": (Call(),),
+    # -- conflicts
+    "conflicts.assess": (
+        Call(
+            {"id": "x-1", "decision": "likely"},
+            lambda store, found: store.conflicts.assessments("x-1")[-1],
+            {"id": field("conflict_id"), "assessment_id": field("id")},
+            inside={"reason_codes": (one,)},
+        ),
+    ),
+    "conflicts.assessments": (Call({"id": "x-1"}),),
+    "conflicts.contradict": (
+        Call(
+            {"a_id": "atom-9", "b_id": "atom-8"},
+            lambda store, found: store.conflicts.get(found.id),
+            {"a_id": field("atom_b_id"), "b_id": field("atom_a_id"), "kind": lambda store, found: found.members[0].member_kind,
+             "project": field("project")},
+            inside={"metadata": (keyed,)},
+        ),
+        Call({"a_id": "mem-9", "b_id": "mem-8", "kind": "memory"}, itself, unkept=("a_id", "b_id", "kind", "project")),
+    ),
+    "conflicts.count": (Call(),),
+    "conflicts.detect": (Call({}, itself, unkept=("project",)),),
+    "conflicts.find": (Call(),),
+    "conflicts.get": (Call({"id": "x-1"}),),
+    "conflicts.history": (Call({"id": "x-1"}),),
+    "conflicts.open": (
+        Call(
+            {"slot_kind": "rounding", "slot_key": "of thirds", "members": SIDES},
+            lambda store, found: store.conflicts.get(found.id),
+            {"project": field("project"), "members": lambda store, found: sides_of(found)},
+            inside={
+                "metadata": (keyed,), "members": (one, *SIDES_WITH),
+                "winner": (lambda value: ("memory", value), lambda value: (value, "mem-8")),
+            },
+        ),
+        Call(
+            {"slot_kind": "rounding", "slot_key": "of halves", "members": SIDES, "status": "resolved", "winner": "mem-8"},
+            lambda store, found: store.conflicts.get(found.id),
+            {"project": field("project"), "winner": field("winner_id")},
+            unkept=("members",),
+        ),
+        Call({"slot_kind": "rounding", "slot_key": "of halves", "members": SIDES}, itself, unkept=(
+            "slot_kind", "slot_key", "members", "project", "user_id", "severity", "note", "metadata", "id", "created_at",
+        )),
+    ),
+    "conflicts.resolve": (
+        Call({"id": "x-1", "action": "dismiss"}, itself, {**AUDITED, "action": field("resolution")}),
+        Call(
+            {"id": "x-1", "action": "supersede_others", "winner": "mem-9"},
+            lambda store, found: store.conflicts.get("x-1"),
+            {**AUDITED, "action": field("resolution"), "winner": field("winner_id")},
+        ),
+    ),
+    "conflicts.rule": (Call({"slot_kind": "said", "fn": len}, inside={"fn": (answering,), "kinds": (one,)}),),
+    "conflicts.suggest": (Call({"id": "x-1"}),),
 }
 PASSED_ON = {"store.run.args", "store.run.kwargs"}  # to the function, as they are
 PASSED_ON |= {"store.rekey.actor", "store.rekey.note", "store.rekey.progress"}  # in a store that has a key: see test_codec.py
 #: They take a connection, which only a room can have.
 ROOMS_ONLY = {"keywords.numbers", "keywords.discard", "memories.forget", *(f"{room}.erase" for room in ROOMS)}
 ROOMS_ONLY |= {"memories.join_project", "knowledge.join_project"}
+ROOMS_ONLY |= {"conflicts.notice", "conflicts.join_project"}

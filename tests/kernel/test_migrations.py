@@ -62,6 +62,13 @@ def fill_knowledge(store, rows):
         store.knowledge.relate(f"n{number}", "part_of", f"n{number // 2}", created_at=0)
 
 
+def fill_conflicts(store, rows):
+    sides = [{"member_kind": "memory", "member_id": f"memory {number}", "value_snapshot": "so"} for number in range(2)]
+    with store.transaction():
+        for number in range(rows):
+            store.conflicts.open("belief", f"of {number}", members=sides, status="resolved", created_at=0)
+
+
 def fill_evals(store, rows):
     for number in range(rows):
         store.evals.record_run(f"conversation {number % 50}", "coder", utility_score=number / 7, vcg_winner=number % 3 == 0)
@@ -79,6 +86,7 @@ FILLERS = {
     "backups": fill_backups,
     "memories": fill_memories,
     "knowledge": fill_knowledge,
+    "conflicts": fill_conflicts,
     "evals": fill_evals,
     "keywords": fill_keywords,
 }

@@ -231,6 +231,22 @@ def reflective(path):
             store.memories.set_state(project, "pilot", f"of {project}")
 
 
+def contested(path):
+    """A file of beliefs, two of which contradict each other, and of atoms that do."""
+    with open_store(path, clock=FakeClock()) as store, store.transaction():
+        for number in range(2):
+            store.memories.add("preference", f"amber {number}", id=f"y{number}")
+            store.knowledge.add_atom("claim", f"cedar {number}", id=f"t{number}")
+        store.conflicts.open("colour", "of amber", members=[("memory", "y0"), ("memory", "y1")], id="z1")
+        store.conflicts.contradict("t0", "t1", id="z2")
+
+
+def detected(store):
+    """Ask a rule that nobody had when what clashes was added."""
+    store.conflicts.rule("shade", lambda memory: ("shade", memory.content), kinds=["memory"])
+    store.conflicts.detect()
+
+
 def emptied(path):
     """A store without rooms, and beside it an export."""
     bare(path)
@@ -273,7 +289,8 @@ def old(path, name):
 BASES = {
     base.__name__: base
     for base in (
-        nothing, bare, filled, personal, indebted, airy, crowded, owing, foreign, learned, related, reflective, emptied, visited, stepped,
+        nothing, bare, filled, personal, indebted, airy, crowded, owing, foreign, learned, related, reflective, contested, emptied, visited,
+        stepped,
     )  # fmt: skip
 }
 
@@ -432,6 +449,15 @@ CASES = {
     "memories.reinforce": Case(lambda store: store.memories.reinforce("amber words, said again and again", actor="bot"), base="reflective"),
     "memories.decay": Case(lambda store: store.memories.decay(), base="reflective"),
     "memories.expire": Case(lambda store: store.memories.expire(), base="reflective"),
+    "conflicts.open": Case(
+        lambda store: store.conflicts.open("colour", "of basalt", members=[("memory", "y0"), ("atom", "t0")]), base="contested"
+    ),
+    "conflicts.contradict": Case(lambda store: store.conflicts.contradict("y0", "y1", kind="memory"), base="contested"),
+    "conflicts.assess": Case(lambda store: store.conflicts.assess("z1", "likely", reason_codes=["a"]), base="contested"),
+    "conflicts.detect": Case(lambda store: detected(store), base="contested"),
+    "conflicts.resolve": Case(
+        lambda store: store.conflicts.resolve("z2", "supersede_others", winner="t1", actor="ann"), base="contested"
+    ),
     "evals.record_run": Case(lambda store: store.evals.record_run("c1", "coder", vcg_winner=True)),
     "evals.record_assertion": Case(lambda store: store.evals.record_assertion("polite", "info", False)),
     "evals.promote": Case(lambda store: store.evals.promote("coder", "model-1", "model-2", actor="ann")),
@@ -509,6 +535,7 @@ CASES = {
 #: Calls that are killed in the middle of their writes too.
 CUT = ("chat.append_many", "audit.redact", "store.erase of a user", "store.snapshot", "store.optimize with VACUUM",
        "a checkpoint in the middle of work", "first open of a fresh file", "migration of chat")  # fmt: skip
+TOLD = [{"member_kind": "memory", "member_id": f"y{number}", "value_snapshot": "amber"} for number in range(2)]
 FIRST = {
     "chat": lambda store: store.chat.create_conversation(id="c1"),
     "corrections": lambda store: store.corrections.add("naming", "snake case", id="k1"),
@@ -516,6 +543,7 @@ FIRST = {
     "memories": lambda store: store.memories.add("knowledge", "amber", id="b1"),
     "knowledge": lambda store: store.knowledge.add_atom("claim", "amber", id="t1"),
     "audit": lambda store: store.audit.append("query"),
+    "conflicts": lambda store: store.conflicts.open("colour", "of amber", members=TOLD, status="dismissed"),
     "evals": lambda store: store.evals.record_run("c1", "coder"),
     "keywords": lambda store: store.keywords.add("n1", "amber", kind="note"),
 }
@@ -748,7 +776,7 @@ def test_every_public_call_that_writes_has_its_case():
     """All but what only other rooms call, within their own writes."""
     tried = {tuple(name.split()[0].split(".")) for name in CASES if "." in name}
     for room in ROOMS:
-        inner = {("keywords", "discard"), ("backups", "unplace"), (room, "erase")}
+        inner = {("keywords", "discard"), ("backups", "unplace"), (room, "erase"), ("conflicts", "notice")}
         methods = {(room, method) for store in public_classes(room) for method in writing(store)} - inner
         assert methods <= tried, f"no case yet for {sorted(methods - tried)}"
 
