@@ -27,6 +27,7 @@ History = Callable[[str, str], list[Any]]  # the audit events of a kind and an i
 
 Status = Literal["candidate", "active", "superseded", "invalid", "graduated"]
 STATUSES: tuple[str, ...] = get_args(Status)
+LIVE = ("candidate", "active")  # what may yet be changed, and is told apart by what it says
 
 #: The ways that there are, and the verb of each.
 WAYS: dict[tuple[str, str], str] = {

@@ -13,8 +13,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..kernel import Invalid, RejectedClaim, values
-from ..kernel.lifecycle import STATUSES, confirm_version, known, log, newest, turn
-from .ledger_checks import ATOM, LIVE, evidence_columns, pieces_of_evidence
+from ..kernel.lifecycle import LIVE, STATUSES, confirm_version, known, log, newest, turn
+from .ledger_checks import ATOM, evidence_columns, pieces_of_evidence
 from .ledger_tables import ATOM_KINDS, Atom, AtomKind, Evidence
 from .rows import Rows, filled, shown
 from .schema import ATOMS, PROOFS

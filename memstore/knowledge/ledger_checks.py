@@ -10,8 +10,6 @@ from ..kernel import Invalid, values
 from ..kernel.lifecycle import STATUSES
 from .ledger_tables import ATOM_KINDS, MERGE_KINDS, REVIEW_STATUSES
 
-LIVE = ("candidate", "active")
-
 Check = Callable[[str, Any], Any]
 
 _key = partial(values.optional, values.key)

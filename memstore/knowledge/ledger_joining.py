@@ -9,9 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..kernel.lifecycle import log
+from ..kernel.lifecycle import LIVE, log
 from .artifacts import SUMMED_UP
-from .ledger_checks import LIVE
 from .ledger_tables import Atom
 from .rows import shown
 from .schema import ATOMS, KNOWLEDGE_STATES

@@ -38,7 +38,7 @@ CREATE TABLE atoms(
     tags                TEXT NOT NULL DEFAULT '[]' CHECK (json_valid(tags)),
     confidence          REAL NOT NULL DEFAULT 1 CHECK (confidence BETWEEN 0 AND 1),
     status              TEXT NOT NULL DEFAULT 'active' CHECK ({values.among("status", STATUSES)}),
-    verification_status TEXT NOT NULL DEFAULT 'unverified',     -- an open word; any other needs evidence that is not stale
+    verification_status TEXT NOT NULL DEFAULT 'unverified',     -- an open word; any other needs live evidence
     project_id          TEXT,
     user_id             TEXT,                                   -- NULL is everybody's
     conversation_id     TEXT,
