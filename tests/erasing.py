@@ -11,8 +11,8 @@ from memstore.knowledge import Section
 ADA = "ada.lovelace@example.org"
 #: Tables that are derived from others or are the store's own book-keeping.
 DERIVED = {"meta", "maintenance", "schema_version", "schema_steps", "sqlite_sequence", "sqlite_stat1", "arrivals", "keyword_state",
-           "keyword_gone", "keyword_segments", "audit_log", "audit_places", "audit_erased", "correction_words", "memory_words",
-           "entity_names", "entity_words"}  # fmt: skip
+           "keyword_gone", "keyword_segments", "audit_state", "audit_log", "audit_places", "audit_erased", "correction_words",
+           "memory_words", "entity_names", "entity_words"}  # fmt: skip
 SEARCH = """
 import json, os, sys
 for line in sys.stdin:

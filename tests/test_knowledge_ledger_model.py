@@ -160,7 +160,8 @@ class Pair:
 
     def do_add(self):
         self.made += 1
-        new, kind, body, project = f"a{self.made:03}", self.rng.choice(["claim", "risk"]), self.rng.choice(BODIES), self.rng.choice(PROJECTS)
+        new, kind, body = f"a{self.made:03}", self.rng.choice(["claim", "risk"]), self.rng.choice(BODIES)
+        project = self.rng.choice(PROJECTS)
         status, confidence = self.rng.choice(LIVE), self.rng.choice([0.25, 0.5, 1.0])
         chunk, override = self.rng.choice(CHUNKS), self.rng.random() < 0.3
         more = {"project": project, "status": status, "confidence": confidence, "override": override, "id": new}
@@ -214,8 +215,8 @@ class Pair:
         """Everything that either of them knows."""
         room, twin = self.room, self.twin
         found = {
-            atom.id: {"kind": atom.kind, "body": atom.body, "project": atom.project_id, "status": atom.status, "confidence": atom.confidence,
-                      "verification": atom.verification_status, "by": atom.superseded_by, "version": atom.version}
+            atom.id: {"kind": atom.kind, "body": atom.body, "project": atom.project_id, "status": atom.status, "version": atom.version,
+                      "confidence": atom.confidence, "verification": atom.verification_status, "by": atom.superseded_by}
             for atom in room.atoms(include_dismissed=True)
         }  # fmt: skip
         assert found == twin.atoms

@@ -67,7 +67,7 @@ def test_ledger_evidence(room, elsewhere):
     atom_of(room)
     room.mark_stale(chunk_id="c1")
     for where in (room, elsewhere()):
-        seen(where.evidence("a1")[0], id="e1", atom_id="a1", source_id="s1", chunk_id="c1", snippet="it is flat", confidence=0.75, stale=True)
+        seen(where.evidence("a1")[0], id="e1", atom_id="a1", stale=True, **CHUNK)
 
 
 def test_ledger_links(room, elsewhere):

@@ -546,7 +546,9 @@ CALLS: dict[str, tuple[Call, ...]] = {
             unkept=("valid_until",),
             inside={"aliases": (one,), "source_refs": (one,), **dict.fromkeys(("external_ids", "properties", "metadata"), (keyed,))},
         ),
-        Call({"type": "Material", "name": "steel", "status": "superseded"}, itself, {"project": field("project_id")}, unkept=("valid_until",)),
+        Call(
+            {"type": "Material", "name": "steel", "status": "superseded"}, itself, {"project": field("project_id")}, unkept=("valid_until",)
+        ),
     ),
     "knowledge.as_of": (Call(),),
     "knowledge.count": (Call(),),
