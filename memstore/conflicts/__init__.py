@@ -16,8 +16,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ..kernel import Exists, Finding, Invalid, Prunable, new_id, values
-from ..kernel.lifecycle import newest
+from ..kernel import Finding, Invalid, Prunable, new_id, values
+from ..kernel.lifecycle import shown
+from ..kernel.rows import Term, counted, filters, newest, refuse_taken, scope
 from . import deciding, derived, joining, removal
 from .detection import Detection
 from .rules import Claim, named
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SCHEMA", "Assessment", "Claim", "Conflict", "ConflictMember", "ConflictStore", "Suggestion"]
 
+MEMBER = "pk IN (SELECT conflict FROM conflict_members WHERE member_id = ?)"
 _CLOSES = {"dismiss": "dismissed", "supersede_others": "resolved", "no_action": "resolved"}
 
 
@@ -202,8 +204,7 @@ class ConflictStore(Detection):
         )
         with self.db.write() as connection:
             self._known(connection, id)
-            if connection.value("SELECT 1 FROM conflict_assessments WHERE id = ?", (new.id,)):
-                raise Exists(f"there is an assessment {values.shorten(new.id)} already; assessments are only ever added")
+            refuse_taken(connection, ASSESSMENTS, "an assessment", new.id, "assessments are only ever added")
             pk = connection.value("SELECT pk FROM conflicts WHERE id = ?", (id,))
             ASSESSMENTS.insert(connection, new, conflict=pk)
             connection.run(
@@ -253,24 +254,21 @@ class ConflictStore(Detection):
     ) -> int:
         """Count what `find` would return."""
         terms = self._terms(status, kind, slot_kind, project, user_id, member_id)
-        clause = "".join(f" AND {term}" for term, _ in terms)
-        return int(self.db.value(f"SELECT count(*) FROM conflicts WHERE 1{clause}", [value for _, value in terms]))
+        return counted(self.db, CONFLICTS, terms)
 
     def _terms(
         self, status: object, kind: object, slot_kind: object, project: str | None, user_id: str | None, member_id: object
-    ) -> list[tuple[str, Any]]:
-        """What rows must meet, each with its one parameter."""
-        user_id = values.optional(values.key, "user_id", user_id)
-        project = self._canonical(values.optional(values.key, "project", project), user_id)
-        terms = {
-            "status = ?": values.optional(values.one_of, "status", status, legal=CONFLICT_STATUSES),
-            "kind = ?": values.optional(values.one_of, "kind", kind, legal=CONFLICT_KINDS),
-            "slot_kind = ?": values.optional(values.key, "slot_kind", slot_kind),
-            "project_id = ?": project,
-            "(user_id IS NULL OR user_id = ?)": user_id,
-            "pk IN (SELECT conflict FROM conflict_members WHERE member_id = ?)": values.optional(values.key, "member_id", member_id),
-        }
-        return [(term, value) for term, value in terms.items() if value is not None]
+    ) -> list[Term]:
+        """What rows must meet."""
+        return [
+            *filters(
+                ("status = ?", values.optional(values.one_of, "status", status, legal=CONFLICT_STATUSES)),
+                ("kind = ?", values.optional(values.one_of, "kind", kind, legal=CONFLICT_KINDS)),
+                ("slot_kind = ?", values.optional(values.key, "slot_kind", slot_kind)),
+                (MEMBER, values.optional(values.key, "member_id", member_id)),
+            ),
+            *scope(self._canonical, project, user_id),
+        ]
 
     def assessments(self, id: str) -> list[Assessment]:
         """Return the assessments of a conflict, oldest first by arrival."""
@@ -335,7 +333,7 @@ class ConflictStore(Detection):
         said = ("status", "resolution", "winner_kind", "winner_id")
         self._audit(
             "conflict.resolve", entity_kind="conflict", entity_id=old.id,
-            before={name: getattr(old, name) for name in said}, after={name: getattr(new, name) for name in said},
+            before=shown(old, said), after=shown(new, said),
             details={"superseded": [{"kind": kind, "id": row} for kind, row in lost]},
             actor=actor, note=note, user_id=old.user_id, project=old.project_id,
         )  # fmt: skip

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from ..kernel import Finding, Record, Room, values
+from ..kernel.rows import spans
 from .slots import hash_of, pair_hash
 from .tables import CONFLICTS, MEMBERS
 
@@ -15,15 +16,14 @@ if TYPE_CHECKING:
 
 def differences(connection: Connection) -> Iterator[Finding]:
     """Digests of slots and pairs that are not theirs, a page of rows at a time."""
-    last = 0
-    while page := connection.rows("SELECT pk, slot_hash FROM conflicts WHERE pk > ? ORDER BY pk LIMIT 1000", (last,)):
-        items = CONFLICTS.find(connection, "WHERE pk BETWEEN ? AND ? ORDER BY pk", (page[0][0], page[-1][0]))
-        for item, (pk, kept) in zip(items, page, strict=True):
+    for span in spans(connection, CONFLICTS):
+        digests = connection.rows("SELECT pk, slot_hash FROM conflicts WHERE pk BETWEEN ? AND ? ORDER BY pk", span)
+        items = CONFLICTS.find(connection, "WHERE pk BETWEEN ? AND ? ORDER BY pk", span)
+        for item, (pk, kept) in zip(items, digests, strict=True):
             if item.kind == "slot" and kept != hash_of(item.slot_key, connection.cipher):
                 yield Finding("derived", pk, f"conflict {item.id}: its digest is not that of its slot")
             if item.kind == "contradiction" and item.pair_hash not in _pair(connection, pk):
                 yield Finding("derived", pk, f"conflict {item.id}: its digest is not that of its pair")
-        last = values.onward(last, page[-1][0])
 
 
 def _pair(connection: Connection, pk: int) -> list[str]:

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ..kernel import Canonical, Connection, Exists, Invalid, NotFound, Recorder, Room, new_id, values
-from ..kernel.lifecycle import History, known
+from ..kernel import Canonical, Connection, Invalid, NotFound, Recorder, Room, new_id, values
+from ..kernel.lifecycle import History
+from ..kernel.rows import known, refuse_taken
 from .rules import Contest, described, holds, in_force, named
 from .tables import CONFLICTS, MEMBERS, TRUST, Conflict, ConflictMember
 
@@ -60,8 +61,7 @@ class Slots:
         return self._known(connection, there[1])
 
     def _insert(self, connection: Connection, new: Conflict, slot_hash: str) -> Conflict:
-        if connection.value("SELECT 1 FROM conflicts WHERE id = ?", (new.id,)):
-            raise Exists(f"there is a conflict {new.id!r} already; resolve() closes it")
+        refuse_taken(connection, CONFLICTS, "a conflict", new.id, "resolve() closes it")
         pk = CONFLICTS.insert(connection, new, slot_hash=slot_hash)
         for member in new.members:
             MEMBERS.insert(connection, member, conflict=pk)

@@ -7,7 +7,8 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 from ..kernel import Invalid
-from ..memories.tables import LIVE, MEMORY_TYPES
+from ..kernel.lifecycle import LIVE
+from ..memories.tables import MEMORY_TYPES
 from .intake import moment
 
 if TYPE_CHECKING:

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, get_args
 
 from . import values
 from .connection import Connection
-from .errors import NotFound, VersionConflict
+from .errors import VersionConflict
 from .table import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
     from .room import Recorder
-    from .table import Reader, Table
+    from .table import Table
 
 Believed = Callable[[Connection, Record], object]  # told of what has begun to hold, inside the transaction in which it did
 History = Callable[[str, str], list[Any]]  # the audit events of a kind and an id, oldest first
@@ -68,30 +68,7 @@ class Belief(Owned, Versioned, Protocol):
     def status(self) -> str: ...
 
 
-R = TypeVar("R")
 B = TypeVar("B", bound=Belief)
-
-
-def known(reader: Reader, table: Table[R], kind: str, id: str, where: str) -> R:
-    """The row with an id, or NotFound, which says `where` to look."""
-    found = table.first(reader, "WHERE id = ?", (id,))
-    if found is None:
-        near = values.suggest(id, [row[0] for row in reader.rows(f"SELECT id FROM {table.name} ORDER BY pk DESC LIMIT 1000")])
-        raise NotFound(f"no {kind} {values.shorten(id)}{near}; {where} lists them")
-    return found
-
-
-def newest(
-    reader: Reader, table: Table[R], kind: str, terms: Sequence[tuple[str, Any]], limit: int, before: str | None, where: str
-) -> list[R]:
-    """The rows that meet all terms, newest first by (created_at, arrival); `before` is the id of the last one of the page before."""
-    clause = "".join(f" AND {term}" for term, _ in terms)
-    params = [value for _, value in terms]
-    if before is not None:
-        known(reader, table, kind, values.key("before", before), where)
-        clause += f" AND (created_at, pk) < (SELECT created_at, pk FROM {table.name} WHERE id = ?)"
-        params.append(before)
-    return table.find(reader, f"WHERE 1{clause} ORDER BY created_at DESC, pk DESC LIMIT ?", (*params, limit))
 
 
 def confirm_version(kind: str, item: Versioned, expected: int | None) -> None:
@@ -127,7 +104,7 @@ def turn(
     connection.run(
         f"UPDATE {table.name} SET {assigned}, updated_at = ?, version = version + 1 WHERE id = ?", (*changes.values(), now, old.id)
     )
-    log(audit, kind, verb or way, old, {name: getattr(old, name) for name in changes}, changes, actor=actor, note=note)
+    log(audit, kind, verb or way, old, shown(old, changes), changes, actor=actor, note=note)
     return True
 
 
@@ -139,3 +116,8 @@ def log(
         f"{kind}.{verb}", entity_kind=kind, entity_id=item.id, before=before, after=after, actor=actor, note=note,
         user_id=item.user_id, project=item.project_id, conversation_id=item.conversation_id, **more,
     )  # fmt: skip
+
+
+def shown(item: object, names: Iterable[str]) -> dict[str, Any]:
+    """Some fields of a record, as an event tells of them."""
+    return {name: getattr(item, name) for name in names}

@@ -13,11 +13,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..kernel import Invalid, VersionConflict, new_id, values
-from ..kernel.lifecycle import known, log, newest
+from ..kernel.lifecycle import log, shown
+from ..kernel.rows import arrived, filled, filters, known, newest, scope
 from .ledger_checks import ARTIFACT, DELTA, INSIGHT, STATE
-from .ledger_tables import ARTIFACT_STATES, Artifact, ArtifactSection, ArtifactState, Citation, KnowledgeDelta, KnowledgeState
-from .rows import OF_ATOM, Rows, arrived, filled, shown
+from .ledger_tables import ARTIFACT_STATES, OF_ATOM, Artifact, ArtifactSection, ArtifactState, Citation, KnowledgeDelta, KnowledgeState
 from .schema import ARTIFACTS, ATOMS, CITATIONS, DELTAS, KNOWLEDGE_STATES, SECTIONS
+from .view import Knowing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +47,7 @@ class Section(NamedTuple):
     relation_type: str = "supports"
 
 
-class Artifacts(Rows):
+class Artifacts(Knowing):
     """The part of the knowledge room that deals with what is derived."""
 
     # -- artifacts --------------------------------------------------------------------------------------------------
@@ -203,13 +204,12 @@ class Artifacts(Rows):
         A `user_id` finds that user's and everybody's; `before` is the id of the last artifact of the page before.
         """
         limit = values.limit(limit)
-        terms: list[tuple[str, Any]] = []
-        if artifact_type is not None:
-            terms.append(("artifact_type = ?", values.key("artifact_type", artifact_type)))
-        if state is not None:
-            terms.append(("artifact_state = ?", values.one_of("state", state, ARTIFACT_STATES)))
+        terms = filters(
+            ("artifact_type = ?", values.optional(values.key, "artifact_type", artifact_type)),
+            ("artifact_state = ?", values.optional(values.one_of, "state", state, legal=ARTIFACT_STATES)),
+        )
         with self.db.read(snapshot=True) as connection:
-            terms += self._scope(project, user_id)
+            terms += scope(self._canonical, project, user_id)
             return newest(connection, ARTIFACTS, "artifact", terms, limit, before, "store.knowledge.artifacts()")
 
     def sections(self, artifact_id: str) -> list[ArtifactSection]:
@@ -265,11 +265,11 @@ class Artifacts(Rows):
         limit: int | None = None,
     ) -> list[Citation]:
         """Return citations in order of arrival, oldest first."""
-        terms = [
-            (OF_ARTIFACT, "artifact_id", artifact_id),
-            (OF_ATOM, "atom_id", atom_id),
-            ("insight_id = ?", "insight_id", insight_id),
-        ]
+        terms = filters(
+            (OF_ARTIFACT, values.optional(values.key, "artifact_id", artifact_id)),
+            (OF_ATOM, values.optional(values.key, "atom_id", atom_id)),
+            ("insight_id = ?", values.optional(values.key, "insight_id", insight_id)),
+        )
         return arrived(self.db, CITATIONS, terms, limit)
 
     # -- the state of a project -------------------------------------------------------------------------------------
@@ -367,11 +367,9 @@ class Artifacts(Rows):
     ) -> list[KnowledgeDelta]:
         """Return what runs have changed, newest first by (created_at, arrival): all of it unless there is a limit."""
         limit = values.limit(limit)
-        terms: list[tuple[str, Any]] = []
-        if run_id is not None:
-            terms.append(("run_id = ?", values.key("run_id", run_id)))
+        terms = filters(("run_id = ?", values.optional(values.key, "run_id", run_id)))
         with self.db.read(snapshot=True) as connection:
-            terms += self._scope(project, None)
+            terms += scope(self._canonical, project, None)
             return newest(connection, DELTAS, "delta", terms, limit, before, "store.knowledge.deltas()")
 
 

@@ -13,11 +13,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..kernel import Invalid, RejectedClaim, values
-from ..kernel.lifecycle import LIVE, STATUSES, confirm_version, known, log, newest, turn
+from ..kernel.lifecycle import LIVE, STATUSES, confirm_version, log, shown, turn
+from ..kernel.rows import Term, counted, filled, filters, known, newest, scope
 from .ledger_checks import ATOM, evidence_columns, pieces_of_evidence
 from .ledger_tables import ATOM_KINDS, Atom, AtomKind, Evidence
-from .rows import Rows, filled, shown
 from .schema import ATOMS, PROOFS
+from .view import Knowing
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -27,9 +28,10 @@ if TYPE_CHECKING:
     from ..kernel.lifecycle import Status
 
 UNVERIFIED = "unverified"
+MENTIONING = "EXISTS (SELECT 1 FROM mentions AS m WHERE m.atom = atoms.pk AND m.entity_id = ?)"
 
 
-class Atoms(Rows):
+class Atoms(Knowing):
     """The part of the knowledge room that deals with atoms and their evidence."""
 
     # -- atoms: write -----------------------------------------------------------------------------------------------
@@ -94,7 +96,7 @@ class Atoms(Rows):
         if columns["updated_at"] is None:
             columns["updated_at"] = columns["created_at"]
         new = Atom(**columns, version=1)
-        ATOMS.insert(connection, new, body_key=self._text_key(new.body))
+        ATOMS.insert(connection, new, body_key=self._key(new.body))
         for piece in pieces:
             self._support_atom(connection, new.id, piece)
         if new.status == "active":
@@ -107,7 +109,7 @@ class Atoms(Rows):
             connection,
             "WHERE body_key = ? AND kind = ? AND COALESCE(project_id, '') = ? AND COALESCE(user_id, '') = ?"  # as its index has it
             " AND (status = 'active' OR status = 'candidate')",
-            (self._text_key(said["body"]), said["kind"], said["project_id"] or "", said["user_id"] or ""),
+            (self._key(said["body"]), said["kind"], said["project_id"] or "", said["user_id"] or ""),
         )
 
     def _extracted_again(self, connection: Connection, atom: Atom, confidence: float, pieces: list[dict[str, Any]]) -> Atom:
@@ -125,7 +127,7 @@ class Atoms(Rows):
             "WHERE body_key = ? AND status = 'invalid'"
             " AND (? IS NULL OR project_id IS NULL OR project_id = ?) AND (? IS NULL OR user_id IS NULL OR user_id = ?)"
             " ORDER BY pk DESC LIMIT 1",
-            (self._text_key(said["body"]), project, project, user, user),
+            (self._key(said["body"]), project, project, user, user),
         )
         if found is not None:
             raise RejectedClaim(
@@ -201,8 +203,7 @@ class Atoms(Rows):
             kind=kind, domain=domain, tag=tag, entity_id=entity_id, status=status, project=project, user_id=user_id,
             include_dismissed=include_dismissed,
         )  # fmt: skip
-        clause = "".join(f" AND {term}" for term, _ in terms)
-        return int(self.db.value(f"SELECT count(*) FROM atoms WHERE 1{clause}", [value for _, value in terms]))
+        return counted(self.db, ATOMS, terms)
 
     def _atom_terms(
         self,
@@ -215,23 +216,21 @@ class Atoms(Rows):
         project: str | None,
         user_id: str | None,
         include_dismissed: bool,
-    ) -> list[tuple[str, Any]]:
-        """What rows must meet, each with its one parameter."""
-        terms: list[tuple[str, Any]] = []
-        if kind is not None:
-            terms.append(("kind = ?", values.one_of("kind", kind, ATOM_KINDS)))
-        if domain is not None:
-            terms.append(("domain = ?", values.label("domain", domain)))
-        if tag is not None:
-            terms.append(("EXISTS (SELECT 1 FROM json_each(tags) WHERE value = ?)", values.key("tag", tag).strip().lower()))
-        if entity_id is not None:
-            mentioned = "EXISTS (SELECT 1 FROM mentions AS m WHERE m.atom = atoms.pk AND m.entity_id = ?)"
-            terms.append((mentioned, values.key("entity_id", entity_id)))
-        if status is not None:
-            terms.append(("status = ?", values.one_of("status", status, STATUSES)))
-        if not values.flag("include_dismissed", include_dismissed) and status is None:
-            terms.append(("status <> ?", "invalid"))
-        return terms + self._scope(project, user_id)
+    ) -> list[Term]:
+        """What rows must meet."""
+        tag = None if tag is None else values.key("tag", tag).strip().lower()
+        everything = values.flag("include_dismissed", include_dismissed) or status is not None
+        return [
+            *filters(
+                ("kind = ?", values.optional(values.one_of, "kind", kind, legal=ATOM_KINDS)),
+                ("domain = ?", values.optional(values.label, "domain", domain)),
+                ("EXISTS (SELECT 1 FROM json_each(tags) WHERE value = ?)", tag),
+                (MENTIONING, values.optional(values.key, "entity_id", entity_id)),
+                ("status = ?", values.optional(values.one_of, "status", status, legal=STATUSES)),
+                ("status <> ?", None if everything else "invalid"),
+            ),
+            *scope(self._canonical, project, user_id),
+        ]
 
     def atom_history(self, id: str) -> list[AuditEvent]:
         """Return the audit events of an atom, oldest first, those of the merges that it was in among them."""
@@ -369,7 +368,7 @@ class Atoms(Rows):
 
     def _support_atom(self, connection: Connection, atom_id: str, columns: dict[str, Any]) -> Evidence:
         """Give an atom a piece of evidence."""
-        key, atom = self._text_key(columns["snippet"]), connection.value("SELECT pk FROM atoms WHERE id = ?", (atom_id,))
+        key, atom = self._key(columns["snippet"]), connection.value("SELECT pk FROM atoms WHERE id = ?", (atom_id,))
         twin = PROOFS.first(
             connection,
             "WHERE atom = ? AND snippet_key = ? AND source_id IS ? AND chunk_id IS ? ORDER BY pk LIMIT 1",

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from ..kernel import Finding, Record, Table, values
+from ..kernel.rows import Span, spans
 from ..kernel.words import key_of
 from . import names
 from .graph_tables import KINDS, Entity
@@ -14,8 +15,6 @@ from .schema import ENTITIES, OBSERVATIONS, VERSIONS
 
 if TYPE_CHECKING:
     from ..kernel import Connection
-
-Span = tuple[int, int]
 
 
 def renew(connection: Connection, pks: Sequence[int]) -> None:
@@ -44,24 +43,17 @@ def differences(connection: Connection) -> Iterator[Finding]:
     """Keys, names and words that are not those of their rows, a page of rows at a time."""
     yield from _wrong_keys(connection, ENTITIES)
     yield from _wrong_keys(connection, VERSIONS)
-    for span in _spans(connection, "SELECT pk FROM entities WHERE pk > ? ORDER BY pk LIMIT 1000"):
+    for span in spans(connection, ENTITIES):
         yield from _wrong_names(connection, span)
-    for span in _spans(connection, "SELECT pk FROM observations WHERE pk > ? ORDER BY pk LIMIT 1000"):
+    for span in spans(connection, OBSERVATIONS):
         keys = connection.rows("SELECT pk, content_key FROM observations WHERE pk BETWEEN ? AND ? ORDER BY pk", span)
         for (pk, key), item in zip(keys, OBSERVATIONS.find(connection, "WHERE pk BETWEEN ? AND ? ORDER BY pk", span), strict=True):
             if key != key_of(item.content, connection.cipher):
                 yield Finding("derived", pk, f"observation {item.id}: its key is not that of its content")
 
 
-def _spans(connection: Connection, sql: str) -> Iterator[Span]:
-    last = 0
-    while page := connection.rows(sql, (last,)):
-        first, last = page[0][0], values.onward(last, page[-1][0])
-        yield first, last
-
-
 def _wrong_keys(connection: Connection, table: Table[Entity]) -> Iterator[Finding]:
-    for span in _spans(connection, f"SELECT pk FROM {table.name} WHERE pk > ? ORDER BY pk LIMIT 1000"):
+    for span in spans(connection, table):
         keys = connection.rows(f"SELECT pk, name_key, type_key FROM {table.name} WHERE pk BETWEEN ? AND ? ORDER BY pk", span)
         for (pk, *found), item in zip(keys, table.find(connection, "WHERE pk BETWEEN ? AND ? ORDER BY pk", span), strict=True):
             if found != [key_of(item.canonical_name, connection.cipher), item.type.casefold()]:

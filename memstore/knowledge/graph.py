@@ -8,10 +8,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..kernel import Exists, Invalid, NotFound, new_id, values
-from ..kernel.lifecycle import WAYS, confirm_version, known, log, turn
-from ..kernel.words import key_of
+from ..kernel.lifecycle import LIVE, WAYS, confirm_version, log, shown, turn
+from ..kernel.rows import filled, known, refuse_taken
 from . import names
-from .graph_tables import CHECKS, FAMILIES, KINDS, LIVE, Entity, Observation, Relationship, in_order
+from .graph_tables import CHECKS, FAMILIES, KINDS, Entity, Observation, Relationship, in_order
 from .schema import ENTITIES, OBSERVATIONS, RELATIONSHIPS, VERSIONS
 from .view import Knowing
 
@@ -80,8 +80,7 @@ class Graph(Knowing):
             raise Invalid(f"superseded_by is of entities with status 'superseded', and this one is {status!r}")
         with self.db.write() as connection:
             new = self._new_entity(**given, project_id=self._canonical(project, user_id))
-            if connection.value("SELECT 1 FROM entities WHERE id = ?", (new.id,)):
-                raise Exists(f"there is an entity {values.shorten(new.id)} already; update() changes it")
+            refuse_taken(connection, ENTITIES, "an entity", new.id, "update() changes it")
             pk = ENTITIES.insert(connection, new, **self._keys(new))
             names.post(connection, pk, new)
             if new.status == "active":
@@ -104,7 +103,7 @@ class Graph(Knowing):
 
     def _keys(self, item: Entity) -> dict[str, str]:
         """The hidden columns of an entity."""
-        return {"name_key": key_of(item.canonical_name, self.db.cipher), "type_key": item.type.casefold()}
+        return {"name_key": self._key(item.canonical_name), "type_key": item.type.casefold()}
 
     def update(
         self,
@@ -146,8 +145,7 @@ class Graph(Knowing):
             if not changed:
                 return old
             new = self._rewrite(connection, old, new)
-            before, after = ({column: getattr(item, column) for column in changed} for item in (old, new))
-            log(self._audit, "entity", "update", new, before, after, actor=actor, note=note)
+            log(self._audit, "entity", "update", new, shown(old, changed), shown(new, changed), actor=actor, note=note)
             if new.status == "active":
                 self._believed(connection, new)
             return new
@@ -287,21 +285,16 @@ class Graph(Knowing):
             same = self._same_edge(connection, ends, given) if given["retired_at"] is None else None
             if same is not None:
                 return same
-            if connection.value("SELECT 1 FROM relationships WHERE id = ?", (given["id"],)):
-                raise Exists(f"there is a relationship {values.shorten(id)} already; retire_relationship() ends it")
             project_id = source.project_id if project is None else self._canonical(project, user_id)
-            new = self._new_relationship(**given, from_id=source.id, to_id=target.id, project_id=project_id)
+            columns = filled(connection, RELATIONSHIPS, "a relationship", given, self.db.now)
+            if columns["retired_at"] is not None and columns["retired_at"] < columns["created_at"]:
+                raise Invalid(f"retired_at {columns['retired_at']} must not be earlier than created_at {columns['created_at']}")
+            new = Relationship(**columns, from_id=source.id, to_id=target.id, project_id=project_id)
             keys = [connection.value("SELECT pk FROM entities WHERE id = ?", (end,)) for end in ends]
             RELATIONSHIPS.insert(connection, new, source=keys[0], target=keys[1])
             if new.retired_at is None:
                 self._believed(connection, new)
             return new
-
-    def _new_relationship(self, *, id: str | None, created_at: float | None, **columns: Any) -> Relationship:
-        born = self.db.now if created_at is None else created_at
-        if columns["retired_at"] is not None and columns["retired_at"] < born:
-            raise Invalid(f"retired_at {columns['retired_at']} must not be earlier than created_at {born}")
-        return Relationship(id=new_id() if id is None else id, created_at=born, **columns)
 
     def _refuse_unknown_kind(self, kind: str) -> None:
         kinds = self.kinds()
@@ -324,8 +317,8 @@ class Graph(Knowing):
             old = self._relationship(connection, id)
             ended = self._retired(connection, "relationships", old)
             if ended is not None:
-                shown = {"from_id": old.from_id, "kind": old.kind, "to_id": old.to_id}
-                before, after = {**shown, "retired_at": None}, {**shown, "retired_at": ended}
+                said = shown(old, ("from_id", "kind", "to_id"))
+                before, after = {**said, "retired_at": None}, {**said, "retired_at": ended}
                 self._log_end("relationship", old, old.project_id, before, after, actor, note)
             return ended is not None
 
@@ -368,16 +361,11 @@ class Graph(Knowing):
         with self.db.write() as connection:
             entity = self._known(connection, values.key("entity_id", entity_id))
             pk = connection.value("SELECT pk FROM entities WHERE id = ?", (entity.id,))
-            key = key_of(given["content"], self.db.cipher)
+            key = self._key(given["content"])
             for same in self._noted(connection, pk, key, given["user_id"]) if given["retired_at"] is None else ():
                 if same.content == given["content"]:
                     return same
-            if connection.value("SELECT 1 FROM observations WHERE id = ?", (given["id"],)):
-                raise Exists(f"there is an observation {values.shorten(id)} already; retire_observation() ends it")
-            born = self.db.now if given["created_at"] is None else given["created_at"]
-            new = Observation(
-                **{**given, "id": new_id() if given["id"] is None else given["id"], "created_at": born, "entity_id": entity.id}
-            )
+            new = Observation(**filled(connection, OBSERVATIONS, "an observation", given, self.db.now), entity_id=entity.id)
             OBSERVATIONS.insert(connection, new, entity=pk, content_key=key)
             return new
 
@@ -393,7 +381,7 @@ class Graph(Knowing):
             ended = self._retired(connection, "observations", old)
             if ended is not None:
                 project = connection.value("SELECT project_id FROM entities WHERE id = ?", (old.entity_id,))
-                shown = {"entity_id": old.entity_id, "content": old.content}
-                before, after = {**shown, "retired_at": None}, {**shown, "retired_at": ended}
+                said = shown(old, ("entity_id", "content"))
+                before, after = {**said, "retired_at": None}, {**said, "retired_at": ended}
                 self._log_end("observation", old, project, before, after, actor, note)
             return ended is not None

@@ -13,7 +13,6 @@ Family = Literal["structural", "intent", "validation", "provenance"]
 Direction = Literal["both", "out", "in"]
 FAMILIES: tuple[str, ...] = get_args(Family)
 DIRECTIONS: tuple[str, ...] = get_args(Direction)
-LIVE = ("candidate", "active")
 
 #: The kinds of relationship that every store knows, each with its family.
 KINDS: dict[str, str] = {

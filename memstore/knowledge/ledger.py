@@ -13,11 +13,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..kernel import Invalid, NotFound, Record, values
-from ..kernel.lifecycle import log, newest
+from ..kernel.lifecycle import log, shown
+from ..kernel.rows import arrived, filled, filters, newest
 from .atoms import Atoms
 from .ledger_checks import CLAIM, EVIDENCE, LINK, MENTION, MERGE, span
-from .ledger_tables import Atom, AtomClaim, AtomLink, Mention, MergeKind, MergeOperation, ReviewStatus
-from .rows import OF_ATOM, arrived, filled, shown
+from .ledger_tables import OF_ATOM, Atom, AtomClaim, AtomLink, Mention, MergeKind, MergeOperation, ReviewStatus
 from .schema import CLAIMS, LINKS, MENTIONS, MERGES, PROOFS
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from ..kernel import Connection
 
+IN_PROJECT = "? = (SELECT a.project_id FROM atoms AS a WHERE a.id = COALESCE(into_id, json_extract(atom_ids, '$[0]')))"
 AT_ATOM = "pk IN (SELECT l.pk FROM atoms AS a JOIN links AS l ON l.from_atom = a.pk OR l.to_atom = a.pk WHERE a.id = ?)"
 
 
@@ -56,7 +57,7 @@ class Ledger(Atoms):
 
     def _add_claim(self, connection: Connection, atom_id: str, columns: dict[str, Any]) -> AtomClaim:
         atom = self._atom_key(connection, atom_id)
-        subject, predicate = self._text_key(columns["subject"]), self._text_key(columns["predicate"])
+        subject, predicate = self._key(columns["subject"]), self._key(columns["predicate"])
         twin = CLAIMS.first(
             connection,
             "WHERE atom = ? AND subject_key = ? AND predicate_key = ? AND domain = ? AND strength = ?",
@@ -70,8 +71,9 @@ class Ledger(Atoms):
 
     def claims(self, atom_id: str | None = None, *, subject: str | None = None, limit: int | None = None) -> list[AtomClaim]:
         """Return claims in order of arrival, oldest first; `subject` is compared without case and spaces."""
-        key = None if subject is None else self._text_key(values.text("subject", subject, blank=False))
-        return arrived(self.db, CLAIMS, [(OF_ATOM, "atom_id", atom_id), ("subject_key = ?", "subject", key)], limit)
+        key = None if subject is None else self._key(values.text("subject", subject, blank=False))
+        terms = filters((OF_ATOM, values.optional(values.key, "atom_id", atom_id)), ("subject_key = ?", key))
+        return arrived(self.db, CLAIMS, terms, limit)
 
     # -- links ------------------------------------------------------------------------------------------------------
 
@@ -105,7 +107,10 @@ class Ledger(Atoms):
 
     def links(self, atom_id: str | None = None, *, relation_type: str | None = None, limit: int | None = None) -> list[AtomLink]:
         """Return the links from and to an atom, or all of them, in order of arrival, oldest first."""
-        terms = [(AT_ATOM, "atom_id", atom_id), ("relation_type = ?", "relation_type", relation_type)]
+        terms = filters(
+            (AT_ATOM, values.optional(values.key, "atom_id", atom_id)),
+            ("relation_type = ?", values.optional(values.key, "relation_type", relation_type)),
+        )
         return arrived(self.db, LINKS, terms, limit)
 
     # -- mentions ---------------------------------------------------------------------------------------------------
@@ -151,7 +156,11 @@ class Ledger(Atoms):
         self, *, entity_id: str | None = None, atom_id: str | None = None, limit: int | None = None
     ) -> list[Mention]:
         """Return mentions in order of arrival, oldest first."""
-        return arrived(self.db, MENTIONS, [(OF_ATOM, "atom_id", atom_id), ("entity_id = ?", "entity_id", entity_id)], limit)
+        terms = filters(
+            (OF_ATOM, values.optional(values.key, "atom_id", atom_id)),
+            ("entity_id = ?", values.optional(values.key, "entity_id", entity_id)),
+        )
+        return arrived(self.db, MENTIONS, terms, limit)
 
     # -- merges -----------------------------------------------------------------------------------------------------
 
@@ -251,13 +260,10 @@ class Ledger(Atoms):
     ) -> list[MergeOperation]:
         """Return merge operations, newest first by arrival; `project` is that of the atoms."""
         limit = values.limit(limit)
-        terms: list[tuple[str, Any]] = []
-        if atom_id is not None:
-            term = "? IN (SELECT value FROM json_each(atom_ids) UNION ALL SELECT into_id)"
-            terms.append((term, values.key("atom_id", atom_id)))
-        if project is not None:
-            term = "? = (SELECT a.project_id FROM atoms AS a WHERE a.id = COALESCE(into_id, json_extract(atom_ids, '$[0]')))"
-            terms.append((term, self._canonical(values.key("project", project))))
+        terms = filters(
+            ("? IN (SELECT value FROM json_each(atom_ids) UNION ALL SELECT into_id)", values.optional(values.key, "atom_id", atom_id)),
+            (IN_PROJECT, self._canonical(values.optional(values.key, "project", project))),
+        )
         with self.db.read(snapshot=True) as connection:
             return newest(connection, MERGES, "merge operation", terms, limit, before, "store.knowledge.merges()")
 

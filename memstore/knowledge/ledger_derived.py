@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..kernel import Finding, values
+from ..kernel.rows import spans
 from ..kernel.words import key_of
 from .atoms import UNVERIFIED
 from .ledger_tables import KEYS
@@ -44,11 +45,11 @@ def ledger_check(connection: Connection) -> Iterator[Finding]:
 
 def _differences(connection: Connection, table: Table[Any]) -> Iterator[Finding]:
     """Rows of a table whose keys are not those of their texts, a page at a time."""
-    keys, last = KEYS[table.name], 0
+    keys = KEYS[table.name]
     columns = ", ".join(keys)
-    while page := connection.rows(f"SELECT pk, {columns} FROM {table.name} WHERE pk > ? ORDER BY pk LIMIT 1000", (last,)):
-        first, last = page[0][0], values.onward(last, page[-1][0])
-        items = table.find(connection, "WHERE pk BETWEEN ? AND ? ORDER BY pk", (first, last))
-        for item, (pk, *found) in zip(items, page, strict=True):
+    for span in spans(connection, table):
+        kept = connection.rows(f"SELECT pk, {columns} FROM {table.name} WHERE pk BETWEEN ? AND ? ORDER BY pk", span)
+        items = table.find(connection, "WHERE pk BETWEEN ? AND ? ORDER BY pk", span)
+        for item, (pk, *found) in zip(items, kept, strict=True):
             if found != [key_of(getattr(item, text), connection.cipher) for text in keys.values()]:
                 yield Finding("derived", pk, f"{item.id} of {table.name}: its keys are not those of its texts")

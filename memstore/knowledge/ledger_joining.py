@@ -9,10 +9,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..kernel.lifecycle import LIVE, log
+from ..kernel.lifecycle import LIVE, log, shown
 from .artifacts import SUMMED_UP
 from .ledger_tables import Atom
-from .rows import shown
 from .schema import ATOMS, KNOWLEDGE_STATES
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..kernel import Canonical, NotFound, Room, Table, values
-from ..kernel.lifecycle import known
+from ..kernel.rows import known
+from ..kernel.words import key_of
 from .graph_tables import Entity
 from .schema import ENTITIES, VERSIONS
 
@@ -59,6 +60,9 @@ class Times:
         self._canonical = canonical
         self._valid = valid if valid is not None else recorded
         self._recorded = math.inf if recorded is None else recorded
+
+    def _key(self, text: str) -> str:
+        return key_of(text, self.db.cipher)
 
     @property
     def _at(self) -> float:

@@ -15,8 +15,8 @@ from collections.abc import Callable, Container, Iterable
 from typing import TYPE_CHECKING, Any
 
 from ..kernel import Room, values
-from ..kernel.lifecycle import STATUSES, Believed, History, known
-from ..kernel.words import key_of
+from ..kernel.lifecycle import STATUSES, Believed, History
+from ..kernel.rows import Term, filters, joined, known, newest, page_after, scope
 from . import names
 from .graph_tables import DIRECTIONS, KINDS, Entity, Neighbour, Observation, Relationship
 from .schema import ENTITIES, OBSERVATIONS, RELATIONSHIPS
@@ -79,10 +79,8 @@ class KnowledgeView(Times):
         limit = values.limit(limit)
         terms = self._terms(type=type, name=name, status=status, project=project, user_id=user_id, include_expired=include_expired)
         with self.db.read(snapshot=True) as connection:
-            if before is not None:
-                known(connection, ENTITIES, "entity", values.key("before", before), "store.knowledge.entities()")
-                terms.append(("(created_at, pk) < (SELECT created_at, pk FROM entities WHERE id = ?)", (before,)))
-            return self._loaded(connection, self._chosen(connection, *_joined(terms), limit=limit))
+            terms += page_after(connection, ENTITIES, "entity", before, "store.knowledge.entities()")
+            return self._loaded(connection, self._chosen(connection, *joined(terms), limit=limit))
 
     def count(
         self,
@@ -95,7 +93,7 @@ class KnowledgeView(Times):
         include_expired: bool = False,
     ) -> int:
         """Count what `entities` would return."""
-        where, params = _joined(
+        where, params = joined(
             self._terms(type=type, name=name, status=status, project=project, user_id=user_id, include_expired=include_expired)
         )
         table, then = self._states()
@@ -110,21 +108,16 @@ class KnowledgeView(Times):
         project: str | None = None,
         user_id: str | None = None,
         include_expired: bool = False,
-    ) -> list[tuple[str, tuple[Any, ...]]]:
-        """What entities must meet, each condition with its parameters."""
-        terms: list[tuple[str, tuple[Any, ...]]] = []
-        if type is not None:
-            terms.append(("type_key = ?", (values.key("type", type).casefold(),)))
-        if name is not None:
-            terms.append(("name_key = ?", (key_of(values.text("name", name), self.db.cipher),)))
-        if status is not None:
-            terms.append(("status = ?", (values.one_of("status", status, STATUSES),)))
-        if project is not None:
-            terms.append(("project_id = ?", (self._canonical(values.key("project", project), user_id),)))
-        if user_id is not None:
-            terms.append(("(user_id IS NULL OR user_id = ?)", (values.key("user_id", user_id),)))
+    ) -> list[Term]:
+        """What entities must meet."""
+        terms = filters(
+            ("type_key = ?", None if type is None else values.key("type", type).casefold()),
+            ("name_key = ?", None if name is None else self._key(values.text("name", name))),
+            ("status = ?", values.optional(values.one_of, "status", status, legal=STATUSES)),
+        )
+        terms += scope(self._canonical, project, user_id)
         if not values.flag("include_expired", include_expired):
-            terms.append((VALID, (self._at, self._at)))
+            terms.append((VALID, self._at, self._at))
         return terms
 
     def find_entity(
@@ -136,17 +129,17 @@ class KnowledgeView(Times):
         order, but never another number. Of several the first is one of this project and user, then one of none, then the newest.
         With a `project`, one of another project is not meant.
         """
-        key = key_of(values.text("name", name, blank=False), self.db.cipher)
+        key = self._key(values.text("name", name, blank=False))
         terms = self._terms(type=type, status="active", user_id=user_id)
         project_id = self._canonical(values.optional(values.key, "project", project), user_id)
         if project_id is not None:
-            terms.append(("(project_id IS NULL OR project_id = ?)", (project_id,)))
+            terms.append(("(project_id IS NULL OR project_id = ?)", project_id))
         with self.db.read(snapshot=True) as connection:
 
             def among(term: str, *params: Any) -> list[int]:
-                where, given = _joined([*terms, (term, params)])
+                where, asked = joined([*terms, (term, *params)])
                 order = "project_id IS ? DESC, user_id IS ? DESC, created_at DESC, pk DESC"
-                return self._chosen(connection, where, (*given, project_id, user_id), order)
+                return self._chosen(connection, where, (*asked, project_id, user_id), order)
 
             called = self._loaded(connection, among("pk IN (SELECT entity FROM entity_names WHERE name_key = ?)", key))
             ranks = [names.rank(item, key, self.db.cipher) for item in called]
@@ -187,22 +180,15 @@ class KnowledgeView(Times):
         """
         limit, held = values.limit(limit), not values.flag("include_retired", include_retired)
         ends = _ENDS[values.one_of("direction", direction, DIRECTIONS)]
-        terms: list[tuple[str, tuple[Any, ...]]] = [("created_at <= ?", (self._recorded,))]
+        terms: list[Term] = [("created_at <= ?", self._recorded), *filters(("kind = ?", values.optional(values.key, "kind", kind)))]
+        terms += scope(self._canonical, project, None)
         if held:
-            terms.append((f"{RECORDED} AND {VALID}", self._held))
-        if kind is not None:
-            terms.append(("kind = ?", (values.key("kind", kind),)))
-        if project is not None:
-            terms.append(("project_id = ?", (self._canonical(values.key("project", project)),)))
+            terms.append((f"{RECORDED} AND {VALID}", *self._held))
         with self.db.read(snapshot=True) as connection:
             if entity_id is not None:
                 pk = self._entity(connection, values.key("entity_id", entity_id))[0]
-                terms.append((ends, (pk,) * ends.count("?")))
-            if before is not None:
-                self._relationship(connection, values.key("before", before))
-                terms.append(("(created_at, pk) < (SELECT created_at, pk FROM relationships WHERE id = ?)", (before,)))
-            where, params = _joined(terms)
-            return RELATIONSHIPS.find(connection, f"WHERE {where} ORDER BY created_at DESC, pk DESC LIMIT ?", (*params, limit))
+                terms.append((ends, *[pk] * ends.count("?")))
+            return newest(connection, RELATIONSHIPS, "relationship", terms, limit, before, "store.knowledge.relationships()")
 
     def observations(self, entity_id: str, *, include_retired: bool = False) -> list[Observation]:
         """Return what was noted about an entity, oldest first."""
@@ -223,7 +209,7 @@ class KnowledgeView(Times):
         self, project: str | None, user_id: str | None
     ) -> tuple[list[Entity], list[Observation], list[Relationship]]:
         """All that is active in a project and of a user, oldest first, as one snapshot has it."""
-        where, params = _joined(self._terms(status="active", project=project, user_id=user_id))
+        where, params = joined(self._terms(status="active", project=project, user_id=user_id))
         with self.db.read(snapshot=True) as connection:
             pks = self._chosen(connection, where, params, "created_at, pk")
             edges = RELATIONSHIPS.find(connection, f"WHERE {RECORDED} AND {VALID} ORDER BY created_at, pk", self._held)
@@ -340,7 +326,7 @@ class KnowledgeView(Times):
         return self._without("validationclaim", "supports", project)
 
     def _without(self, type: str, kind: str, project: str | None) -> list[Entity]:
-        where, params = _joined(self._terms(type=type, status="active", project=project))
+        where, params = joined(self._terms(type=type, status="active", project=project))
         with self.db.read(snapshot=True) as connection:
             pks = self._chosen(connection, where, params)
             edges = self._edges(connection, pks, "in", [kind])
@@ -353,7 +339,7 @@ class KnowledgeView(Times):
 
         Flagged is one whose `properties` have a true "flagged".
         """
-        where, params = _joined(self._terms(type="decision", status="active", project=project))
+        where, params = joined(self._terms(type="decision", status="active", project=project))
         with self.db.read(snapshot=True) as connection:
             pks = self._chosen(connection, where, params)
             edges = self._edges(connection, pks, "out", ["based_on_assumption"])
@@ -386,11 +372,6 @@ SELECT entity, count(*) AS shared FROM entity_words WHERE word IN (SELECT value 
 GROUP BY entity ORDER BY shared DESC, entity DESC LIMIT 1000
 """
 _ENDS = {"both": "(source = ? OR target = ?)", "out": "source = ?", "in": "target = ?"}
-
-
-def _joined(terms: list[tuple[str, tuple[Any, ...]]]) -> tuple[str, list[Any]]:
-    """The conditions as one, and all their parameters."""
-    return " AND ".join(term for term, _ in terms) or "1", [value for _, params in terms for value in params]
 
 
 def _first_ways(edges: list[Edge], seen: Container[int]) -> dict[int, Edge]:

@@ -9,9 +9,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..kernel import Canonical, Exists, Invalid, Record, Recorder, RejectedClaim, Room, new_id, values
-from ..kernel.lifecycle import STATUSES, Believed, History, confirm_version, known, log, newest, turn
+from ..kernel.lifecycle import LIVE, STATUSES, Believed, History, confirm_version, log, shown, turn
+from ..kernel.rows import Term, counted, filters, joined, known, newest, refuse_taken, scope
 from ..kernel.words import key_of, stems, tagged
-from .tables import CHECKS, LIVE, MEMORIES, MEMORY_TYPES, SHARING, TAGS, Memory, MemoryHit, MemoryType
+from .tables import CHECKS, MEMORIES, MEMORY_TYPES, SHARING, TAGS, Memory, MemoryHit, MemoryType
 
 if TYPE_CHECKING:
     from datetime import date, datetime
@@ -113,8 +114,7 @@ class Beliefs:
 
     def _insert(self, connection: Connection, new: Memory) -> None:
         """Write a row with its words, and tell that it holds if it does."""
-        if connection.value("SELECT 1 FROM memories WHERE id = ?", (new.id,)):
-            raise Exists(f"there is a memory {values.shorten(new.id)} already; update() changes it")
+        refuse_taken(connection, MEMORIES, "a memory", new.id, "update() changes it")
         found = stems(new.content)
         pk = MEMORIES.insert(connection, new, content_key=self._key(new.content), stem_count=len(found))
         if new.status in LIVE:
@@ -226,8 +226,7 @@ class Beliefs:
         terms = self._terms(
             memory_type=memory_type, status=status, project=project, user_id=user_id, tag=tag, include_expired=include_expired
         )
-        clause = "".join(f" AND {term}" for term, _ in terms)
-        return int(self.db.value(f"SELECT count(*) FROM memories WHERE 1{clause}", [value for _, value in terms]))
+        return counted(self.db, MEMORIES, terms)
 
     def _terms(
         self,
@@ -238,22 +237,18 @@ class Beliefs:
         user_id: str | None = None,
         tag: str | None = None,
         include_expired: bool = False,
-    ) -> list[tuple[str, Any]]:
-        """What rows must meet, each with its one parameter."""
-        terms: list[tuple[str, Any]] = []
-        if memory_type is not None:
-            terms.append(("memory_type = ?", values.one_of("memory_type", memory_type, MEMORY_TYPES)))
-        if status is not None:
-            terms.append(("status = ?", values.one_of("status", status, STATUSES)))
-        if user_id is not None:
-            terms.append(("(user_id IS NULL OR user_id = ?)", values.key("user_id", user_id)))
-        if project is not None:
-            terms.append(("project_id = ?", self._canonical(values.key("project", project), user_id)))
-        if tag is not None:
-            terms.append(("EXISTS (SELECT 1 FROM json_each(domain_tags) WHERE value = ?)", values.key("tag", tag).strip().lower()))
-        if not values.flag("include_expired", include_expired):
-            terms.append(("(valid_until IS NULL OR valid_until > ?)", self.db.now))
-        return terms
+    ) -> list[Term]:
+        """What rows must meet."""
+        tag = None if tag is None else values.key("tag", tag).strip().lower()
+        return [
+            *filters(
+                ("memory_type = ?", values.optional(values.one_of, "memory_type", memory_type, legal=MEMORY_TYPES)),
+                ("status = ?", values.optional(values.one_of, "status", status, legal=STATUSES)),
+                ("EXISTS (SELECT 1 FROM json_each(domain_tags) WHERE value = ?)", tag),
+                ("(valid_until IS NULL OR valid_until > ?)", None if values.flag("include_expired", include_expired) else self.db.now),
+            ),
+            *scope(self._canonical, project, user_id),
+        ]
 
     def search(
         self,
@@ -278,13 +273,13 @@ class Beliefs:
         terms = self._terms(memory_type=memory_type, status=status, user_id=user_id)
         if project is not None:
             terms.append(("(project_id IS NULL OR project_id = ?)", self._canonical(values.key("project", project), user_id)))
-        clause = "".join(f" AND {term}" for term, _ in terms)
+        where, params = joined(terms)
         with self.db.read(snapshot=True) as connection:
             best = connection.rows(
-                f"SELECT memories.pk, ifnull(1.0 * hit.hits / stem_count, 0.0) FROM {SHARING} WHERE 1{clause} ORDER BY 2 DESC,"
+                f"SELECT memories.pk, ifnull(1.0 * hit.hits / stem_count, 0.0) FROM {SHARING} WHERE {where} ORDER BY 2 DESC,"
                 " hit.hits DESC, EXISTS (SELECT 1 FROM json_each(domain_tags) WHERE instr(?, value) > 0) DESC, confidence DESC,"
                 " created_at DESC, memories.pk DESC LIMIT ?",
-                (json.dumps(tagged(asked, connection.cipher)), *[value for _, value in terms], query.lower(), limit),
+                (json.dumps(tagged(asked, connection.cipher)), *params, query.lower(), limit),
             )
             chosen = json.dumps([pk for pk, _ in best])
             found = MEMORIES.find(
@@ -343,8 +338,7 @@ class Beliefs:
             if not override and self._key(old.content) != self._key(new.content):
                 self._refuse_rejected(connection, new)
             new = self._rewrite(connection, old, new)
-            before, after = ({name: getattr(item, name) for name in changed} for item in (old, new))
-            log(self._audit, "memory", "update", old, before, after, actor=actor, note=note)
+            log(self._audit, "memory", "update", old, shown(old, changed), shown(new, changed), actor=actor, note=note)
             if new.status == "active":
                 self._believed(connection, new)
             return new

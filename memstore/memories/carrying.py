@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..kernel import Exists, values
 from ..kernel.carrying import OWNERS, without
+from ..kernel.lifecycle import LIVE
 from ..kernel.words import key_of, stems, tagged
 from .erasing import without_pieces
-from .tables import INTERACTIONS, LIVE, MEMORIES
+from .tables import INTERACTIONS, MEMORIES
 
 if TYPE_CHECKING:
     from ..kernel import Connection

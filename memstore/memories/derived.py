@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from ..kernel import Finding, Record, values
+from ..kernel.lifecycle import LIVE
+from ..kernel.rows import Span, spans
 from ..kernel.words import key_of, stems, tagged
-from .tables import LIVE, MEMORIES
+from .tables import MEMORIES
 
 if TYPE_CHECKING:
     from ..kernel import Connection
@@ -15,13 +17,11 @@ if TYPE_CHECKING:
 
 def differences(connection: Connection) -> Iterator[Finding]:
     """Keys, numbers of words and words that are not those of their memory, a page of rows at a time."""
-    last = 0
-    while page := connection.rows("SELECT pk FROM memories WHERE pk > ? ORDER BY pk LIMIT 1000", (last,)):
-        first, last = page[0][0], values.onward(last, page[-1][0])
-        yield from _page_differences(connection, (first, last))
+    for span in spans(connection, MEMORIES):
+        yield from _page_differences(connection, span)
 
 
-def _page_differences(connection: Connection, span: tuple[int, int]) -> Iterator[Finding]:
+def _page_differences(connection: Connection, span: Span) -> Iterator[Finding]:
     items = MEMORIES.find(connection, "WHERE pk BETWEEN ? AND ? ORDER BY pk", span)
     kept = connection.rows("SELECT pk, content_key, stem_count FROM memories WHERE pk BETWEEN ? AND ? ORDER BY pk", span)
     posted: dict[int, list[str]] = {}

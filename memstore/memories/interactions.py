@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..kernel import Connection, Exists, Invalid, Record, new_id, record, values
-from ..kernel.lifecycle import known, newest
+from ..kernel import Connection, Invalid, Record, new_id, record, values
+from ..kernel.rows import filters, known, newest, refuse_taken, scope
 from .beliefs import Beliefs
 from .tables import INTERACTIONS, PIECES, Interaction
 
@@ -92,8 +92,7 @@ class Interactions(Beliefs):
             metadata=values.optional(values.json_object, "metadata", metadata),
         )
         with self.db.write() as connection:
-            if connection.value("SELECT 1 FROM interactions WHERE id = ?", (new.id,)):
-                raise Exists(f"there is an interaction {new.id!r} already, and what was said does not change; leave id= out")
+            refuse_taken(connection, INTERACTIONS, "an interaction", new.id, "what was said does not change, leave id= out")
             pk = INTERACTIONS.insert(connection, new)
             connection.many(
                 "INSERT INTO interaction_pieces(interaction, kind, piece_id, piece_version) VALUES (?, ?, ?, ?)",
@@ -124,18 +123,14 @@ class Interactions(Beliefs):
 
         `since` is inclusive, `until` exclusive. A `user_id` finds that user's and nobody's.
         """
-        terms: list[tuple[str, Any]] = []
-        for column, value in (("session_id", session_id), ("client", client), ("conversation_id", conversation_id)):
-            if value is not None:
-                terms.append((f"{column} = ?", values.label(column, value)))
-        if user_id is not None:
-            terms.append(("(user_id IS NULL OR user_id = ?)", values.key("user_id", user_id)))
-        if project is not None:
-            terms.append(("project_id = ?", self._canonical(values.key("project", project), user_id)))
-        if since is not None:
-            terms.append(("created_at >= ?", values.moment("since", since)))
-        if until is not None:
-            terms.append(("created_at < ?", values.moment("until", until)))
+        terms = filters(
+            ("session_id = ?", values.optional(values.label, "session_id", session_id)),
+            ("client = ?", values.optional(values.label, "client", client)),
+            ("conversation_id = ?", values.optional(values.label, "conversation_id", conversation_id)),
+            ("created_at >= ?", values.optional(values.moment, "since", since)),
+            ("created_at < ?", values.optional(values.moment, "until", until)),
+        )
+        terms += scope(self._canonical, project, user_id)
         limit = values.limit(limit)
         with self.db.read(snapshot=True) as connection:
             return newest(connection, INTERACTIONS, "interaction", terms, limit, before, LISTED)

@@ -15,7 +15,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from ..kernel import Connection, values
-from ..kernel.lifecycle import log
+from ..kernel.lifecycle import log, shown
+from ..kernel.rows import Term, joined
 from ..kernel.words import key_of, stems, tagged
 from .extraction import ENDINGS, EXTRACTOR, Found, extract
 from .fading import FREE_DAYS, THRESHOLD, faded
@@ -107,16 +108,15 @@ class Reflection(Interactions):
         (of 12 characters or more) again where it has 70 % of its stems, of more than 15 stems 12 and 35 %.
         """
         said = stems(values.text("text", text))
-        scope: tuple[str, Any] = ("project_id IS ?", None)
+        pool: Term = ("project_id IS ?", None)
         if project is not None:
-            scope = (POOL, self._canonical(values.key("project", project), user_id))
+            pool = (POOL, self._canonical(values.key("project", project), user_id))
         with self.db.write() as connection:
-            terms = [*self._terms(status="active", user_id=user_id), scope, (MATCH, LONG)]
-            clause = "".join(f" AND {term}" for term, _ in terms)
+            where, params = joined([*self._terms(status="active", user_id=user_id), pool, (MATCH, LONG)])
             found = MEMORIES.find(
                 connection,
-                f"WHERE pk IN (SELECT memories.pk FROM {SHARING} WHERE 1{clause}) ORDER BY created_at DESC, pk DESC",
-                (json.dumps(tagged(said, connection.cipher)), *[value for _, value in terms]),
+                f"WHERE pk IN (SELECT memories.pk FROM {SHARING} WHERE {where}) ORDER BY created_at DESC, pk DESC",
+                (json.dumps(tagged(said, connection.cipher)), *params),
             )
             return [self._reinforced(connection, item, actor, note) for item in found if len(item.content) >= SHORTEST]
 
@@ -129,7 +129,7 @@ class Reflection(Interactions):
         connection.run(
             "UPDATE memories SET confidence = ?, reference_count = ?, last_referenced_at = ? WHERE id = ?", (*after.values(), old.id)
         )
-        log(self._audit, "memory", "reinforce", old, {name: getattr(old, name) for name in after}, after, actor=actor, note=note)
+        log(self._audit, "memory", "reinforce", old, shown(old, after), after, actor=actor, note=note)
         return replace(old, **after)
 
     # -- time -------------------------------------------------------------------------------------------------------

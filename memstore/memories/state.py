@@ -9,7 +9,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..kernel import Exists, VersionConflict, new_id, values
-from ..kernel.lifecycle import known
+from ..kernel.lifecycle import shown
+from ..kernel.rows import known
 from .beliefs import Beliefs
 from .tables import STATE_CHECKS, STATES, ProjectState, StateStatus
 
@@ -170,7 +171,7 @@ class ProjectStates(Beliefs):
         )
 
     def _log_state(self, verb: str, old: ProjectState | None, new: ProjectState, actor: str, note: str) -> None:
-        before, after = (None if item is None else {name: getattr(item, name) for name in _SAID} for item in (old, new))
+        before, after = (None if item is None else shown(item, _SAID) for item in (old, new))
         self._audit(
             f"project_state.{verb}", entity_kind="project_state", entity_id=new.id, before=before, after=after,
             actor=actor, note=note, project=new.project_id,

@@ -15,7 +15,6 @@ MemoryType = Literal["identity", "preference", "project", "episodic", "knowledge
 StateStatus = Literal["active", "superseded", "invalid"]
 MEMORY_TYPES: tuple[str, ...] = get_args(MemoryType)
 STATE_STATUSES: tuple[str, ...] = get_args(StateStatus)
-LIVE = ("candidate", "active")  # found by their words, and told apart by what they say
 TAGS = 10  # of one memory
 
 SCHEMA = Schema(
