@@ -13,6 +13,7 @@ import pytest
 from memstore import Corrupt, NotAStore, StoreError, open_store
 from memstore.backups import HandoffNote
 from memstore.cli import main
+from memstore.knowledge import Section
 
 pytestmark = pytest.mark.damage
 
@@ -44,7 +45,28 @@ def fill(path):
         used = [item.id for item in store.memories.find()]
         store.memories.capture("how?", "so", memories_used=used, context={"pieces": [{"kind": "message", "id": "mine-first"}]}, id="i-1")
         store.memories.set_state("Invoices", "currency", "euro")
+        learn(store)
         store.audit.redact(1, reason="asked for")
+
+
+def learn(store):
+    """Entities and atoms with all that hangs on them, and a conflict between two of them."""
+    room = store.knowledge
+    for name in ("ledger", "invoice"):
+        room.add_entity("Component", name, id=name, aliases=[f"{name} book"], source_refs=["message:mine-first"], metadata={"x": 1})
+        proof = [{"chunk_id": "h-1", "snippet": f"the {name} is kept"}]
+        room.add_atom("claim", f"the {name} is rounded", id=f"a-{name}", tags=["code"], evidence=proof, metadata={"x": 1})
+        room.mention(name, f"a-{name}")
+    room.relate("invoice", "part_of", "ledger", properties={"x": 1})
+    room.observe("ledger", "it is rounded once")
+    room.add_claim("a-ledger", "ledger", "is rounded")
+    room.link("a-ledger", "supports", "a-invoice")
+    room.merge_atoms([room.add_atom("claim", "it is rounded").id], "a-ledger")
+    room.add_artifact("prd", "Rounding", sections=[Section("one", "One", "half up", ["a-ledger"])], id="w-1")
+    room.set_knowledge_state("Invoices", "all is rounded", evidence_index={"x": 1})
+    room.record_delta("Invoices", "run 1", {"x": 1})
+    clash = store.conflicts.contradict("a-ledger", "a-invoice", note="which one is rounded?")
+    store.conflicts.assess(clash.id, "both", note="both are")
 
 
 def uses(store):
@@ -66,6 +88,12 @@ def uses(store):
         lambda: [store.memories.search(query) for query in ("which rounding?", "tests of the code")],
         lambda: [store.memories.history(item.id) for item in store.memories.find()],
         lambda: (store.memories.interactions(), store.memories.explain("i-1")),
+        lambda: (store.knowledge.find_entity("which ledger?"), store.knowledge.entities(), store.knowledge.relationships("ledger")),
+        lambda: [store.knowledge.neighbours("ledger"), store.knowledge.observations("ledger"), store.knowledge.history("ledger")],
+        lambda: (store.knowledge.atoms(tag="code"), store.knowledge.evidence("a-ledger"), store.knowledge.atom_history("a-ledger")),
+        lambda: (store.knowledge.claims(), store.knowledge.links(), store.knowledge.mentions(), store.knowledge.merges()),
+        lambda: (store.knowledge.artifacts(), store.knowledge.sections("w-1"), store.knowledge.citations(), store.knowledge.deltas()),
+        lambda: [store.conflicts.assessments(clash.id) for clash in store.conflicts.find()],
         lambda: store.backups.coverage(),
         lambda: store.backups.find(),
         lambda: (store.evals.runs(), store.evals.assertions(), store.evals.promotions(), store.evals.reliability()),
@@ -86,6 +114,10 @@ def changes(store):
         lambda: store.memories.merge([item.id for item in store.memories.find()], "all of it"),
         lambda: store.memories.set_state("Invoices", "currency", "franc"),
         store.memories.decay,
+        lambda: store.knowledge.add_atom("claim", "the ledger is rounded", evidence=[{"chunk_id": "h-1"}]),
+        lambda: store.knowledge.update("ledger", name="the great ledger"),
+        lambda: store.knowledge.set_knowledge_state("Invoices", "nothing is rounded"),
+        lambda: store.conflicts.resolve(store.conflicts.find(status="open")[0].id, "supersede_others", winner="a-ledger"),
         lambda: store.evals.promote("coder", None, "model-third"),
         store.optimize,
     )

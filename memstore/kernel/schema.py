@@ -260,6 +260,8 @@ def plan(live: Objects, wanted: Objects) -> list[Change]:
         found = live.get((kind, name))
         if found is None:
             changes.append(Change("create", kind, name))
+        elif found[1] == sql:  # as it mostly is; to take a text apart costs more than all the rest
+            continue
         elif kind == "table":
             changes += _table_changes(name, define(found[1]), define(sql))
         elif normal(found[1]) != normal(sql):

@@ -43,6 +43,9 @@ def fill(store: Store) -> None:
         store.evals.promote("coder", None, "model 0")
         for number in range(8):
             store.memories.add("knowledge", f"belief {number} of old", id=f"belief {number}")
+            store.knowledge.add_atom("claim", f"finding {number} of old", id=f"finding {number}")
+        store.knowledge.add_entity("person", "someone")
+        store.conflicts.contradict("finding 0", "finding 1")
 
 
 def append(store: Store, mark: str) -> None:
@@ -120,15 +123,41 @@ def believe(store: Store, mark: str) -> None:
 
 
 def retire(store: Store, mark: str) -> None:
-    store.memories.supersede(store.memories.find(status="active", limit=1)[0].id, note=mark)
+    with store.transaction():
+        store.memories.supersede(store.memories.add("knowledge", f"{mark} believed something").id, note=mark)
 
 
 def unite(store: Store, mark: str) -> None:
-    store.memories.merge([item.id for item in store.memories.find(status="active", limit=2)], f"{mark} united")
+    with store.transaction():
+        parts = [store.memories.add("knowledge", f"{mark} believed part{number}").id for number in range(2)]
+        store.memories.merge(parts, f"{mark} united")
 
 
 def settle(store: Store, mark: str) -> None:
     store.memories.set_state("project", "who", mark)
+
+
+def learn(store: Store, mark: str) -> None:
+    store.knowledge.add_atom("claim", f"{mark} finds something", evidence=[{"chunk_id": mark, "snippet": f"{mark} proves it"}])
+
+
+def meet(store: Store, mark: str) -> None:
+    with store.transaction():
+        met = store.knowledge.add_entity("person", f"{mark} met")
+        store.knowledge.observe(met.id, f"{mark} observes")
+        store.knowledge.relate(met.id, "depends_on", store.knowledge.add_entity("person", f"{mark} known").id)
+
+
+def clash(store: Store, mark: str) -> None:
+    with store.transaction():
+        sides = [store.knowledge.add_atom("claim", f"{mark} claims part{number}").id for number in range(2)]
+        store.conflicts.contradict(*sides, note=mark)
+
+
+def decide(store: Store, mark: str) -> None:
+    with store.transaction():
+        sides = [store.knowledge.add_atom("claim", f"{mark} decides part{number}").id for number in range(2)]
+        store.conflicts.resolve(store.conflicts.contradict(*sides).id, "supersede_others", winner=sides[0], note=mark)
 
 
 def several(store: Store, mark: str) -> None:
@@ -166,6 +195,10 @@ CALLS = (
     unite,
     settle,
     retire,
+    learn,
+    meet,
+    clash,
+    decide,
 )
 
 Seen = dict[str, list[str]]

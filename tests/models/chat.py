@@ -350,14 +350,17 @@ class Chat(Model):
             if (chat["project_id"], chat["user_id"]) == (name, project["user_id"]):
                 chat["project_id"] = project["id"]
 
-    def create_project(self, name, *, user_id="local", id=None, description="", status="active", metadata=None, created_at=None):
+    def create_project(
+        self, name, *, user_id="local", id=None, description="", status="active", metadata=None, created_at=None, updated_at=None
+    ):
         self._refuse_taken(name, user_id)
         if id is not None:
             self._refuse_taken(id, user_id)
         born = self.now if created_at is None else created_at
         project = {
             "id": self.new_id(self.owned) if id is None else id, "user_id": user_id, "name": name, "description": description,
-            "status": status, "aliases": [], "metadata": metadata, "version": 1, "created_at": born, "updated_at": born,
+            "status": status, "aliases": [], "metadata": metadata, "version": 1, "created_at": born,
+            "updated_at": born if updated_at is None else updated_at,
         }  # fmt: skip
         self.owned[project["id"]] = project
         self._adopt(project, name)
