@@ -12,7 +12,6 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import starmap
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
@@ -102,32 +101,39 @@ class Table(Generic[R]):
         self._carried = next((each for each in schema.carried if each.table == name), None) if schema is not None else None
         sealed = () if self._carried is None else (*self._carried.sealed, *self._carried.documents)
         self._sealed = [(place, field) for place, field in enumerate(fields) if field in sealed]
+        self._documents = [(place, field) for place, field in enumerate(fields) if field in self.json]
+        self._flags = [place for place, field in enumerate(fields) if field in self.flags]
         self._legal = [(place, field, legal[field]) for place, field in enumerate(fields) if field in self._positions and legal[field]]
 
     def records(self, rows: Iterable[tuple[Any, ...]], cipher: Cipher | None = None) -> list[R]:
         """Turn rows of `columns` into records."""
-        make, rows = self.record, list(rows)
+        rows = list(rows)
+        if not rows:
+            return []
         if cipher is not None and self._sealed:
             rows = [self._unsealed(cipher, row) for row in rows]
         columns = list(zip(*rows))
-        for place, field, types in self._legal if rows else ():
+        for place, field, types in self._legal:
             if not types.issuperset(map(type, columns[place])):
                 key, value = next((row[0], row[place]) for row in rows if type(row[place]) not in types)
                 raise self._damaged(field, key, value)
-        result = list(starmap(make, rows))
-        for field in self.json:
-            for item, row in zip(result, rows):
-                source = getattr(item, field)
-                if source == "[]" or source == "{}":  # most are empty, and reading even that costs a microsecond
-                    setattr(item, field, self.shaped(field, [] if source == "[]" else {}, row[0]))
-                elif source is not None:
-                    setattr(item, field, self.decode(field, source, row[0]))
-        for field in self.flags:
-            for item in result:
-                value = getattr(item, field)
-                if value is not None:
-                    setattr(item, field, bool(value))
-        return result
+        for place, field in self._documents:
+            if columns[place].count(None) < len(rows):
+                columns[place] = self._read_documents(field, columns[place], columns[0])
+        for place in self._flags:
+            columns[place] = tuple([None if value is None else bool(value) for value in columns[place]])
+        return list(map(self.record, *columns))
+
+    def _read_documents(self, field: str, sources: tuple[Any, ...], keys: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The values of a JSON column."""
+        make = dict if dict in self._shapes[field] else list
+        empty = "{}" if make is dict else "[]"  # most are, and reading even that costs a microsecond
+        return tuple(
+            [
+                None if source is None else make() if source == empty else self.decode(field, source, key)
+                for source, key in zip(sources, keys)
+            ]
+        )
 
     def decode(self, field: str, source: Any, key: Any = None) -> Any:
         """The value of a JSON column in the row with this key."""
