@@ -455,7 +455,7 @@ def test_a_view_in_place_of_a_table_is_told(whole, room, table):
     assert table in said or room == "kernel", said
 
 
-FIRST = {room: table for room, table in reversed(TABLES)}
+FIRST = dict(reversed(TABLES))
 
 
 @pytest.mark.parametrize(
