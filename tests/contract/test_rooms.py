@@ -244,9 +244,10 @@ def test_the_examples_in_the_docstrings_run_as_they_stand(name):
         warnings.simplefilter("error")
         for test in doctest.DocTestFinder(exclude_empty=True).find(module):
             runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
-            runner.run(test)
-            assert runner.failures == 0, test.name
-        gc.collect()
+            if test.examples:
+                runner.run(test)
+                assert runner.failures == 0, test.name
+                gc.collect()  # what an example leaves open is warned of here
 
 
 def test_the_store_has_an_example():

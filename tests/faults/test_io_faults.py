@@ -123,14 +123,14 @@ class Work:
 @lasting
 @some_or_all
 def test_each_call_happens_or_raises_and_the_handle_serves_on(layer, tmp_path, begun, codes, forever, every):
-    outcomes = every_fault(layer, codes, forever, 1 if every else 31, Work(layer, begun, tmp_path))
+    outcomes = every_fault(layer, codes, forever, 1 if every else 71, Work(layer, begun, tmp_path))
     if codes is not CANTOPEN:  # all files are open by then
         assert outcomes["points"] > 3
         assert outcomes["raised"] > 0
 
 
 def test_a_commit_that_the_disk_could_not_sync_is_unknown_until_somebody_looks(layer, tmp_path, begun):
-    outcomes = every_fault(layer, {"sync": IOERR["sync"]}, False, 3, Work(layer, begun, tmp_path))
+    outcomes = every_fault(layer, {"sync": IOERR["sync"]}, False, 7, Work(layer, begun, tmp_path))
     assert outcomes["unknown"] > 3
 
 
@@ -279,7 +279,7 @@ class Reading(Scenario):
 class Upkeep(Scenario):
     """What only moves things about: checkpoint, optimize, rebuild."""
 
-    STEP = 37
+    STEP = 61
 
     def __call__(self, fault):
         self.copy_of_begun()
@@ -298,7 +298,7 @@ class Upkeep(Scenario):
 class Snapshot(Scenario):
     """A copy is whole, in one file, or it is not there."""
 
-    STEP = 5
+    STEP = 13
 
     def __call__(self, fault):
         self.copy_of_begun()

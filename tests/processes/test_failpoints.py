@@ -532,6 +532,17 @@ CASES = {
     **{f"first use of {room}": Case(lambda store, room=room: FIRST[room](store), base="bare") for room in ROOMS},
     **{f"migration of {room}": Case(lambda store, room=room: touch(store, room), base=f"old {room}", shows=whole) for room in ROOMS},
 }
+#: Calls that write as another of their room does, which stands for them in the fast suite.
+ALIKE = {
+    "knowledge": {"promote", "reject", "invalidate", "retire_relationship", "retire_observation", "mcp", "add_evidence", "link", "mention",
+                  "promote_atom", "reject_atom", "invalidate_atom", "cite_insight", "record_delta", "add_artifact", "set_knowledge_state"},
+    "memories": {"promote", "reject", "invalidate", "graduate", "add_state", "clear_state", "set_state", "extract_candidates", "expire"},
+    "conflicts": {"assess"},
+}  # fmt: skip
+STANDING_FOR = [
+    pytest.param(name, marks=pytest.mark.nightly if name in {f"{room}.{call}" for room in ALIKE for call in ALIKE[room]} else ())
+    for name in CASES
+]
 #: Calls that are killed in the middle of their writes too.
 CUT = ("chat.append_many", "audit.redact", "store.erase of a user", "store.snapshot", "store.optimize with VACUUM",
        "a checkpoint in the middle of work", "first open of a fresh file", "migration of chat")  # fmt: skip
@@ -734,11 +745,11 @@ def every(names):
 
 def some(names):
     """The steps around each COMMIT, and a few of the others from first to last."""
-    share = range(1, len(names) + 1, 1 + len(names) // 4)
+    share = range(1, len(names) + 1, 1 + len(names) // 3)
     return sorted({*share, *(number for number, name in enumerate(names, 1) if name.endswith("COMMIT"))})
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", STANDING_FOR)
 def test_killed_at_some_step_a_call_has_happened_or_it_has_not(name, files, tmp_path, examined):
     killed_at(some, name, files, tmp_path, examined)
 
