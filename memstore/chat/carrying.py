@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ..kernel import Corrupt, Exists, values
 from ..kernel.carrying import without
 from .places import AT_WANTED, CHECKS, SPAN, arrival_in, begin_run, last_arrival
+from .projects import named
 from .rows import copied
 from .tables import BESIDE, SCHEMA
 
@@ -50,11 +51,6 @@ _UNSOUND = (
     ("place", "SELECT arrival, printf('message %s is before the first place', id) FROM messages WHERE pk & 4294967295 = 0 OR pk < 0"),
 )
 _BEYOND = "SELECT id FROM messages WHERE arrival > ? LIMIT 1"
-_MEANT = """
-    SELECT id FROM projects WHERE name = ? AND user_id = ?
-    UNION ALL
-    SELECT project_id FROM project_aliases WHERE alias = ? AND user_id = ?
-"""
 
 
 def take_in(chat: ChatStore, intake: Intake) -> None:
@@ -119,7 +115,7 @@ class _Merge:
                 self._take_project(row, row["id"] in known)
 
     def _take_project(self, row: Row, known: bool) -> None:
-        meant = self.conn.value(_MEANT, (row["name"], row["user_id"]) * 2)
+        meant = named(self.conn, row["name"], row["user_id"])
         here = row["id"] if known else meant
         self.intake.projects[row["id"]] = here or row["id"]
         if here is not None and not known and self.intake.mode == "error":
@@ -143,7 +139,7 @@ class _Merge:
         for page in self.intake.pages("project_aliases"):
             for row in self.intake.living("project_aliases", page, owners={"user_id": ("user",), "project_id": ("project",)}):
                 project = row["project_id"]
-                meant = self.conn.value(_MEANT, (row["alias"], row["user_id"]) * 2)
+                meant = named(self.conn, row["alias"], row["user_id"])
                 if project not in self._settled or meant == project:
                     self.intake.skipped["project_aliases"] += 1
                 elif meant is None:
