@@ -169,6 +169,17 @@ def test_a_project_that_gets_another_name_by_replacing_brings_what_carries_it_al
     assert places(ours) == dict.fromkeys(FULL, {"g"})
 
 
+def test_a_project_here_keeps_what_is_its_own_where_one_comes_that_is_called_by_its_id(ours, theirs, tmp_path):
+    ours.chat.create_project("garden", id="plot")
+    plant(ours, "garden", "a")
+    theirs.chat.create_project("plot", id="p")
+    plant(theirs, "plot", "b")
+    theirs.export(tmp_path / "out")
+    ours.import_(tmp_path / "out")
+    assert places(ours) == dict.fromkeys(FULL, {"plot", "p"})
+    assert found(ours, "plot")["memories"] == {"bed a"} and found(ours, "p")["memories"] == {"bed b"}
+
+
 def test_a_row_of_a_project_that_nobody_can_have_named_is_damage(ours, theirs, tmp_path):
     ours.chat.create_project("garden")
     theirs.memories.add("project", "the soil is clay", project="plot")
