@@ -10,7 +10,7 @@ from memstore import RejectedClaim, StoreError, open_store
 from memstore.knowledge import Section
 from memstore.testing import FakeClock
 
-BODIES = tuple(form(f"It is {shape}") for shape in ("flat", "round", "square", "long", "thin", "blue") for form in (str, str.upper))
+BODIES = tuple(form(f"It is {shape}") for shape in ("flat", "round", "square", "long", "thin", "blue") for form in (str.lower, "{}.".format))
 PROJECTS = (None, "p")
 CHUNKS = ("c1", "c2", "c3", "c4", "c5")
 HASHES = ("h1", "h2")
@@ -24,7 +24,7 @@ class Refused(Exception):
 
 
 def key(text):
-    return " ".join(text.casefold().split())
+    return " ".join(text.casefold().split()).rstrip(".")
 
 
 class Twin:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..kernel import Finding, values
 from ..kernel.rows import spans
-from ..kernel.words import key_of
+from ..kernel.words import statement_key
 from .atoms import UNVERIFIED
 from .ledger_tables import KEYS
 from .schema import ATOMS, CLAIMS, PROOFS
@@ -51,5 +51,5 @@ def _differences(connection: Connection, table: Table[Any]) -> Iterator[Finding]
         kept = connection.rows(f"SELECT pk, {columns} FROM {table.name} WHERE pk BETWEEN ? AND ? ORDER BY pk", span)
         items = table.find(connection, "WHERE pk BETWEEN ? AND ? ORDER BY pk", span)
         for item, (pk, *found) in zip(items, kept, strict=True):
-            if found != [key_of(getattr(item, text), connection.cipher) for text in keys.values()]:
+            if found != [statement_key(getattr(item, text), connection.cipher) for text in keys.values()]:
                 yield Finding("derived", pk, f"{item.id} of {table.name}: its keys are not those of its texts")

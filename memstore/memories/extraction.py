@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..kernel.words import key_of
+from ..kernel.words import statement_key, unended
 
 if TYPE_CHECKING:
     from .tables import MemoryType
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 EXTRACTOR = "rules-1"  # rises when the same text would give other finds
 SHORTEST, LONGEST = 8, 280  # characters
-ENDINGS = ".,;:!…。，；：！、"  # what a find may have ended in; none of them is part of what it says
 
 _LABELS: dict[str, MemoryType] = {"decision": "adaptation", "constraint": "project", "requirement": "project", "fact": "knowledge"}
 _SENTENCES: tuple[Rule, ...] = (
@@ -63,7 +62,7 @@ def extract(response: str, summary: str = "", prompt: str = "") -> list[Found]:
     """Return what a response, its summary and its prompt state, in order of appearance; each once."""
     found: dict[tuple[str, str], Found] = {}
     for item in (*_statements(response), *_statements(summary), *_own_wishes(prompt)):
-        found.setdefault((item.memory_type, key_of(item.content)), item)
+        found.setdefault((item.memory_type, statement_key(item.content)), item)
     return list(found.values())
 
 
@@ -89,7 +88,7 @@ def _spoken(prose: str, rules: Iterable[Rule]) -> Iterator[Found]:
 def _checked(memory_type: MemoryType, prose: str, rule: str) -> Iterator[Found]:
     """The find that a piece of prose makes, if it makes one."""
     flat = " ".join(prose.replace("**", "").split())
-    content = flat.rstrip(ENDINGS + " ")
+    content = unended(flat)
     if not flat.endswith(("?", "？")) and SHORTEST <= len(content) <= LONGEST:
         yield Found(memory_type, content, rule)
 

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from ..kernel import Connection, values
 from ..kernel.lifecycle import log, shown
 from ..kernel.rows import Term, joined
-from ..kernel.words import key_of, stems, tagged
-from .extraction import ENDINGS, EXTRACTOR, Found, extract
+from ..kernel.words import stems, tagged
+from .extraction import EXTRACTOR, Found, extract
 from .fading import FREE_DAYS, THRESHOLD, faded
 from .interactions import Interactions, known_interaction
 from .tables import MEMORIES, SHARING, Interaction, Memory
@@ -75,12 +75,11 @@ class Reflection(Interactions):
 
     def _is_known(self, connection: Connection, source: Interaction, item: Found) -> bool:
         """Whether a find is believed already, was rejected, or says what a memory says that the model was told."""
-        keys = json.dumps([key_of(item.content + ending, self.db.cipher) for ending in ("", *ENDINGS)])
         project, user = source.project_id, source.user_id
         return bool(
             connection.value(
                 """
-                SELECT 1 FROM memories WHERE content_key IN (SELECT value FROM json_each(?)) AND (
+                SELECT 1 FROM memories WHERE content_key = ? AND (
                     (
                         (status = 'active' OR status = 'graduated') AND memory_type = ?
                         AND (project_id IS NULL OR project_id = ?) AND (user_id IS NULL OR user_id = ?)
@@ -93,7 +92,7 @@ class Reflection(Interactions):
                     )
                 ) LIMIT 1
                 """,
-                (keys, item.memory_type, project, user, project, project, user, user, source.id),
+                (self._key(item.content), item.memory_type, project, user, project, project, user, user, source.id),
             )
         )
 
