@@ -86,8 +86,8 @@ class Beliefs:
             {"id": id, "created_at": created_at, "updated_at": updated_at, "memory_type": memory_type, "content": content,
              "user_id": user_id, "conversation_id": conversation_id, "confidence": confidence, "status": status,
              "domain_tags": domain_tags, "valid_until": valid_until, "reference_count": reference_count,
-             "last_referenced_at": last_referenced_at, "decayed_at": decayed_at, "expired_at": expired_at, "source_chunk_id": source_chunk_id,
-             "interaction_id": interaction_id, "rule": rule, "extractor_version": extractor_version,
+             "last_referenced_at": last_referenced_at, "decayed_at": decayed_at, "expired_at": expired_at,
+             "source_chunk_id": source_chunk_id, "interaction_id": interaction_id, "rule": rule, "extractor_version": extractor_version,
              "superseded_by": superseded_by, "graduated_to_entity_id": graduated_to_entity_id, "metadata": metadata},
         )  # fmt: skip
         project = values.optional(values.key, "project", project)
@@ -477,7 +477,8 @@ def _merged(sources: Sequence[Memory]) -> dict[str, Any]:
         "reference_count": sum(item.reference_count for item in sources),
         "last_referenced_at": max(referenced, default=None),
         **agreed,
-        **dict.fromkeys(("decayed_at", "expired_at", "interaction_id", "rule", "extractor_version", "superseded_by", "graduated_to_entity_id")),
+        **dict.fromkeys(("decayed_at", "expired_at", "superseded_by", "graduated_to_entity_id")),
+        **dict.fromkeys(("interaction_id", "rule", "extractor_version")),
     }
 
 
