@@ -23,10 +23,7 @@ def erase(room: ProjectStates, connection: Connection, subject: Subject) -> None
     where, lists = subject.belongings()
     if subject.kind == "memory":
         _keep_what_says_it(room, connection, subject)
-    chosen, named = f"{where} OR id {AMONG}", [subject.id] if subject.kind == "memory" else []
-    words = f"DELETE FROM memory_words WHERE memory IN (SELECT pk FROM memories WHERE {chosen})"
-    subject.count("memory_words", connection.run(words, [listed(items) for items in (*lists, named)]))
-    subject.remove(connection, "memories", "memory", chosen, *lists, named)
+    _remove_memories(connection, subject, f"{where} OR id {AMONG}", *lists, [subject.id] if subject.kind == "memory" else [])
     _remove_interactions(connection, subject, f"{where} OR session_id {AMONG}", *lists, {*subject.sessions, *subject.conversations})
     subject.remove(connection, "project_state", "project_state", IN_PROJECT, subject.projects)
     _leave_projects(room, connection, subject)
@@ -40,14 +37,22 @@ def _keep_what_says_it(room: ProjectStates, connection: Connection, subject: Sub
     item = MEMORIES.first(connection, "WHERE id = ?", (subject.id,))
     if item is None:
         return
-    merged = "superseded_by = ? OR EXISTS (SELECT 1 FROM json_each(merged_from) WHERE value = ?)"
-    others = connection.value(f"SELECT count(*) FROM memories WHERE {merged}", (item.id, item.id))
+    others = connection.value(
+        "SELECT count(*) FROM memories WHERE superseded_by = ? OR EXISTS (SELECT 1 FROM json_each(merged_from) WHERE value = ?)",
+        (item.id, item.id),
+    )
     subject.keep(others, "memories that it replaced or was merged into", QUOTING)
     found = connection.value("SELECT count(*) FROM interactions WHERE id = ?", (item.interaction_id,))
     subject.keep(found, "interactions that it was found in", QUOTING)
     entity = item.graduated_to_entity_id
     became = entity is not None and room._piece("entity", entity) is not None
     subject.keep(int(became), "entities that it has become", QUOTING)
+
+
+def _remove_memories(connection: Connection, subject: Subject, where: str, *lists: Any) -> None:
+    words = f"DELETE FROM memory_words WHERE memory IN (SELECT pk FROM memories WHERE {where})"
+    subject.count("memory_words", connection.run(words, [listed(items) for items in lists]))
+    subject.remove(connection, "memories", "memory", where, *lists)
 
 
 def _remove_interactions(connection: Connection, subject: Subject, where: str, *lists: Any) -> None:
