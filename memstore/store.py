@@ -443,12 +443,12 @@ class Store:
         """Forget one conversation, user, project, message or memory in every room, to the last byte, and return the receipt.
 
         A conversation takes along its messages, counters, notes, runs and corrections, a user or project its conversations, and
-        audit events that name any of it lose their references and payload; one event with counts and a salted digest says so. The
-        bytes are gone when the call returns, unless a reader or writer elsewhere outlasts `timeout`, or this is inside
-        `transaction()`: then `scrubbed` is False and a later commit, open or close finishes it. The whole file is written anew, at
-        some 0.4 s for 100 MB, and other writers wait for that. For a user, project or conversation whose id is no mere word or
-        number, all texts are looked through for it, which in an encrypted store decrypts them. A `dry_run` tells the same and
-        leaves everything as it is.
+        audit events that name any of it lose their references and payload; one event with counts and a salted digest says so. What may
+        quote a message or a memory stays, and `kept` names it. The bytes are gone when the call returns, unless a reader or writer
+        elsewhere outlasts `timeout`, or this is inside `transaction()`: then `scrubbed` is False and a later commit, open or close
+        finishes it. The whole file is written anew, at some 0.4 s for 100 MB, and other writers wait for that. For a user, project
+        or conversation whose id is no mere word or number, all texts are looked through for it, which in an encrypted store decrypts
+        them. A `dry_run` tells the same and leaves everything as it is.
         """
         from . import erasure
 

@@ -144,7 +144,7 @@ def test_erase_of_a_memory(capsys, db):
     with open_store(db) as store:
         assert [item.id for item in store.memories.find()] == [kept]
     status, _, err = call(capsys, "erase", "--db", db, "--memory", gone, "--yes")
-    assert status == 1
+    assert status == 2
     assert f"no room holds anything of a memory '{gone}'" in err
 
 
