@@ -12,6 +12,8 @@ from foreign_files import made, outcome
 
 from memstore import Invalid, open_store
 from memstore.imports import import_from
+from memstore.kernel.values import DAY
+from memstore.memories.fading import FREE_DAYS, KEPT
 
 NOON = datetime(2026, 11, 21, 7, 24, 40, tzinfo=UTC).timestamp()
 
@@ -58,6 +60,18 @@ def test_an_item_is_a_memory_with_its_namespace_key_and_value(store, items):
     assert page.metadata["namespace"] == ["docs"]
     assert report.notes == ["store_migrations: derived and not taken (rows: 5)"]
     assert [hit.memory.id for hit in store.memories.search("who lives in Zürich?")] == [zurich.id]
+
+
+def test_fading_begins_with_the_import_however_old_an_item_is(store, store_clock, items):
+    put(items, "docs", "old", {"text": "keep the lid on"}, created_at="2020-01-01 00:00:00", updated_at="2020-01-01 00:00:00")
+    take(store, items)
+    old = by_key(store)["old"]
+    store_clock.advance((FREE_DAYS + 0.4) * DAY)
+    assert store.memories.decay() == []
+    assert store.memories.get(old.id).confidence == 1.0
+    store_clock.advance(1.2 * DAY)
+    assert store.memories.decay() == []
+    assert KEPT**2 <= store.memories.get(old.id).confidence <= KEPT
 
 
 def test_a_second_run_adds_nothing_and_another_file_knows_the_same_items(store, items, tmp_path):

@@ -10,6 +10,8 @@ from foreign_files import outcome
 
 from memstore import Invalid, open_store
 from memstore.imports import import_from
+from memstore.kernel.values import DAY
+from memstore.memories.fading import FREE_DAYS, KEPT
 
 #: As mem0ai 2.2.1 formats what its vector store holds.
 ITEM = {
@@ -73,6 +75,16 @@ def test_lines_are_read_too(store, tmp_path):
     path = tmp_path / "mem0.jsonl"
     path.write_text("\n".join(map(json.dumps, [ITEM, BARE])))
     assert outcome(import_from(store, "mem0", path)) == {"memories": (2, 0, 0)}
+
+
+def test_fading_begins_with_the_import_however_old_a_memory_is(store, store_clock, take):
+    take([{**ITEM, "created_at": "2020-07-26T10:29:36+00:00", "updated_at": None}])
+    store_clock.advance((FREE_DAYS + 0.4) * DAY)
+    assert store.memories.decay() == []
+    assert store.memories.get(ITEM["id"]).confidence == 1.0
+    store_clock.advance(1.2 * DAY)
+    assert store.memories.decay() == []
+    assert KEPT**2 <= store.memories.get(ITEM["id"]).confidence <= KEPT
 
 
 def test_relations_of_the_graph_are_counted(take):

@@ -129,6 +129,16 @@ def test_what_a_person_said_no_to_does_not_come_back_unnoticed(room, how):
     assert room.add_atom("claim", "it is flat").status == "active", "what lives again is recognised first"
 
 
+def test_a_full_stop_makes_no_other_atom(room):
+    wrong = room.add_atom("claim", "Never use peat")
+    assert room.add_atom("claim", "Never use peat.") == wrong
+    room.invalidate_atom(wrong.id)
+    with pytest.raises(RejectedClaim):
+        room.add_atom("claim", "Never use peat！")
+    assert room.add_atom("claim", "Never use pea-t.").atom_fingerprint != wrong.atom_fingerprint
+    assert room.check() == []
+
+
 def test_a_rejection_counts_where_project_and_user_agree_or_are_not_said(room):
     room.invalidate_atom(room.add_atom("claim", "flat", project="p", user_id="ann").id)
     for scope in ({}, {"project": "p"}, {"user_id": "ann"}):

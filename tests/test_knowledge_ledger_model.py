@@ -10,7 +10,8 @@ from memstore import RejectedClaim, StoreError, open_store
 from memstore.knowledge import Section
 from memstore.testing import FakeClock
 
-BODIES = tuple(form(f"It is {shape}") for shape in ("flat", "round", "square", "long", "thin", "blue") for form in (str, str.upper))
+FORMS = (str.lower, "{}.".format)
+BODIES = tuple(form(f"It is {shape}") for shape in ("flat", "round", "square", "long", "thin", "blue") for form in FORMS)
 PROJECTS = (None, "p")
 CHUNKS = ("c1", "c2", "c3", "c4", "c5")
 HASHES = ("h1", "h2")
@@ -24,7 +25,7 @@ class Refused(Exception):
 
 
 def key(text):
-    return " ".join(text.casefold().split())
+    return " ".join(text.casefold().split()).rstrip(".")
 
 
 class Twin:

@@ -40,7 +40,7 @@ GIVEN = {
     "memory_type": "episodic", "content": "Größe 測る", "user_id": "ann", "conversation_id": "c1", "confidence": 0.25,
     "status": "candidate", "domain_tags": ["optics", "軟件"], "valid_until": 2e9, "source_chunk_id": "chunk-1", "interaction_id": "i1",
     "rule": "heading", "extractor_version": "rules-1", "metadata": {"b": [1, None, "ü"]}, "id": "my id", "created_at": 12.5,
-    "updated_at": 13.5, "reference_count": 3, "last_referenced_at": 14.5,
+    "updated_at": 13.5, "reference_count": 3, "last_referenced_at": 14.5, "decayed_at": 16.5,
 }  # fmt: skip
 HISTORY = (
     {"status": "superseded", "superseded_by": "another"},
@@ -163,6 +163,24 @@ def test_what_a_person_rejected_does_not_come_back_unnoticed(memories, store):
         assert tables(store) == before
         again = memories.add("knowledge", content, override=True)
         assert memories.add("knowledge", content) == again, "a repeat is recognised first"
+
+
+@pytest.mark.parametrize(
+    "again", ["never use peat", "Never use peat.", "Never use peat…", "Never use peat !?", "Ｎever use peat。", "Never use peat:\n"]
+)
+def test_what_was_rejected_does_not_come_back_with_another_full_stop(memories, again):
+    memories.invalidate(memories.add("preference", "Never use peat;").id)
+    with pytest.raises(RejectedClaim):
+        memories.add("knowledge", again)
+    assert memories.check() == []
+
+
+def test_what_says_the_same_but_for_the_punctuation_at_its_end_is_one_memory(memories):
+    item = memories.add("knowledge", "version 1.5")
+    assert memories.add("knowledge", "Version 1.5.") == item
+    assert memories.update(item.id, content="version 1.5!").content == "version 1.5!"
+    others = ("version 15", "version 1-5", "version 1 5", "(version 1.5)", "version 1.5%", "...", "?!", "。")
+    assert len({memories.add("knowledge", text).id for text in (*others, "version 1.5")}) == len(others) + 1
 
 
 def test_a_rejection_holds_where_project_and_user_agree_or_one_side_has_none(memories):

@@ -58,6 +58,9 @@ def test_each_rule_finds_what_it_is_for(text, memory_type, content, rule):
         "We haven't decided to ship it.",
         "They never decided to ship it.",
         "Should I prefer tabs over spaces?",
+        "If you decided to go, call me.",
+        "Well. *When* we decided to go, it rained.",
+        "Unless the user prefers tea, order coffee.",
         "## Decision\nWhich of the two?",
         "```\n# Decision\nuse WAL mode\n```",
         "~~~ md\nDecision: use WAL mode",
@@ -103,7 +106,29 @@ def test_a_sentence_under_a_heading_of_its_own_type_is_found_once():
     assert found("## Decision\nWe decided to use WAL mode. It is faster.") == [
         ("adaptation", "We decided to use WAL mode. It is faster")
     ]
-    assert found("## Decision\nI prefer WAL mode.") == [("adaptation", "I prefer WAL mode"), ("preference", "I prefer WAL mode")]
+    assert found("## Decision\nI prefer WAL mode.") == [("adaptation", "I prefer WAL mode")]
+
+
+def test_a_sentence_is_one_find_by_the_first_rule_that_fits():
+    assert found("I prefer what we decided to do. The requirement is tea.") == [
+        ("preference", "I prefer what we decided to do"),
+        ("project", "The requirement is tea"),
+    ]
+    assert found(f"# Facts\n{'x' * 300}. I prefer tea.") == [("preference", "I prefer tea")], "what no heading takes is read by sentences"
+
+
+def test_a_label_with_its_text_takes_its_own_line():
+    assert contents("Decision: use drip\nReason: it saves water") == ["use drip"]
+    assert contents("- Decision: use drip\n  on all beds\nIt saves water.") == ["use drip on all beds"]
+    assert contents("Decision: use drip\n  on all beds\nIt saves water, so I prefer it.") == [
+        "use drip on all beds", "It saves water, so I prefer it"
+    ]  # fmt: skip
+    assert contents("Decision:\nuse drip on\nall beds") == ["use drip on all beds"]
+    assert contents("# Facts\nDecision: use drip\nwater is wet") == ["use drip", "water is wet"]
+
+
+def test_a_condition_under_a_heading_is_a_statement():
+    assert contents("# Requirements\n- When the door is open, the motor stops.") == ["When the door is open, the motor stops"]
 
 
 def test_the_same_is_found_once_whatever_its_case_and_spaces():
@@ -162,14 +187,14 @@ def test_what_is_believed_is_not_found_again(memories):
     memories.add("adaptation", "Use WAL  mode.")
     memories.add("knowledge", "one writer only")
     source = memories.capture("how?", RESPONSE)
-    assert [item.content for item in memories.extract_candidates(source.id)] == ["one writer only", "I prefer tabs", "I prefer tabs"]
+    assert [item.content for item in memories.extract_candidates(source.id)] == ["one writer only", "I prefer tabs"]
 
 
 def test_what_another_user_or_project_believes_may_be_found(memories):
     memories.add("adaptation", "use WAL mode", user_id="bob")
     memories.add("adaptation", "one writer only", project="p")
     source = memories.capture("how?", RESPONSE, user_id="ann")
-    assert len(memories.extract_candidates(source.id)) == 4
+    assert len(memories.extract_candidates(source.id)) == 3
     source = memories.capture("how?", RESPONSE, project="p")
     assert "one writer only" not in [item.content for item in memories.extract_candidates(source.id)]
 

@@ -66,6 +66,16 @@ def test_a_step_leaves_version_and_the_time_of_the_last_change(memories, store_c
     assert memories.update(memory.id, content="water is very wet", expected_version=1).confidence == faint.confidence
 
 
+def test_no_day_up_to_decayed_at_is_taken_off(memories, store_clock):
+    old = memories.add("knowledge", "water is wet", created_at=1.0, decayed_at=store_clock.now)
+    store_clock.advance(DAY / 4)
+    assert memories.decay() == []
+    assert memories.get(old.id) == old
+    store_clock.advance(DAY)
+    assert memories.decay() == []
+    assert memories.get(old.id).confidence == pytest.approx(KEPT)
+
+
 def test_a_change_starts_the_idle_time_anew(memories, store_clock):
     changed = memories.add("knowledge", "water is wet")
     promoted = memories.add("knowledge", "fire is hot", status="candidate")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..kernel import Invalid, values
 from ..kernel.foreign import ForeignFile
 from .intake import Part, database, digest, parsed
-from .remembered import keep, memory_type, renew, until
+from .remembered import keep, memory_type, renew, unfaded, until
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,6 +78,7 @@ class Tables:
             project=item.prefix,
             metadata=item.metadata,
             valid_until=item.valid_until,
+            decayed_at=unfaded(self._store),
             **row.moments("created_at", "updated_at"),
         )
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ..kernel import Invalid, values
 from .intake import Part
 from .lines import LineFiles, existing
-from .remembered import keep, memory_type, renew, until
+from .remembered import keep, memory_type, renew, unfaded, until
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,6 +84,7 @@ class Tables:
             metadata=metadata,
             valid_until=ends,
             domain_tags=list(dict.fromkeys(word.strip().lower() for word in labels if word.strip()))[:TAGS],
+            decayed_at=unfaded(self._store),
             **times,
         )
 

@@ -6,8 +6,9 @@ import re
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
-from ..kernel import Invalid
+from ..kernel import Invalid, values
 from ..kernel.lifecycle import LIVE
+from ..memories.fading import FREE_DAYS
 from ..memories.tables import MEMORY_TYPES
 from .intake import moment
 
@@ -50,6 +51,11 @@ def through(name: str, said: Any) -> date:
         return datetime.fromtimestamp(moment(name, said), UTC).date()
     except (TypeError, ValueError, OverflowError, OSError):
         raise Invalid(f"{name} {said!r} is not a date in ISO 8601") from None
+
+
+def unfaded(store: Store) -> float:
+    """The `decayed_at` of what never faded where it comes from: the free days begin with the import, whenever it was written."""
+    return store.memories.db.now + FREE_DAYS * values.DAY
 
 
 def keep(store: Store, row: Row, memory_type: Any, content: str, **columns: Any) -> None:

@@ -4,7 +4,8 @@
 2. `words` match whole: a prefix or a stem would take "completely" for "complexity"; only a plural counts as its singular.
    `stems` go further and cut -ed and -ing too, for asking how much of one text stands in another.
 3. An identifier counts whole and by its parts: `timeDelta`, `time_delta` and `TimeDelta` are the same words.
-4. Where the store has a codec, neither words nor keys are readable in the file: they are tags.
+4. A statement says the same with a full stop and without. A hyphen is no space: "re-sign" is not "re sign".
+5. Where the store has a codec, neither words nor keys are readable in the file: they are tags.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import hashlib
 import re
 import unicodedata
 from functools import lru_cache
+from string import whitespace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ _FUNCTION_WORDS = """
 """
 #: English words that say nothing about what a text is about.
 FUNCTION_WORDS = frozenset(_FUNCTION_WORDS.split())
+
+_ENDINGS = ".!?…;:,。．｡！？；：，､、"
 
 _CONTRACTION = re.compile(r"(?<=\w)['’](?:s|t|d|m|ll|re|ve)\b", re.IGNORECASE)
 # Marks of Indic and Thai script are no \w, yet they stand inside words.
@@ -61,9 +65,22 @@ def normal(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold()).split())
 
 
+def unended(text: str) -> str:
+    """A text without the punctuation and white space that it ends in, unless it is nothing else."""
+    return text.rstrip(_ENDINGS + whitespace) or text
+
+
 def key_of(text: str, cipher: Cipher | None = None) -> str:
-    """Digest of a text as it is compared; "" of a blank one."""
-    compared = normal(text)
+    """Digest of a text, a name say, as it is compared; "" of a blank one."""
+    return _key(normal(text), cipher)
+
+
+def statement_key(text: str, cipher: Cipher | None = None) -> str:
+    """Digest of a statement as it is compared, whatever punctuation it ends in; "" of a blank one."""
+    return _key(unended(normal(text)), cipher)
+
+
+def _key(compared: str, cipher: Cipher | None) -> str:
     if cipher is not None and compared:
         return cipher.tag("text", compared)
     return hashlib.sha256(compared.encode()).hexdigest()[:32] if compared else ""

@@ -61,10 +61,11 @@ class Atoms(Knowing):
     ) -> Atom:
         """Store an atom with its evidence and return it; the live one that says the same gets the evidence instead.
 
-        The same: kind, project, user and normalised body. It then takes the larger confidence too, and is otherwise left as it is,
-        a candidate a candidate. `evidence` holds arguments of `add_evidence`. A body that was rejected or found invalid before
-        raises RejectedClaim unless `override`; its project and user are compared where both sides have one. An atom that is
-        neither active nor candidate is history from elsewhere: stored as it is, nothing refuses it.
+        The same: kind, project, user and body, whatever its case, spaces and the punctuation at its end. It then takes the
+        larger confidence too, and is otherwise left as it is, a candidate a candidate. `evidence` holds arguments of
+        `add_evidence`. A body that was rejected or found invalid before raises RejectedClaim unless `override`; its project and
+        user are compared where both sides have one. An atom that is neither active nor candidate is history from elsewhere: stored
+        as it is, nothing refuses it.
         """
         given = values.checked(
             ATOM,
@@ -96,7 +97,7 @@ class Atoms(Knowing):
         if columns["updated_at"] is None:
             columns["updated_at"] = columns["created_at"]
         new = Atom(**columns, version=1)
-        ATOMS.insert(connection, new, body_key=self._key(new.body))
+        ATOMS.insert(connection, new, body_key=self._statement_key(new.body))
         for piece in pieces:
             self._support_atom(connection, new.id, piece)
         if new.status == "active":
@@ -109,7 +110,7 @@ class Atoms(Knowing):
             connection,
             "WHERE body_key = ? AND kind = ? AND COALESCE(project_id, '') = ? AND COALESCE(user_id, '') = ?"  # as its index has it
             " AND (status = 'active' OR status = 'candidate')",
-            (self._key(said["body"]), said["kind"], said["project_id"] or "", said["user_id"] or ""),
+            (self._statement_key(said["body"]), said["kind"], said["project_id"] or "", said["user_id"] or ""),
         )
 
     def _extracted_again(self, connection: Connection, atom: Atom, confidence: float, pieces: list[dict[str, Any]]) -> Atom:
@@ -121,7 +122,7 @@ class Atoms(Knowing):
         return self._rewrite_atom(connection, atom, replace(atom, confidence=confidence))
 
     def _refuse_rejected_atom(self, connection: Connection, said: Mapping[str, Any]) -> None:
-        terms = [("body_key = ?", self._key(said["body"]))]
+        terms = [("body_key = ?", self._statement_key(said["body"]))]
         refuse_rejected(connection, ATOMS, "atom", said["body"], terms, said["project_id"], said["user_id"], "atom_history()")
 
     def _rewrite_atom(self, connection: Connection, old: Atom, new: Atom) -> Atom:
@@ -356,7 +357,7 @@ class Atoms(Knowing):
 
     def _support_atom(self, connection: Connection, atom_id: str, columns: dict[str, Any]) -> Evidence:
         """Give an atom a piece of evidence."""
-        key, atom = self._key(columns["snippet"]), connection.value("SELECT pk FROM atoms WHERE id = ?", (atom_id,))
+        key, atom = self._statement_key(columns["snippet"]), connection.value("SELECT pk FROM atoms WHERE id = ?", (atom_id,))
         twin = PROOFS.first(
             connection,
             "WHERE atom = ? AND snippet_key = ? AND source_id IS ? AND chunk_id IS ? ORDER BY pk LIMIT 1",

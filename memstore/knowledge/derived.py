@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..kernel import Finding, Record, Table, values
 from ..kernel.rows import Span, spans
-from ..kernel.words import key_of
+from ..kernel.words import key_of, statement_key
 from . import names
 from .atoms import UNVERIFIED
 from .graph_tables import KINDS, Entity
@@ -143,5 +143,5 @@ def _wrong_text_keys(connection: Connection, table: Table[Any]) -> Iterator[Find
         kept = connection.rows(f"SELECT pk, {columns} FROM {table.name} WHERE pk BETWEEN ? AND ? ORDER BY pk", span)
         items = table.find(connection, "WHERE pk BETWEEN ? AND ? ORDER BY pk", span)
         for item, (pk, *found) in zip(items, kept, strict=True):
-            if found != [key_of(getattr(item, text), connection.cipher) for text in keys.values()]:
+            if found != [statement_key(getattr(item, text), connection.cipher) for text in keys.values()]:
                 yield Finding("derived", pk, f"{item.id} of {table.name}: its keys are not those of its texts")

@@ -57,7 +57,7 @@ class Ledger(Atoms):
 
     def _add_claim(self, connection: Connection, atom_id: str, columns: dict[str, Any]) -> AtomClaim:
         atom = self._atom_key(connection, atom_id)
-        subject, predicate = self._key(columns["subject"]), self._key(columns["predicate"])
+        subject, predicate = self._statement_key(columns["subject"]), self._statement_key(columns["predicate"])
         twin = CLAIMS.first(
             connection,
             "WHERE atom = ? AND subject_key = ? AND predicate_key = ? AND domain = ? AND strength = ?",
@@ -71,7 +71,7 @@ class Ledger(Atoms):
 
     def claims(self, atom_id: str | None = None, *, subject: str | None = None, limit: int | None = None) -> list[AtomClaim]:
         """Return claims in order of arrival, oldest first; `subject` is compared without case and spaces."""
-        key = None if subject is None else self._key(values.text("subject", subject, blank=False))
+        key = None if subject is None else self._statement_key(values.text("subject", subject, blank=False))
         terms = filters((OF_ATOM, values.optional(values.key, "atom_id", atom_id)), ("subject_key = ?", key))
         return arrived(self.db, CLAIMS, terms, limit)
 

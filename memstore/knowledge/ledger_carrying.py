@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..kernel import values
 from ..kernel.carrying import BELONGS, without
-from ..kernel.words import key_of
+from ..kernel.words import statement_key
 from .ledger_erasing import SOURCES
 from .ledger_tables import CARRIED, KEYS
 
@@ -62,7 +62,7 @@ def take_in(_: KnowledgeStore, intake: Intake) -> None:
 def _keyed(connection: Connection, table: str, rows: list[Row]) -> list[Row]:
     """Rows with what is derived from them."""
     keys = KEYS.get(table, {})
-    return [{**row, **{key: key_of(row[text], connection.cipher) for key, text in keys.items()}} for row in rows]
+    return [{**row, **{key: statement_key(row[text], connection.cipher) for key, text in keys.items()}} for row in rows]
 
 
 def _merge_atoms(intake: Intake, page: list[Row]) -> None:

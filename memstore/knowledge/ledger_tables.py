@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 
 from ..kernel import Carried, Record, record, values
 from ..kernel.lifecycle import STATUSES
-from ..kernel.words import key_of
+from ..kernel.words import statement_key
 
 AtomKind = Literal["claim", "decision", "requirement", "risk", "unknown", "action_item", "domain_signal", "entity"]
 MergeKind = Literal["merge", "supersede", "obsolete"]
@@ -260,8 +260,8 @@ class Atom(Record):
 
     @property
     def atom_fingerprint(self) -> str:
-        """What tells a repeat: the digest of the body, whatever its case and spaces."""
-        return key_of(self.body)
+        """What tells a repeat: the digest of the body, whatever its case, its spaces and the punctuation at its end."""
+        return statement_key(self.body)
 
 
 @record
@@ -300,7 +300,7 @@ class AtomClaim(Record):
     @property
     def claim_fingerprint(self) -> str:
         """What tells a repeat: the digest of subject, predicate, domain and strength."""
-        return digest([key_of(self.subject), key_of(self.predicate), self.domain, self.strength])
+        return digest([statement_key(self.subject), statement_key(self.predicate), self.domain, self.strength])
 
 
 @record

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..kernel import Canonical, NotFound, Room, Table, values
 from ..kernel.rows import known
-from ..kernel.words import key_of
+from ..kernel.words import key_of, statement_key
 from .graph_tables import Entity
 from .schema import ENTITIES, VERSIONS
 
@@ -63,6 +63,9 @@ class Times:
 
     def _key(self, text: str) -> str:
         return key_of(text, self.db.cipher)
+
+    def _statement_key(self, text: str) -> str:
+        return statement_key(text, self.db.cipher)
 
     @property
     def _at(self) -> float:

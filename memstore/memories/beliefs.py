@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..kernel import Canonical, Exists, Invalid, Record, Recorder, Room, new_id, values
 from ..kernel.lifecycle import LIVE, STATUSES, Believed, History, confirm_version, log, refuse_rejected, retire, shown, turn
 from ..kernel.rows import Term, counted, filters, joined, known, newest, refuse_taken, scope
-from ..kernel.words import key_of, stems, tagged
+from ..kernel.words import statement_key, stems, tagged
 from .tables import CHECKS, MEMORIES, MEMORY_TYPES, SHARING, TAGS, Memory, MemoryHit, MemoryType
 
 if TYPE_CHECKING:
@@ -65,31 +65,33 @@ class Beliefs:
         updated_at: float | datetime | None = None,
         reference_count: int = 0,
         last_referenced_at: float | datetime | None = None,
+        decayed_at: float | datetime | None = None,
         expired_at: float | datetime | None = None,
         superseded_by: str | None = None,
         graduated_to_entity_id: str | None = None,
     ) -> Memory:
         """Store a memory and return it, or the one in the same state that says the same, as it is.
 
-        The same: type, project, user and normalised content. A day as `valid_until` ("2026-07-01" or a `date`) counts whole, in UTC.
-        What was rejected or found invalid before raises RejectedClaim unless `override`; its project and user are compared where
-        both sides have one. A memory that is neither active nor candidate is history from elsewhere: stored as it is, nothing
-        refuses it.
+        The same: type, project, user and content, whatever its case, spaces and the punctuation at its end. A day as `valid_until`
+        ("2026-07-01" or a `date`) counts whole, in UTC. What was rejected or found invalid before raises RejectedClaim unless
+        `override`; its project and user are compared where both sides have one. A memory that is neither active nor candidate is
+        history from elsewhere: stored as it is, nothing refuses it. No day up to `decayed_at` is taken off the confidence.
+
+        The type says what a memory is about: who somebody is, what he prefers, a project, what happened, what is so, or how to work
+        (identity, preference, project, episodic, knowledge, adaptation).
         """
         given = values.checked(
             CHECKS,
             {"id": id, "created_at": created_at, "updated_at": updated_at, "memory_type": memory_type, "content": content,
              "user_id": user_id, "conversation_id": conversation_id, "confidence": confidence, "status": status,
              "domain_tags": domain_tags, "valid_until": valid_until, "reference_count": reference_count,
-             "last_referenced_at": last_referenced_at, "expired_at": expired_at, "source_chunk_id": source_chunk_id,
-             "interaction_id": interaction_id, "rule": rule, "extractor_version": extractor_version,
+             "last_referenced_at": last_referenced_at, "decayed_at": decayed_at, "expired_at": expired_at,
+             "source_chunk_id": source_chunk_id, "interaction_id": interaction_id, "rule": rule, "extractor_version": extractor_version,
              "superseded_by": superseded_by, "graduated_to_entity_id": graduated_to_entity_id, "metadata": metadata},
         )  # fmt: skip
         project = values.optional(values.key, "project", project)
         override = values.flag("override", override)
-        for name, state in _OF_STATE.items():
-            if given[name] is not None and given["status"] != state:
-                raise Invalid(f"{name} is of memories with status {state!r}, and this one is {given['status']!r}")
+        _refuse_of_another_state(given)
         with self.db.write() as connection:
             new = self._new(**given, project_id=self._canonical(project, given["user_id"]))
             twin = self._twin(connection, new)
@@ -107,7 +109,7 @@ class Beliefs:
             id=new_id() if id is None else id,
             created_at=born,
             updated_at=born if updated_at is None else updated_at,
-            **{"decayed_at": None, "merged_from": None, **columns},
+            **{"merged_from": None, **columns},
             version=1,
         )
 
@@ -143,7 +145,7 @@ class Beliefs:
         return replace(new, updated_at=now, decayed_at=None, version=old.version + 1)
 
     def _key(self, text: str) -> str:
-        return key_of(text, self.db.cipher)
+        return statement_key(text, self.db.cipher)
 
     def _twin(self, connection: Connection, item: Memory) -> Memory | None:
         """Another live row that says the same in the same state."""
@@ -429,6 +431,12 @@ class Beliefs:
         retire(connection, MEMORIES, old, by, self.db.now)
 
 
+def _refuse_of_another_state(given: Mapping[str, Any]) -> None:
+    for name, state in _OF_STATE.items():
+        if given[name] is not None and given["status"] != state:
+            raise Invalid(f"{name} is of memories with status {state!r}, and this one is {given['status']!r}")
+
+
 def _merged(sources: Sequence[Memory]) -> dict[str, Any]:
     """Columns of the memory that takes the place of some."""
     for name, said in (("status", "status"), ("memory_type", "type"), ("project_id", "project"), ("user_id", "user")):
@@ -454,7 +462,8 @@ def _merged(sources: Sequence[Memory]) -> dict[str, Any]:
         "reference_count": sum(item.reference_count for item in sources),
         "last_referenced_at": max(referenced, default=None),
         **agreed,
-        **dict.fromkeys(("expired_at", "interaction_id", "rule", "extractor_version", "superseded_by", "graduated_to_entity_id")),
+        **dict.fromkeys(("decayed_at", "expired_at", "superseded_by", "graduated_to_entity_id")),
+        **dict.fromkeys(("interaction_id", "rule", "extractor_version")),
     }
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..kernel import values
 from ..kernel.carrying import BELONGS
 from ..kernel.lifecycle import LIVE
-from ..kernel.words import key_of, stems, tagged
+from ..kernel.words import statement_key, stems, tagged
 from .erasing import without_pieces
 from .tables import INTERACTIONS, MEMORIES
 
@@ -47,7 +47,7 @@ def take_in(_: MemoryStore, intake: Intake) -> None:
 def _keyed(connection: Connection, rows: list[Row]) -> list[Row]:
     """Memories with what is derived from them."""
     cipher = connection.cipher
-    return [{**row, "content_key": key_of(row["content"], cipher), "stem_count": len(stems(row["content"]))} for row in rows]
+    return [{**row, "content_key": statement_key(row["content"], cipher), "stem_count": len(stems(row["content"]))} for row in rows]
 
 
 def _index(connection: Connection, pks: list[int]) -> None:

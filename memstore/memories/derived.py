@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..kernel import Finding, Record, values
 from ..kernel.lifecycle import LIVE
 from ..kernel.rows import Span, spans
-from ..kernel.words import key_of, stems, tagged
+from ..kernel.words import statement_key, stems, tagged
 from .tables import MEMORIES
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def _page_differences(connection: Connection, span: Span) -> Iterator[Finding]:
         posted.setdefault(pk, []).append(word)
     for item, (pk, key, count) in zip(items, kept, strict=True):
         found = tagged(stems(item.content), connection.cipher)
-        if (key, count) != (key_of(item.content, connection.cipher), len(found)):
+        if (key, count) != (statement_key(item.content, connection.cipher), len(found)):
             yield Finding("derived", pk, f"memory {item.id}: its key or number of words is not that of its content")
         if posted.get(pk, []) != (found if item.status in LIVE else []):
             yield Finding("derived", pk, f"memory {item.id}: its words in memory_words are not those of its content")

@@ -1,9 +1,10 @@
 """What a response states outright, found by rules: the same text gives the same finds wherever and whenever it is read.
 
 1. A heading (or a label, as in "Decision: ...") names what stands beneath it: each list item and each paragraph is one find, up to
-   the next heading. A sentence says it by its own words.
+   the next heading. A label with text behind it holds for its own line, and for indented ones that go on with it. Elsewhere a
+   sentence says it by its own words, and is one find, by the first rule that fits.
 2. A find is whole: a sentence keeps its beginning, for "not" may stand there, and what is too long is left, not cut.
-3. Code, quotations and tables are no statements, and a question is none either.
+3. Code, quotations and tables are no statements, and neither is a question, nor a sentence that begins with a condition.
 4. A prompt is read for one thing, what its author says of himself: "I prefer". All else in it may be pasted from anywhere.
 
 The trap is that a response repeats what the model was told. What is found here is no evidence yet: the room drops what it knows.
@@ -12,10 +13,10 @@ The trap is that a response repeats what the model was told. What is found here 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..kernel.words import key_of
+from ..kernel.words import statement_key, unended
 
 if TYPE_CHECKING:
     from .tables import MemoryType
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 EXTRACTOR = "rules-1"  # rises when the same text would give other finds
 SHORTEST, LONGEST = 8, 280  # characters
-ENDINGS = ".,;:!…。，；：！、"  # what a find may have ended in; none of them is part of what it says
 
 _LABELS: dict[str, MemoryType] = {"decision": "adaptation", "constraint": "project", "requirement": "project", "fact": "knowledge"}
 _SENTENCES: tuple[Rule, ...] = (
@@ -38,6 +38,7 @@ _FENCE = re.compile(r"\s*(```|~~~)")
 _HEADING = re.compile(r"\s{0,3}#{1,6}\s+(.*)")
 _ITEM = re.compile(r"\s*(?:[-*+•]|\d{1,9}[.)])\s+(?:\[[ xX]\]\s+)?(?=\S)")
 _NO_PROSE = re.compile(r"\s*(?:>|\||<!--|(?:[-*_=]\s*){3,}$)")
+_CONDITION = re.compile(r"\W*(?:if|whether|when|unless|should)\b", re.IGNORECASE)
 # "Decision 2: text", "**Decisions:** text", "Decision - text", "Decision"
 _LABEL = re.compile(
     rf"(?P<bold>\*\*)?(?P<word>{'|'.join(_LABELS)})s?(?: #?\d+)?(?:\*\*)?(?:\s*(?P<colon>:)|\s+[-–—]\s|$)(?:\*\*)?(?P<text>.*)",
@@ -63,15 +64,17 @@ def extract(response: str, summary: str = "", prompt: str = "") -> list[Found]:
     """Return what a response, its summary and its prompt state, in order of appearance; each once."""
     found: dict[tuple[str, str], Found] = {}
     for item in (*_statements(response), *_statements(summary), *_own_wishes(prompt)):
-        found.setdefault((item.memory_type, key_of(item.content)), item)
+        found.setdefault((item.memory_type, statement_key(item.content)), item)
     return list(found.values())
 
 
 def _statements(text: str) -> Iterator[Found]:
     for label, prose in _under_labels(text):
-        if label:
-            yield from _checked(_LABELS[label], prose, f"{label}_heading")
-        yield from _spoken(prose, [rule for rule in _SENTENCES if rule[1] != _LABELS.get(label)])
+        stated = _checked(_LABELS[label], prose, f"{label}_heading") if label else None
+        if stated is not None:
+            yield stated
+        else:
+            yield from _spoken(prose, _SENTENCES)
 
 
 def _own_wishes(prompt: str) -> Iterator[Found]:
@@ -79,19 +82,21 @@ def _own_wishes(prompt: str) -> Iterator[Found]:
         yield from _spoken(block.text, _OWN_WISHES)
 
 
-def _spoken(prose: str, rules: Iterable[Rule]) -> Iterator[Found]:
+def _spoken(prose: str, rules: tuple[Rule, ...]) -> Iterator[Found]:
     for sentence in _SENTENCE_END.split(prose):
-        for rule, memory_type, pattern in rules:
-            if pattern.search(sentence):
-                yield from _checked(memory_type, sentence, rule)
+        fitting = next(((memory_type, rule) for rule, memory_type, pattern in rules if pattern.search(sentence)), None)
+        if fitting is not None and not _CONDITION.match(sentence):
+            stated = _checked(fitting[0], sentence, fitting[1])
+            if stated is not None:
+                yield stated
 
 
-def _checked(memory_type: MemoryType, prose: str, rule: str) -> Iterator[Found]:
+def _checked(memory_type: MemoryType, prose: str, rule: str) -> Found | None:
     """The find that a piece of prose makes, if it makes one."""
     flat = " ".join(prose.replace("**", "").split())
-    content = flat.rstrip(ENDINGS + " ")
-    if not flat.endswith(("?", "？")) and SHORTEST <= len(content) <= LONGEST:
-        yield Found(memory_type, content, rule)
+    content = unended(flat)
+    fits = not flat.endswith(("?", "？")) and SHORTEST <= len(content) <= LONGEST
+    return Found(memory_type, content, rule) if fits else None
 
 
 def _under_labels(text: str) -> Iterator[tuple[str, str]]:
@@ -124,11 +129,12 @@ def _named(text: str, *, heading: bool = False) -> tuple[str, str] | None:
 
 def _blocks(text: str) -> Iterator[_Block]:
     """Headings, list items and paragraphs, with wrapped lines joined again."""
-    kind, fence = "", ""
+    kind, fence, whole = "", "", False  # whole: a label that has its text
     lines: list[str] = []
     for line in [*text.splitlines(), ""]:
         mark, heading, item = _FENCE.match(line), _HEADING.match(line), _ITEM.match(line)
-        begins = "item" if item else "paragraph" if _named(line.strip()) else ""
+        named = _named(line[item.end() :] if item else line.strip())
+        begins = "item" if item else "paragraph" if named or (whole and not line[:1].isspace()) else ""
         ends = fence or mark or heading or not line.strip() or _NO_PROSE.match(line)
         if lines and (ends or begins):
             yield _Block(kind, " ".join(lines))
@@ -139,4 +145,5 @@ def _blocks(text: str) -> Iterator[_Block]:
             yield _Block("heading", heading[1].rstrip("# \t"))
         elif not ends:
             kind = begins or (kind if lines else "paragraph")
+            whole = whole if lines else named is not None and named[1] != ""
             lines.append(line[item.end() :] if item else line.strip())

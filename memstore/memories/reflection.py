@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from ..kernel import Connection, values
 from ..kernel.lifecycle import THEIRS, log, shown
 from ..kernel.rows import Term, joined
-from ..kernel.words import key_of, stems, tagged
-from .extraction import ENDINGS, EXTRACTOR, Found, extract
+from ..kernel.words import stems, tagged
+from .extraction import EXTRACTOR, Found, extract
 from .fading import FREE_DAYS, THRESHOLD, faded
 from .interactions import Interactions, known_interaction
 from .tables import MEMORIES, SHARING, Interaction, Memory
@@ -46,10 +46,10 @@ class Reflection(Interactions):
     def extract_candidates(self, interaction_id: str, *, actor: str = "", note: str = "") -> list[Memory]:
         """Make candidates of what an interaction states and return those that stand, in order of appearance; at most 50.
 
-        Found are headings and labels (Decision, Constraint, Requirement, Fact) and sentences ("I prefer", "the user prefers",
-        "decided to", "the requirement is") of the response and its summary, and "I prefer" in the prompt. Left out is what an active
-        memory of the type says already, what a memory says that the model was told, and what was rejected before. A second time
-        writes nothing.
+        Of the response and its summary what stands under a heading or label (Decision becomes an adaptation, Constraint and
+        Requirement become project, Fact becomes knowledge) and sentences ("I prefer", "the user prefers": preference; "decided to":
+        adaptation; "the requirement is": project), and "I prefer" of the prompt. Left out is what an active memory of the type says
+        already, what a memory says that the model was told, and what was rejected before. A second time writes nothing.
         """
         interaction_id = values.key("interaction_id", interaction_id)
         with self.db.write() as connection:
@@ -75,12 +75,11 @@ class Reflection(Interactions):
 
     def _is_known(self, connection: Connection, source: Interaction, item: Found) -> bool:
         """Whether a find is believed already, was rejected, or says what a memory says that the model was told."""
-        keys = json.dumps([key_of(item.content + ending, self.db.cipher) for ending in ("", *ENDINGS)])
         project, user = source.project_id, source.user_id
         return bool(
             connection.value(
                 f"""
-                SELECT 1 FROM memories WHERE content_key IN (SELECT value FROM json_each(?)) AND (
+                SELECT 1 FROM memories WHERE content_key = ? AND (
                     (
                         (status = 'active' OR status = 'graduated') AND memory_type = ?
                         AND (project_id IS NULL OR project_id = ?) AND (user_id IS NULL OR user_id = ?)
@@ -92,7 +91,7 @@ class Reflection(Interactions):
                     )
                 ) LIMIT 1
                 """,
-                (keys, item.memory_type, project, user, project, project, user, user, source.id),
+                (self._key(item.content), item.memory_type, project, user, project, project, user, user, source.id),
             )
         )
 
@@ -104,7 +103,8 @@ class Reflection(Interactions):
         """Raise the confidence of the active memories that a text says again by 0.02, up to 1, and return them, newest first.
 
         Those of the project, and identity and preference of no project; without one, all that belong to none. A text says a memory
-        (of 12 characters or more) again where it has 70 % of its stems, of more than 15 stems 12 and 35 %.
+        (of 12 characters or more) again where it has 70 % of its stems, of more than 15 stems 12 and 35 %. It goes by words only: a
+        text that says the contrary in the same words raises it too.
         """
         said = stems(values.text("text", text))
         pool: Term = ("project_id IS ?", None)
@@ -137,7 +137,8 @@ class Reflection(Interactions):
         """Let the confidence of memories fade that nobody refers to; return those that are superseded by it, oldest first.
 
         An active memory without any reference loses 3 % for each whole day beyond 30 since it was last changed, and is superseded
-        on the day on which it falls below 0.30: 40 such days from 1.0. Only that is audited.
+        on the day on which it falls below 0.30: 40 such days from 1.0. Only that is audited. One reference exempts for good; being
+        found by `search` is none.
         """
         moment = values.optional(values.moment, "now", now)
         lapsed: list[Memory] = []

@@ -252,6 +252,7 @@ CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "valid_until": partial(values.optional, values.until),
     "reference_count": partial(values.integer, low=0),
     "last_referenced_at": _moment,
+    "decayed_at": _moment,
     "expired_at": _moment,
     "source_chunk_id": _label,
     "interaction_id": _label,

@@ -24,7 +24,7 @@ from .harness import (
 )  # fmt: skip
 
 TYPES = ("preference", "knowledge", "project")
-CONTENTS = ("amber basalt", "Amber  BASALT", "basalt cedar delta", "cedar", "delta umber amber cedar", "the umber", "the of")
+CONTENTS = ("amber basalt", "Amber  BASALT.", "basalt cedar delta", "cedar", "delta umber amber cedar", "the umber", "the of")
 QUERIES = ("amber", "the CEDAR of delta", "basalt umber, optics", "", "the", "nothing")
 ENDS = {"2023-11-15": 1_700_092_800.0, None: None, 1_700_000_060.0: 1_700_000_060.0}  # of days and moments
 LIVE = ("candidate", "active")
@@ -36,11 +36,11 @@ FUNCTION_WORDS = {"the", "of"}
 
 
 def normal(text):
-    return " ".join(text.casefold().split())
+    return " ".join(text.casefold().split()).rstrip(".")
 
 
 def words(text):
-    return {word.strip(",") for word in text.casefold().split()} - FUNCTION_WORDS
+    return {word.strip(",.") for word in text.casefold().split()} - FUNCTION_WORDS
 
 
 def cleaned(tags):
@@ -105,8 +105,8 @@ class Memories(Model):
     def add(
         self, memory_type, content, *, project=None, user_id=None, conversation_id=None, confidence=1.0, status="active", domain_tags=(),
         valid_until=None, source_chunk_id=None, interaction_id=None, rule=None, extractor_version=None, metadata=None, override=False,
-        id=None, created_at=None, updated_at=None, reference_count=0, last_referenced_at=None, expired_at=None, superseded_by=None,
-        graduated_to_entity_id=None,
+        id=None, created_at=None, updated_at=None, reference_count=0, last_referenced_at=None, decayed_at=None, expired_at=None,
+        superseded_by=None, graduated_to_entity_id=None,
     ):  # fmt: skip
         ends = {"expired_at": expired_at, "superseded_by": superseded_by, "graduated_to_entity_id": graduated_to_entity_id}
         refuse_unless(all(value is None or status == OF_STATE[name] for name, value in ends.items()), Invalid)
@@ -115,7 +115,7 @@ class Memories(Model):
             "id": id, "created_at": born, "updated_at": born if updated_at is None else updated_at, "memory_type": memory_type,
             "content": content, "project_id": self._canonical(project), "user_id": user_id, "conversation_id": conversation_id,
             "confidence": confidence, "status": status, "domain_tags": cleaned(domain_tags), "valid_until": ENDS[valid_until],
-            "reference_count": reference_count, "last_referenced_at": last_referenced_at, "decayed_at": None,
+            "reference_count": reference_count, "last_referenced_at": last_referenced_at, "decayed_at": decayed_at,
             "source_chunk_id": source_chunk_id, "interaction_id": interaction_id, "rule": rule, "extractor_version": extractor_version,
             "merged_from": None, "metadata": metadata, "version": 1, **ends,
         }  # fmt: skip
@@ -153,7 +153,7 @@ class Memories(Model):
         refuse_unless(self._twin(new) is None, Exists)
         if normal(new["content"]) != normal(row["content"]) and not override:
             self._refuse_rejected(new)
-        row.update(changes, updated_at=self.now, version=row["version"] + 1)
+        row.update(changes, updated_at=self.now, decayed_at=None, version=row["version"] + 1)
         self._event("update", id, actor, note)
         return dict(row)
 
@@ -410,6 +410,7 @@ class Memories(Model):
         "updated_at": moments,
         "reference_count": one_of(0, 1, 3),
         "last_referenced_at": moments,
+        "decayed_at": one_of(None, None, None, 1.0),
         "expired_at": one_of(None, None, None, 1.0),
         "superseded_by": one_of(None, None, None, "id-1"),
         "graduated_to_entity_id": one_of(None, None, None, "entity-1"),
