@@ -22,7 +22,7 @@ from ..kernel.rows import Term, counted, filters, newest, refuse_taken, scope
 from . import deciding, derived, joining, removal
 from .detection import Detection
 from .rules import Claim, named
-from .slots import WHERE, pair_hash
+from .slots import WHERE, hash_of, pair_hash
 from .tables import (
     ASSESSMENTS,
     CONFLICT_KINDS,
@@ -245,6 +245,7 @@ class ConflictStore(Detection):
         status: ConflictStatus | None = None,
         kind: ConflictKind | None = None,
         slot_kind: str | None = None,
+        slot_key: str | None = None,
         project: str | None = None,
         user_id: str | None = None,
         member_id: str | None = None,
@@ -257,7 +258,7 @@ class ConflictStore(Detection):
         before.
         """
         limit = values.limit(limit)
-        terms = self._terms(status, kind, slot_kind, project, user_id, member_id)
+        terms = self._terms(status, kind, slot_kind, slot_key, project, user_id, member_id)
         with self.db.read(snapshot=True) as connection:
             found = self._filled(connection, newest(connection, CONFLICTS, "conflict", terms, limit, before, WHERE))
             return [self._today(conflict) for conflict in found]
@@ -268,23 +269,33 @@ class ConflictStore(Detection):
         status: ConflictStatus | None = None,
         kind: ConflictKind | None = None,
         slot_kind: str | None = None,
+        slot_key: str | None = None,
         project: str | None = None,
         user_id: str | None = None,
         member_id: str | None = None,
     ) -> int:
         """Count what `find` would return."""
-        terms = self._terms(status, kind, slot_kind, project, user_id, member_id)
+        terms = self._terms(status, kind, slot_kind, slot_key, project, user_id, member_id)
         return counted(self.db, CONFLICTS, terms)
 
     def _terms(
-        self, status: object, kind: object, slot_kind: object, project: str | None, user_id: str | None, member_id: object
+        self,
+        status: object,
+        kind: object,
+        slot_kind: object,
+        slot_key: str | None,
+        project: str | None,
+        user_id: str | None,
+        member_id: object,
     ) -> list[Term]:
         """What rows must meet."""
+        slot_key = values.optional(values.text, "slot_key", slot_key, blank=False)
         return [
             *filters(
                 ("status = ?", values.optional(values.one_of, "status", status, legal=CONFLICT_STATUSES)),
                 ("kind = ?", values.optional(values.one_of, "kind", kind, legal=CONFLICT_KINDS)),
                 ("slot_kind = ?", values.optional(values.key, "slot_kind", slot_kind)),
+                ("kind = 'slot' AND slot_hash = ?", None if slot_key is None else hash_of(slot_key, self.db.cipher)),
                 (MEMBER, values.optional(values.key, "member_id", member_id)),
             ),
             *scope(self._canonical, project, user_id),

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..kernel import Canonical, Exists, Invalid, Record, Recorder, Room, new_id, values
-from ..kernel.lifecycle import LIVE, STATUSES, Believed, History, confirm_version, log, refuse_rejected, shown, turn
+from ..kernel.lifecycle import LIVE, STATUSES, Believed, History, confirm_version, log, refuse_rejected, retire, shown, turn
 from ..kernel.rows import Term, counted, filters, joined, known, newest, refuse_taken, scope
 from ..kernel.words import key_of, stems, tagged
 from .tables import CHECKS, MEMORIES, MEMORY_TYPES, SHARING, TAGS, Memory, MemoryHit, MemoryType
@@ -311,7 +311,7 @@ class Beliefs:
         override = values.flag("override", override)
         with self.db.write() as connection:
             old = self._known(connection, id)
-            confirm_version("memory", old, expected_version)
+            confirm_version(f"memory {id}", old, expected_version)
             if old.status not in LIVE:
                 raise Invalid(f"memory {values.shorten(id)} is {old.status} and kept as it was; add() what holds now")
             new = replace(old, **changes)
@@ -426,10 +426,7 @@ class Beliefs:
     def _retire(self, connection: Connection, old: Memory, by: str) -> None:
         """Supersede a row within an event that tells more than that."""
         connection.run("DELETE FROM memory_words WHERE memory = (SELECT pk FROM memories WHERE id = ?)", (old.id,))
-        connection.run(
-            "UPDATE memories SET status = 'superseded', superseded_by = ?, updated_at = ?, version = version + 1 WHERE id = ?",
-            (by, self.db.now, old.id),
-        )
+        retire(connection, MEMORIES, old, by, self.db.now)
 
 
 def _merged(sources: Sequence[Memory]) -> dict[str, Any]:
