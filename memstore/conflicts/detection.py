@@ -120,8 +120,8 @@ class Detection(Slots):
         if not own:
             return []
         whose = item.project_id, getattr(item, "user_id", None)
-        records = (each for kind in rule.kinds for each in self._holding(kind, *whose) if each.project_id == item.project_id)
-        claims = [claim for each in records for claim in self._claimed(rule, each)]
+        there = (each for kind in rule.kinds for each in self._holding(kind, *whose) if each.project_id == item.project_id)
+        claims = [claim for each in there for claim in self._claimed(rule, each)]
         return [*contests(rule, [claim for claim in claims if claim.slot_key in own])]
 
     def _claimed(self, rule: Rule, item: Any) -> list[Standing]:
@@ -170,10 +170,13 @@ class Detection(Slots):
     def _ruled(self, conflict: Conflict, claims: dict[tuple[str, str], Any]) -> dict[tuple[str, str], Said | None]:
         """What members claim by the rule of their slot, None for nothing; a member that no rule answers for is left out."""
         rule = self._rules.get(conflict.slot_kind) if conflict.kind == "slot" else None
+        if rule is None:
+            return {}
         said: dict[tuple[str, str], Said | None] = {}
-        for side, row in claims.items() if rule is not None else ():
+        for side, row in claims.items():
             rows = [row] if kind_of(row) == side[0] else [row, self._piece(*side)]
-            found = [self._asked(rule, item, partial(self._standings, rule, item), report=False) for item in rows if kind_of(item) in rule.kinds]
+            asked = [item for item in rows if kind_of(item) in rule.kinds]
+            found = [self._asked(rule, item, partial(self._standings, rule, item), report=False) for item in asked]
             if None not in found:
                 here = (claim for each in found for claim in each or () if (claim.slot_key, claim.member) == (conflict.slot_key, side))
                 said[side] = next((Said(claim.value, claim.shown) for claim in here), None)
