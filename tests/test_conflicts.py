@@ -554,7 +554,7 @@ def test_a_member_that_is_gone_is_advice(store, conflicts):
     ("sql", "said"),
     [
         ("UPDATE conflicts SET slot_hash = 'x' WHERE kind = 'slot'", "its digest is not that of its slot"),
-        ("UPDATE conflict_members SET claim_hash = 'x'", "its digest is not that of its claim"),
+        ("UPDATE conflict_members SET claim_hash = 'x' WHERE pk = 1", "its digest is not that of its claim"),
         ("UPDATE conflicts SET pair_hash = 'x' WHERE kind = 'contradiction'", "its digest is not that of its pair"),
         ("DELETE FROM conflict_members WHERE pk = 1", "has 1 member(s), and needs two"),
     ],

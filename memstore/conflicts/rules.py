@@ -202,7 +202,8 @@ class Shipped:
                 users = pages(partial(knowledge.relationships, item.id, kind=kind, direction="in"))
                 sources = [*([item.id] if _is(item, "component") else []), *(edge.from_id for edge in users)]
             for source in dict.fromkeys(sources):
-                yield from knowledge.relationships(source, kind=kind, direction="out")
+                edges = knowledge.relationships(source, kind=kind, direction="out")
+                yield from edges if len(edges) > 1 else ()  # one claim alone clashes with none
 
         return near
 
@@ -240,8 +241,7 @@ class Shipped:
                     if name:
                         yield from self._named(name)
         elif self._present("memories"):
-            keys = {claim.slot_key for claim in self._value(item)}
-            states = [state for state in self._memories().states(item.project_id) if normal(state.key) in keys]
+            states = self._memories().states(item.project_id, keys=sorted({claim.slot_key for claim in self._value(item)}))
             yield from states
             if states:
                 yield item
