@@ -296,10 +296,11 @@ class Store:
         return self.chat.canonical(project, user_id)
 
     def _joined(self, connection: Connection, name: str, project_id: str, user_id: str) -> None:
-        """A name means a project from now on: beliefs that carry it from before follow it."""
-        for room in ("memories", "knowledge", "conflicts"):
-            if room in rooms_in_file(self._database):
-                getattr(self, room).join_project(connection, name, project_id, user_id)
+        """A name means a project from now on: beliefs that carry it from before follow it, and meet what it has."""
+        rooms = [room for room in ("memories", "knowledge", "conflicts") if room in rooms_in_file(self._database)]
+        moved = [getattr(self, room).join_project(connection, name, project_id, user_id) for room in rooms]
+        if any(moved):
+            self.conflicts.notice_joined(project_id)
 
     def _believed(self, connection: Connection, item: Record) -> None:
         """Something holds that did not before: it may contradict what else holds."""

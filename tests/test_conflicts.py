@@ -451,10 +451,11 @@ def test_what_holds_no_longer_is_not_suggested(store, conflicts):
 def test_conflicts_follow_the_name_of_their_project(store, conflicts):
     _, pairs = remember(store, "vim", "emacs", "nano")
     first = conflicts.open("editor", "her", members=pairs[:2], project="Apollo")
-    other = conflicts.open("editor", "her", members=pairs[:2], project="Apollo", user_id="bob")
-    store.chat.create_project("Apollo", id="p1")
-    assert [item.id for item in conflicts.find(project="p1")] == [first.id]
-    assert conflicts.get(other.id).project == "Apollo", "another user's Apollo may be another project"
+    second = conflicts.open("editor", "her", members=pairs[:2], project="Apollo", user_id="bob")
+    other = conflicts.open("editor", "her", members=pairs[:2], project="Apollo", user_id="ann")
+    store.chat.create_project("Apollo", id="p2", user_id="ann")
+    store.chat.create_project("Apollo", id="p1", user_id="bob")
+    assert [item.id for item in conflicts.find(project="p2")] == [other.id, second.id, first.id], "who has none of that name means hers"
     assert [member.member_id for member in conflicts.get(first.id).members] == [id for _, id in pairs[:2]]
 
 
@@ -553,6 +554,7 @@ def test_a_member_that_is_gone_is_advice(store, conflicts):
     ("sql", "said"),
     [
         ("UPDATE conflicts SET slot_hash = 'x' WHERE kind = 'slot'", "its digest is not that of its slot"),
+        ("UPDATE conflict_members SET claim_hash = 'x' WHERE pk = 1", "its digest is not that of its claim"),
         ("UPDATE conflicts SET pair_hash = 'x' WHERE kind = 'contradiction'", "its digest is not that of its pair"),
         ("DELETE FROM conflict_members WHERE pk = 1", "has 1 member(s), and needs two"),
     ],

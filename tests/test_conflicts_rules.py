@@ -457,7 +457,7 @@ def test_without_a_rule_rows_agree_when_they_have_come_to_read_the_same(store, c
     one, two = (knowledge.add_entity("Tool", "ed") for _ in range(2))
     twins = conflicts.contradict(one.id, two.id, kind="entity")
     assert "nothing decides between" in conflicts.suggest(twins.id).reason, "they read the same when they were put into conflict"
-    vim, emacs = (store.memories.add("preference", text, user_id=text) for text in ("vim", "emacs"))
+    vim, emacs = store.memories.add("preference", "vim", user_id="ann"), store.memories.add("preference", "emacs")
     clash = conflicts.contradict(vim.id, emacs.id, kind="memory")
     store.memories.update(vim.id, content="emacs")
     assert conflicts.suggest(clash.id).reason == "they say the same now: dismiss closes it"

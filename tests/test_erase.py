@@ -38,7 +38,7 @@ def test_the_lives_fill_every_text_column_of_every_room(lives):
             "correction_rejections.subject_key", "correction_rejections.rejected_key", "memories.content_key",
             "entities.name_key", "entity_versions.name_key", "entity_versions.superseded_by", "observations.content_key",
             "atoms.body_key", "evidence.snippet_key", "claims.subject_key", "claims.predicate_key"}  # fmt: skip
-    made |= {"conflicts.pair_hash", "conflicts.slot_hash"}
+    made |= {"conflicts.pair_hash", "conflicts.slot_hash", "conflict_members.claim_hash"}
     named = {"projects.status", "model_runs.round", "assertion_events.level", "context_backups.trigger", "entity_versions.project_id"}
     ids = {"token_counters.id", "context_backups.id", "assertion_events.id", "artifact_sections.id"}
     assert set(empty) - legal - made - named - ids == set()

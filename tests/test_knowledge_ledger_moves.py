@@ -210,14 +210,16 @@ def test_a_user_takes_along_what_is_hers_and_nothing_that_hangs_on_others(store,
 
 def test_what_carries_a_name_follows_it_to_the_project_that_it_comes_to_mean(store, room):
     owned = [room.add_atom("claim", f"by {user}", project="moon", user_id=user) for user in (None, "local", "ann")]
-    artifact = room.add_artifact("prd", "Moon", project="moon")
+    entity = room.add_entity("Rocket", "Saturn", project="moon", user_id="ann")
+    artifact = room.add_artifact("prd", "Moon", project="moon", user_id="ann")
     room.set_knowledge_state("moon", "far")
     room.record_delta("moon", "r1", {})
     store.chat.create_project("Apollo", id="p1")
     store.chat.alias("Apollo", "moon")
-    assert [room.get_atom(item.id).project_id for item in owned] == ["p1", "p1", "moon"]
+    assert [room.get_atom(item.id).project_id for item in owned] == ["p1"] * 3, "it means that project to others too"
+    assert [item.id for item in room.entities(project="moon", user_id="ann")] == [entity.id]
     assert room.get_artifact(artifact.id).project_id == room.deltas()[0].project_id == room.knowledge_state("Apollo").project_id == "p1"
-    assert {item.id for item in room.atoms(project="moon")} == {item.id for item in owned[:2]}
+    assert {item.id for item in room.atoms(project="moon")} == {item.id for item in owned}
 
 
 @pytest.mark.parametrize("newer", ["under the name", "in the project"])

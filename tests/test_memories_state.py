@@ -91,6 +91,34 @@ def test_what_was_cleared_holds_no_longer_and_may_be_set_anew(memories):
     ]  # fmt: skip
 
 
+def test_entries_are_found_by_their_keys_in_any_case_and_spacing(store, memories, tmp_path):
+    for project, key in (("p", "Arm.Material"), ("p", "arm  colour"), ("p", "leg"), ("q", "arm.material")):
+        memories.set_state(project, key, "v")
+    store.export(tmp_path / "out")
+    with open_store() as copy, open_store() as other:
+        copy.import_(tmp_path / "out")
+        other.memories.set_state("p", "head", "v")
+        other.import_(tmp_path / "out")
+        for where in (memories, copy.memories, other.memories):
+            assert [item.key for item in where.states("p", keys=["ARM.material", "Arm colour", "none"])] == ["Arm.Material", "arm  colour"]
+            assert [item.project_id for item in where.states(keys=["arm.material"])] == ["p", "q"]
+            assert where.states("p", keys=[]) == where.check() == []
+    memories.clear_state("p", "Arm.Material")
+    assert memories.states("p", keys=["arm.material"]) == []
+    assert len(memories.states("p", keys=["arm.material"], include_cleared=True)) == 1
+    with pytest.raises(Invalid, match="keys"):
+        memories.states("p", keys="arm")
+
+
+@pytest.mark.damage
+def test_a_key_that_was_changed_behind_our_back_is_found(memories):
+    memories.set_state("p", "k", "v")
+    with memories.db.write() as connection:
+        connection.run("UPDATE project_state SET key = 'l'")
+    (finding,) = memories.check()
+    assert finding.detail.endswith("its normal key is not that of its key")
+
+
 def test_a_name_an_alias_and_an_id_of_a_project_are_one(store, memories):
     store.chat.create_project("Apollo", id="p1")
     store.chat.alias("Apollo", "moon")

@@ -22,7 +22,7 @@ from ..kernel.rows import Term, counted, filters, newest, refuse_taken, scope
 from . import deciding, derived, joining, removal
 from .detection import Detection
 from .rules import Claim, named
-from .slots import WHERE, pair_hash
+from .slots import WHERE, hash_of, pair_hash
 from .tables import (
     ASSESSMENTS,
     CONFLICT_KINDS,
@@ -139,8 +139,8 @@ class ConflictStore(Detection):
     ) -> Conflict:
         """Say that two active rows of one kind contradict each other, and return the conflict.
 
-        One that is open, or that a person left as it is while both said what they say now, is returned as it stands. Without a
-        `project` it belongs to that of both.
+        One that is open is returned with what both say now; so is, as it stands, one that a person left as it is while both said
+        that. Without a `project` it belongs to that of both. Rows of two users raise Invalid: nobody reads both.
         """
         id = new_id() if id is None else values.key("id", id)
         said = {
@@ -156,10 +156,11 @@ class ConflictStore(Detection):
         with self.db.write() as connection:
             now = self.db.now if born is None else born
             found = {side: self._active(name, side) for name, side in sides.items()}
-            members, digest = [found[side] for side in pair], pair_hash(kind, a_id, b_id)
+            members = [replace(found[side], claim_value=found[side].value_snapshot) for side in pair]
+            digest = pair_hash(kind, a_id, b_id)
             there = self._settled(connection, "pair_hash = ? AND kind = 'contradiction'", (digest,), members)
             if there is not None:
-                return self._today(there)
+                return self._today(self._refreshed(connection, there, members))
             atoms = dict(zip(("atom_a_id", "atom_b_id"), (row[1] for row in pair))) if kind == "atom" else {}
             whose = self._whose(pair, project)
             new = self._begun(
@@ -167,11 +168,20 @@ class ConflictStore(Detection):
             )
             return self._today(self._insert(connection, new, ""))
 
+    def _refreshed(self, connection: Connection, there: Conflict, members: list[ConflictMember]) -> Conflict:
+        """A contradiction that is named again; of one that is open the sides say what they say now."""
+        if there.status == "open":
+            self._join(connection, connection.value("SELECT pk FROM conflicts WHERE id = ?", (there.id,)), there, members)
+        return self._known(connection, there.id)
+
     def _whose(self, pair: list[tuple[str, str]], project: str | None) -> dict[str, str | None]:
         """Project and user of two rows: what both, or the only one that says it, say."""
         rows: list[Any] = [self._piece(*row) for row in pair]
         users = {row.user_id for row in rows if getattr(row, "user_id", None) is not None}
-        user_id = users.pop() if len(users) == 1 else None
+        if len(users) > 1:
+            told = " and ".join(values.shorten(user) for user in sorted(users))
+            raise Invalid(f"the two belong to {told}: what one user says is not held against another; choose rows of one user, or nobody's")
+        user_id = users.pop() if users else None
         projects = {row.project_id for row in rows}
         project_id = self._scope(project, user_id) if project is not None else projects.pop() if len(projects) == 1 else None
         return {"project_id": project_id, "user_id": user_id}
@@ -235,6 +245,7 @@ class ConflictStore(Detection):
         status: ConflictStatus | None = None,
         kind: ConflictKind | None = None,
         slot_kind: str | None = None,
+        slot_key: str | None = None,
         project: str | None = None,
         user_id: str | None = None,
         member_id: str | None = None,
@@ -247,10 +258,10 @@ class ConflictStore(Detection):
         before.
         """
         limit = values.limit(limit)
-        terms = self._terms(status, kind, slot_kind, project, user_id, member_id)
+        terms = self._terms(status, kind, slot_kind, slot_key, project, user_id, member_id)
         with self.db.read(snapshot=True) as connection:
-            found = newest(connection, CONFLICTS, "conflict", terms, limit, before, WHERE)
-            return [self._today(conflict) for conflict in self._filled(connection, found)]
+            found = self._filled(connection, newest(connection, CONFLICTS, "conflict", terms, limit, before, WHERE))
+            return [self._today(conflict) for conflict in found]
 
     def count(
         self,
@@ -258,23 +269,33 @@ class ConflictStore(Detection):
         status: ConflictStatus | None = None,
         kind: ConflictKind | None = None,
         slot_kind: str | None = None,
+        slot_key: str | None = None,
         project: str | None = None,
         user_id: str | None = None,
         member_id: str | None = None,
     ) -> int:
         """Count what `find` would return."""
-        terms = self._terms(status, kind, slot_kind, project, user_id, member_id)
+        terms = self._terms(status, kind, slot_kind, slot_key, project, user_id, member_id)
         return counted(self.db, CONFLICTS, terms)
 
     def _terms(
-        self, status: object, kind: object, slot_kind: object, project: str | None, user_id: str | None, member_id: object
+        self,
+        status: object,
+        kind: object,
+        slot_kind: object,
+        slot_key: str | None,
+        project: str | None,
+        user_id: str | None,
+        member_id: object,
     ) -> list[Term]:
         """What rows must meet."""
+        slot_key = values.optional(values.text, "slot_key", slot_key, blank=False)
         return [
             *filters(
                 ("status = ?", values.optional(values.one_of, "status", status, legal=CONFLICT_STATUSES)),
                 ("kind = ?", values.optional(values.one_of, "kind", kind, legal=CONFLICT_KINDS)),
                 ("slot_kind = ?", values.optional(values.key, "slot_kind", slot_kind)),
+                ("kind = 'slot' AND slot_hash = ?", None if slot_key is None else hash_of(slot_key, self.db.cipher)),
                 (MEMBER, values.optional(values.key, "member_id", member_id)),
             ),
             *scope(self._canonical, project, user_id),
@@ -312,7 +333,8 @@ class ConflictStore(Detection):
 
         "dismiss": it was none; "no_action": it is one, and stays; "supersede_others": the `winner` (the id of a member, or its
         kind and id) stays active, and all that still claims the slot beside it and says something else is superseded, retired or
-        cleared. A `note` takes the place of the conflict's own.
+        cleared: for everybody, also where the conflict is one user's and what loses is nobody's. What has expired, or says nothing
+        of the slot any more, neither wins nor loses. A `note` takes the place of the conflict's own.
         """
         id, action = values.key("id", id), values.one_of("action", action, RESOLUTIONS)  # type: ignore[assignment]
         actor, note = values.label("actor", actor), values.text("note", note)
@@ -369,20 +391,27 @@ class ConflictStore(Detection):
         """Take back what claims the slot beside the winner, and return what that was; what no longer holds is passed over."""
         claims = self._claims(conflict)
         said = self._said(conflict, claims)
-        if (won.member_kind, won.member_id) not in claims:
-            raise Invalid(f"winner {won.member_kind} {won.member_id} is no longer active; choose another member, or no_action")
-        lost, kept = {}, said.get((won.member_kind, won.member_id))
+        winner = won.member_kind, won.member_id
+        if winner not in said:
+            why = "no longer claims the slot" if winner in claims else "is no longer active"
+            raise Invalid(f"winner {' '.join(winner)} {why}; choose another member, or no_action")
+        lost = {}
         for member in conflict.members:
             side = member.member_kind, member.member_id
-            if side in said and member.claim != won.claim and (kept is None or said[side].value != kept.value):
+            if side in said and member.claim != won.claim and said[side].value != said[winner].value:
                 lost[member.claim] = claims[side]
         return [row for row, claim in lost.items() if self._supersede(conflict, row, claim, won, actor, note)]
 
     def _renew(self, connection: Connection, conflict: Conflict) -> None:
         """Let members say what they claim now: that is what a person leaves as it is."""
-        said = self._ruled(conflict, self._claims(conflict))
-        sides = [(member, said.get((member.member_kind, member.member_id))) for member in conflict.members]
-        members = [replace(member, value_snapshot=now.shown, claim_value=now.value) for member, now in sides if now is not None]
+        claims = self._claims(conflict)
+        said, ruled = self._said(conflict, claims), self._ruled(conflict, claims)
+        compared = {side: now.shown for side, now in said.items()} if conflict.kind == "contradiction" else {}
+        compared |= {side: now.value for side, now in ruled.items() if now is not None}
+        members = [
+            replace(member, value_snapshot=said[side].shown, claim_value=compared.get(side, member.claim_value))
+            for member in conflict.members if (side := (member.member_kind, member.member_id)) in said
+        ]  # fmt: skip
         self._join(connection, connection.value("SELECT pk FROM conflicts WHERE id = ?", (conflict.id,)), conflict, members)
 
     def _supersede(
@@ -405,7 +434,7 @@ class ConflictStore(Detection):
         return self._knowledge().supersede_atom(id, by=by, actor=actor, note=note)
 
     def join_project(self, connection: Connection, name: str, project_id: str, user_id: str) -> None:
-        """Let conflicts that carry a name follow it, now that it means a project."""
+        """Let what carries a name follow it to the project that it has come to mean."""
         joining.join(self, connection, name, project_id, user_id)
 
     # -- remove -----------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from .slots import SLOT, hash_of
+from .slots import SLOT, claim_hash, hash_of
 
 if TYPE_CHECKING:
     from ..kernel.carrying import Intake, Row
@@ -22,7 +22,7 @@ def take_in(_: ConflictStore, intake: Intake) -> None:
     """Take in the room."""
     if intake.mode == "adopt":
         intake.adopt("conflicts", lambda rows: _hashed(intake, rows))
-        intake.adopt("conflict_members")
+        intake.adopt("conflict_members", lambda rows: _claimed(intake, rows))
         intake.adopt("conflict_assessments")
         return
     for page in intake.pages("conflict_members"):
@@ -34,7 +34,8 @@ def take_in(_: ConflictStore, intake: Intake) -> None:
         intake.erased["conflict_members"] += len(erased)
         intake.skipped["conflict_members"] += len(aside)
         lost = {row["pk"] for row in (*erased, *aside)}
-        intake.follow("conflict_members", "conflict", "conflicts", [row for row in page if row["pk"] not in lost])
+        left = _claimed(intake, [row for row in page if row["pk"] not in lost])
+        intake.follow("conflict_members", "conflict", "conflicts", left)
     for page in intake.pages("conflict_assessments"):
         intake.follow("conflict_assessments", "conflict", "conflicts", page)
 
@@ -42,6 +43,10 @@ def take_in(_: ConflictStore, intake: Intake) -> None:
 def _hashed(intake: Intake, rows: list[Row]) -> list[Row]:
     cipher = intake.connection.cipher
     return [{**row, "slot_hash": hash_of(row["slot_key"], cipher) if row["kind"] == "slot" else ""} for row in rows]
+
+
+def _claimed(intake: Intake, rows: list[Row]) -> list[Row]:
+    return [{**row, "claim_hash": claim_hash(row["claim_value"], intake.connection.cipher)} for row in rows]
 
 
 def _count_sides(intake: Intake, page: list[Row]) -> None:

@@ -30,7 +30,7 @@ def suggest(conflict: Conflict, claims: dict[tuple[str, str], Any], said: dict[t
     """The member whose claim is trusted most; `claims` are the rows that still hold, by member, and `said` what they say."""
     leading = [(member, claims[side]) for member in conflict.members if (side := (member.member_kind, member.member_id)) in said]
     if not leading:
-        return Suggestion(None, None, "none of its members is active any more")
+        return Suggestion(None, None, f"none of its members {'claims the slot' if claims else 'is active'} any more")
     if len(leading) == 1:
         return _named(leading[0][0], f"it is the only one that {'is still active' if len(claims) == 1 else 'still claims the slot'}")
     if len({now.value for now in said.values()}) == 1:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..kernel import Finding, Record, Room, values
 from ..kernel.rows import spans
-from .slots import hash_of, pair_hash
+from .slots import claim_hash, hash_of, pair_hash
 from .tables import CONFLICTS, MEMBERS
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def differences(connection: Connection) -> Iterator[Finding]:
-    """Digests of slots and pairs that are not theirs, a page of rows at a time."""
+    """Digests of slots, pairs and claims that are not theirs, a page of rows at a time."""
     for span in spans(connection, CONFLICTS):
         digests = connection.rows("SELECT pk, slot_hash FROM conflicts WHERE pk BETWEEN ? AND ? ORDER BY pk", span)
         items = CONFLICTS.find(connection, "WHERE pk BETWEEN ? AND ? ORDER BY pk", span)
@@ -24,6 +24,12 @@ def differences(connection: Connection) -> Iterator[Finding]:
                 yield Finding("derived", pk, f"conflict {item.id}: its digest is not that of its slot")
             if item.kind == "contradiction" and item.pair_hash not in _pair(connection, pk):
                 yield Finding("derived", pk, f"conflict {item.id}: its digest is not that of its pair")
+    for span in spans(connection, MEMBERS):
+        digests = connection.rows("SELECT pk, claim_hash FROM conflict_members WHERE pk BETWEEN ? AND ? ORDER BY pk", span)
+        members = MEMBERS.find(connection, "WHERE pk BETWEEN ? AND ? ORDER BY pk", span)
+        for member, (pk, kept) in zip(members, digests, strict=True):
+            if kept != claim_hash(member.claim_value, connection.cipher):
+                yield Finding("derived", pk, f"member {member.id} of a conflict: its digest is not that of its claim")
 
 
 def _pair(connection: Connection, pk: int) -> list[str]:

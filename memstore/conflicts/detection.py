@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 from ..kernel import (
@@ -32,12 +33,11 @@ from ..kernel import (
     values,
 )
 from .deciding import Said
-from .rules import Claim, Contest, Rule, Shipped, Standing, answers, contests, described, holds, kind_of
+from .rules import Claim, Contest, Rule, Shipped, Standing, answers, contests, described, holds, kind_of, pages
 from .slots import Slots
 from .tables import MEMBER_KINDS, Conflict
 
 T = TypeVar("T")
-PAGE = 500
 
 #: What no rule is to blame for.
 NO_RULES_FAILURE = (
@@ -79,9 +79,9 @@ class Detection(Slots):
         """
         project = self._canonical(values.optional(values.key, "project", project))
         with self.db.write():
-            found = [self._meet(contest) for contest in self._contested(project)]
-        held = {conflict.id: conflict for conflict in found if conflict is not None}
-        return [self._today(conflict) for conflict in sorted(held.values(), key=lambda conflict: (conflict.created_at, conflict.id))]
+            found = self._met(project)
+        held = {conflict.id: self._today(conflict) for conflict in found}
+        return sorted(held.values(), key=lambda conflict: (conflict.created_at, conflict.id))
 
     def notice(self, connection: Connection, item: Record) -> None:
         """Look whether something that holds from now on contradicts what else holds."""
@@ -90,6 +90,14 @@ class Detection(Slots):
             if kind in rule.kinds and holds(item, self.db.now):
                 for contest in self._around(rule, item):
                     self._meet(contest)
+
+    def notice_joined(self, project_id: str) -> None:
+        """Look whether what has come into a project contradicts what it finds there."""
+        self._met(project_id)
+
+    def _met(self, project: str | None) -> list[Conflict]:
+        found = [self._meet(contest) for contest in self._contested(project)]
+        return [conflict for conflict in found if conflict is not None]
 
     def _contested(self, project: str | None) -> list[Contest]:
         """All slots that are contested now."""
@@ -111,14 +119,18 @@ class Detection(Slots):
         own = {claim.slot_key for claim in self._claimed(rule, item)}
         if not own:
             return []
-        records = [each for kind in rule.kinds for each in self._holding(kind, item.project_id) if each.project_id == item.project_id]
-        claims = [claim for each in records for claim in self._claimed(rule, each)]
+        whose = item.project_id, getattr(item, "user_id", None)
+        there = (each for kind in rule.kinds for each in self._holding(kind, *whose) if each.project_id == item.project_id)
+        claims = [claim for each in there for claim in self._claimed(rule, each)]
         return [*contests(rule, [claim for claim in claims if claim.slot_key in own])]
 
-    def _claimed(self, rule: Rule, item: Any, *, report: bool = True) -> list[Standing]:
+    def _claimed(self, rule: Rule, item: Any) -> list[Standing]:
         """What a record claims by a rule."""
-        said = self._asked(rule, item, lambda: [self._standing(item, claim) for claim in answers(rule.fn(item))], report=report)
-        return [standing for standing in said or () if standing is not None]
+        return self._asked(rule, item, lambda: self._standings(rule, item)) or []
+
+    def _standings(self, rule: Rule, item: Any) -> list[Standing]:
+        found = (self._standing(item, claim) for claim in answers(rule.fn(item)))
+        return [standing for standing in found if standing is not None]
 
     def _standing(self, item: Any, claim: Claim) -> Standing | None:
         """A claim with whose it is; None where its member does not hold."""
@@ -135,7 +147,7 @@ class Detection(Slots):
     # -- what members say now ---------------------------------------------------------------------------------------
 
     def _today(self, conflict: Conflict) -> Conflict:
-        """A conflict for the caller: while it is open its members tell what they say now."""
+        """A conflict with, while it is open, what its members say now."""
         if conflict.status != "open":
             return conflict
         said = self._said(conflict, self._claims(conflict))
@@ -143,49 +155,50 @@ class Detection(Slots):
         return replace(conflict, members=[replace(member, value_now=None if now is None else now.shown) for member, now in sides])
 
     def _said(self, conflict: Conflict, claims: dict[tuple[str, str], Any]) -> dict[tuple[str, str], Said]:
-        """What members say now: by the rule of their slot or, where it knows none of them, by their rows."""
+        """What members say now: by the rule of their slot, and by how they read where it has never said, or is not here."""
         ruled = self._ruled(conflict, claims)
-        if ruled:
-            return ruled
-        alike, said = Counter(member.claim_value for member in conflict.members), {}
+        said = {side: now for side, now in ruled.items() if now is not None}
+        alike = Counter(member.value_snapshot for member in conflict.members)
         for member in conflict.members:
             side = kind, id = member.member_kind, member.member_id
-            if side in claims:
+            if side in claims and side not in said and (side not in ruled or member.claim_value is None):
                 shown = described(kind, self._piece(kind, id))
                 # Rows that were put into conflict while they read the same never differed by how they read.
-                said[side] = Said(shown if alike[member.claim_value] == 1 else f"{kind} {id}", shown)
+                said[side] = Said(shown if alike[member.value_snapshot] == 1 else f"{kind} {id}", shown)
         return said
 
-    def _ruled(self, conflict: Conflict, claims: dict[tuple[str, str], Any]) -> dict[tuple[str, str], Said]:
-        """What members claim now by the rule of their slot; nothing where there is no such rule here."""
+    def _ruled(self, conflict: Conflict, claims: dict[tuple[str, str], Any]) -> dict[tuple[str, str], Said | None]:
+        """What members claim by the rule of their slot, None for nothing; a member that no rule answers for is left out."""
         rule = self._rules.get(conflict.slot_kind) if conflict.kind == "slot" else None
         if rule is None:
             return {}
-        said = {}
+        said: dict[tuple[str, str], Said | None] = {}
         for side, row in claims.items():
-            for item in [row] if kind_of(row) == side[0] else [row, self._piece(*side)]:
-                for claim in self._claimed(rule, item, report=False) if kind_of(item) in rule.kinds else ():
-                    if (claim.slot_key, claim.member) == (conflict.slot_key, side):
-                        said[side] = Said(claim.value, claim.shown)
+            rows = [row] if kind_of(row) == side[0] else [row, self._piece(*side)]
+            asked = [item for item in rows if kind_of(item) in rule.kinds]
+            found = [self._asked(rule, item, partial(self._standings, rule, item), report=False) for item in asked]
+            if None not in found:
+                here = (claim for each in found for claim in each or () if (claim.slot_key, claim.member) == (conflict.slot_key, side))
+                said[side] = next((Said(claim.value, claim.shown) for claim in here), None)
         return said
 
     # -- asking -----------------------------------------------------------------------------------------------------
 
-    def _holding(self, kind: str, project: str | None) -> Iterator[Any]:
-        """Every record of a kind that holds now."""
+    def _holding(self, kind: str, project: str | None, user_id: str | None = None) -> Iterator[Any]:
+        """Every record of a kind that holds now, or those of a user and nobody."""
         if not self.db.present("memories" if kind in ("memory", "project_state") else "knowledge"):
             return
         records: Iterable[Any]
         if kind == "memory":
-            records = _pages(self._memories().find, status="active", project=project)
+            records = pages(self._memories().find, status="active", project=project, user_id=user_id)
         elif kind == "project_state":
             records = self._memories().states(project)
         elif kind == "entity":
-            records = _pages(self._knowledge().entities, status="active", project=project)
+            records = pages(self._knowledge().entities, status="active", project=project, user_id=user_id)
         elif kind == "atom":
-            records = _pages(self._knowledge().atoms, status="active", project=project)
+            records = pages(self._knowledge().atoms, status="active", project=project, user_id=user_id)
         else:
-            records = _pages(self._knowledge().relationships, project=project)
+            records = pages(self._knowledge().relationships, project=project, user_id=user_id)
         now = self.db.now
         yield from (item for item in records if holds(item, now) and project in (None, item.project_id))
 
@@ -213,11 +226,3 @@ class Detection(Slots):
         )  # fmt: skip
         self._reported.add(failure)
         self.db.on_rollback(lambda: self._reported.discard(failure))
-
-
-def _pages(find: Callable[..., list[Any]], **chosen: str | None) -> Iterator[Any]:
-    """All that is found, a page at a time."""
-    last: str | None = None
-    while page := find(**chosen, limit=PAGE, before=last):
-        yield from page
-        last = page[-1].id

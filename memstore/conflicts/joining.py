@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..kernel import new_id
+from ..kernel.rows import THEIRS, followers
 from .slots import SLOT, place_of
 from .tables import CONFLICTS, Conflict
 
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
 
 
 def join(room: Slots, connection: Connection, name: str, project_id: str, user_id: str) -> None:
-    """Bring what carries a name to the project that it means: what is nobody's and what is the user's."""
-    found = CONFLICTS.find(connection, "WHERE project_id = ? AND (user_id IS NULL OR user_id = ?) ORDER BY pk", (name, user_id))
-    move(room, connection, found, project_id)
+    """Let the conflicts that carry a name follow it to the project that it means from now on."""
+    theirs = followers(connection, room._canonical, ("conflicts",), name, project_id, user_id)
+    move(room, connection, CONFLICTS.find(connection, f"WHERE project_id = ? AND {THEIRS} ORDER BY pk", (name, theirs)), project_id)
 
 
 def move(room: Slots, connection: Connection, items: list[Conflict], project_id: str | None) -> None:

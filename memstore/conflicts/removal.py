@@ -15,7 +15,8 @@ _OVER = "status <> 'open' AND resolution <> 'dismiss' AND resolution <> 'no_acti
 COUNT = f"SELECT count(*) FROM conflicts WHERE {_OVER}"
 OLDEST = f"""
 SELECT resolved_at, pk, 800 + length(slot_key) + length(note) + ifnull(length(metadata), 0)
-    + ifnull((SELECT sum(300 + length(value_snapshot) + length(claim_value)) FROM conflict_members WHERE conflict = conflicts.pk), 0)
+    + ifnull((SELECT sum(300 + length(value_snapshot) + length(ifnull(claim_value, ''))) FROM conflict_members
+        WHERE conflict = conflicts.pk), 0)
     + ifnull((SELECT sum(200 + length(reason_codes) + length(note)) FROM conflict_assessments WHERE conflict = conflicts.pk), 0)
 FROM conflicts
 WHERE {_OVER} AND (resolved_at, pk) > (?, ?)

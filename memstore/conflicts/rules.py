@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..kernel import Invalid, Record, values
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 #: Kinds by the names of the classes of their records, which are other rooms'.
 KINDS = {"Memory": "memory", "Entity": "entity", "Atom": "atom", "Relationship": "relationship", "ProjectState": "project_state"}
-NEAR = 20  # components that are looked at when a material of theirs begins to hold; one just promoted is hardly in more
+PAGE = 500
 
 
 class Claim(NamedTuple):
@@ -131,9 +132,12 @@ def contests(rule: Rule, found: Iterable[Standing]) -> Iterator[Contest]:
     for claim in found:
         slots.setdefault((claim.project_id, claim.slot_key), []).append(claim)
     for (project_id, slot_key), claims in slots.items():
-        claims.sort(key=lambda claim: claim.age)
-        for user_id in (None, *sorted({claim.user_id for claim in claims if claim.user_id is not None})):
-            clashing = _clashing(rule, [claim for claim in claims if claim.user_id in (None, user_id)])
+        owned: dict[str | None, list[Standing]] = {None: []}
+        for claim in claims:
+            owned.setdefault(claim.user_id, []).append(claim)
+        for user_id in (None, *sorted(user for user in owned if user is not None)):
+            theirs = [] if user_id is None else owned[user_id]
+            clashing = _clashing(rule, sorted((*owned[None], *theirs), key=lambda claim: claim.age))
             if any(claim.user_id == user_id for claim in clashing):
                 yield Contest(rule.slot_kind, slot_key, project_id, user_id, clashing)
 
@@ -195,10 +199,11 @@ class Shipped:
             elif item.version == 1:  # it has just been added: nothing can name it yet
                 sources = []
             else:
-                users = knowledge.relationships(item.id, kind=kind, direction="in", limit=NEAR)
+                users = pages(partial(knowledge.relationships, item.id, kind=kind, direction="in"))
                 sources = [*([item.id] if _is(item, "component") else []), *(edge.from_id for edge in users)]
             for source in dict.fromkeys(sources):
-                yield from knowledge.relationships(source, kind=kind, direction="out")
+                edges = knowledge.relationships(source, kind=kind, direction="out")
+                yield from edges if len(edges) > 1 else ()  # one claim alone clashes with none
 
         return near
 
@@ -236,8 +241,7 @@ class Shipped:
                     if name:
                         yield from self._named(name)
         elif self._present("memories"):
-            keys = {claim.slot_key for claim in self._value(item)}
-            states = [state for state in self._memories().states(item.project_id) if normal(state.key) in keys]
+            states = self._memories().states(item.project_id, keys=sorted({claim.slot_key for claim in self._value(item)}))
             yield from states
             if states:
                 yield item
@@ -245,6 +249,14 @@ class Shipped:
     def _named(self, name: str) -> Iterable[Record]:
         """Active entities of one name, by the index of names alone: with a project SQLite would read all that is active in it."""
         return self._knowledge().entities(name=name, status="active")
+
+
+def pages(find: Callable[..., list[Any]], **chosen: str | None) -> Iterator[Any]:
+    """All that is found, a page at a time."""
+    last: str | None = None
+    while page := find(**chosen, limit=PAGE, before=last):
+        yield from page
+        last = page[-1].id
 
 
 def _is(item: Any, type: str) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..kernel import Canonical, Connection, Invalid, NotFound, Recorder, Room, new_id, values
 from ..kernel.lifecycle import History
 from ..kernel.rows import known, refuse_taken
-from .rules import Contest, described, holds, in_force, named
+from .rules import Contest, described, holds, named
 from .tables import CONFLICTS, MEMBERS, TRUST, Conflict, ConflictMember
 
 if TYPE_CHECKING:
@@ -25,7 +25,20 @@ WHERE = "store.conflicts.find()"
 #: A member as an import gives it, by the names that AtoCore has for its columns.
 MEMBER_COLUMNS = ("id", "member_kind", "member_id", "member_layer_trust", "value_snapshot", "claim_kind", "claim_id")
 SLOT = "slot_hash = ? AND slot_kind = ? AND project_id IS ? AND user_id IS ? AND kind = 'slot'"
-LEFT = ("dismiss", "no_action")  # what leaves the members as they are
+#: The newest of those that leave their members as they are and are about all of these sides, which are bound as JSON.
+LEFT = """
+SELECT id FROM conflicts
+WHERE {where} AND status <> 'open' AND resolution IN ('dismiss', 'no_action') AND NOT EXISTS (
+    SELECT 1 FROM json_each(?) AS side
+    WHERE NOT EXISTS (
+        SELECT 1 FROM conflict_members AS m
+        WHERE m.conflict = conflicts.pk AND m.member_kind = json_extract(side.value, '$[0]')
+            AND m.member_id = json_extract(side.value, '$[1]') AND m.claim_hash IN ('', json_extract(side.value, '$[2]'))
+    )
+)
+ORDER BY pk DESC
+LIMIT 1
+"""
 
 
 class Slots:
@@ -64,8 +77,11 @@ class Slots:
         refuse_taken(connection, CONFLICTS, "a conflict", new.id, "resolve() closes it")
         pk = CONFLICTS.insert(connection, new, slot_hash=slot_hash)
         for member in new.members:
-            MEMBERS.insert(connection, member, conflict=pk)
+            self._add(connection, pk, member)
         return self._known(connection, new.id)
+
+    def _add(self, connection: Connection, pk: int, member: ConflictMember) -> None:
+        MEMBERS.insert(connection, member, conflict=pk, claim_hash=claim_hash(member.claim_value, connection.cipher))
 
     def _join(self, connection: Connection, pk: int, there: Conflict, members: list[ConflictMember]) -> None:
         """Add the members that a conflict does not have, and let those that it has say what they say now."""
@@ -74,16 +90,17 @@ class Slots:
         for member in members:
             before = old.get((member.member_kind, member.member_id))
             if before is None:
-                MEMBERS.insert(connection, member, conflict=pk)
-            elif replace(member, id=before.id, conflict_id=before.conflict_id) != before:
+                self._add(connection, pk, member)
+            elif (fresh := _renewed(before, member)) != before:
                 shown, value = MEMBERS.sealed(
-                    connection, before.id, value_snapshot=member.value_snapshot, claim_value=member.claim_value
+                    connection, before.id, value_snapshot=fresh.value_snapshot, claim_value=fresh.claim_value
                 )
                 connection.run(
-                    "UPDATE conflict_members SET member_layer_trust = ?, value_snapshot = ?, claim_value = ?, claim_kind = ?, claim_id = ?"
-                    " WHERE id = ?",
-                    (member.member_layer_trust, shown, value, member.claim_kind, member.claim_id, before.id),
-                )
+                    "UPDATE conflict_members SET member_layer_trust = ?, value_snapshot = ?, claim_value = ?, claim_hash = ?,"
+                    " claim_kind = ?, claim_id = ? WHERE id = ?",
+                    (fresh.member_layer_trust, shown, value, claim_hash(fresh.claim_value, connection.cipher), fresh.claim_kind,
+                     fresh.claim_id, before.id),
+                )  # fmt: skip
             else:
                 continue
             changed = True
@@ -101,15 +118,28 @@ class Slots:
         )
         with self.db.write() as connection:
             there = self._settled(connection, SLOT, place_of(new, connection.cipher), members)
-            return None if there is not None and there.status != "open" else self._open_slot(connection, new)
+            if there is None or there.status == "open":
+                return self._open_slot(connection, new)
+            self._learn(connection, there, members)
+            return None
 
     def _settled(self, connection: Connection, where: str, params: tuple[Any, ...], members: list[ConflictMember]) -> Conflict | None:
         """The conflict that is open, or that a person has left as it is while the members said what they say now."""
-        found = CONFLICTS.find(connection, f"WHERE {where} ORDER BY status = 'open' DESC, pk DESC", params)
-        for conflict in self._filled(connection, found):
-            if conflict.status == "open" or (conflict.resolution in LEFT and covers(conflict, members)):
-                return conflict
-        return None
+        id = connection.value(f"SELECT id FROM conflicts WHERE {where} AND status = 'open'", params)
+        if id is None:
+            sides = [(member.member_kind, member.member_id, claim_hash(member.claim_value, connection.cipher)) for member in members]
+            id = connection.value(LEFT.format(where=where), (*params, json.dumps(sides)))
+        return None if id is None else self._known(connection, id)
+
+    def _learn(self, connection: Connection, there: Conflict, members: list[ConflictMember]) -> None:
+        """Note what a conflict from elsewhere was about, where no rule had said: what its sides claim when they first meet here."""
+        said = {(member.member_kind, member.member_id): member.claim_value for member in members}
+        for member in there.members:
+            value = said.get((member.member_kind, member.member_id))
+            if member.claim_value is None and value is not None:
+                (sealed,) = MEMBERS.sealed(connection, member.id, claim_value=value)
+                digest = claim_hash(value, connection.cipher)
+                connection.run("UPDATE conflict_members SET claim_value = ?, claim_hash = ? WHERE id = ?", (sealed, digest, member.id))
 
     def _begun(self, **columns: Any) -> Conflict:
         """A new conflict; what is not given is as it is when one has just been noticed."""
@@ -171,7 +201,7 @@ class Slots:
         self, kind: str, id: str, *, shown: str, value: str | None = None, by: tuple[str, str] | None = None
     ) -> ConflictMember:
         loser, its_id = (None, None) if by is None or by == (kind, id) else by
-        return ConflictMember(new_id(), "", kind, id, TRUST[kind], shown, shown if value is None else value, loser, its_id, None)
+        return ConflictMember(new_id(), "", kind, id, TRUST[kind], shown, value, loser, its_id, None)
 
     # -- finding ----------------------------------------------------------------------------------------------------
 
@@ -187,20 +217,22 @@ class Slots:
         return found
 
     def _claims(self, conflict: Conflict) -> dict[tuple[str, str], Any]:
-        """The rows that make a conflict's claims, by member, as far as nobody has taken back the one or the other."""
+        """The rows that make a conflict's claims, by member, as far as the one and the other hold."""
         found = {}
         for member in conflict.members:
             side = (member.member_kind, member.member_id)
             rows = [self._piece(*row) for row in dict.fromkeys((member.claim, side))]
-            if all(row is not None and in_force(row) for row in rows):
+            if all(row is not None and holds(row, self.db.now) for row in rows):
                 found[side] = rows[0]
         return found
 
 
-def covers(conflict: Conflict, members: list[ConflictMember]) -> bool:
-    """Whether a conflict was about all of these claims."""
-    said = {(member.member_kind, member.member_id, member.claim_value) for member in conflict.members}
-    return all((member.member_kind, member.member_id, member.claim_value) in said for member in members)
+def _renewed(before: ConflictMember, member: ConflictMember) -> ConflictMember:
+    """A member as it is now; what a rule has said of it stands where nobody has asked one now."""
+    fresh = replace(member, id=before.id, conflict_id=before.conflict_id)
+    if member.claim_value is not None:
+        return fresh
+    return replace(fresh, claim_value=before.claim_value, claim_kind=before.claim_kind, claim_id=before.claim_id)
 
 
 def place_of(conflict: Conflict, cipher: Cipher | None) -> tuple[str, str, str | None, str | None]:
@@ -213,6 +245,11 @@ def hash_of(slot_key: str, cipher: Cipher | None) -> str:
     if cipher is not None:
         return cipher.tag("slot", slot_key)
     return hashlib.sha256(slot_key.encode()).hexdigest()[:32]
+
+
+def claim_hash(value: str | None, cipher: Cipher | None) -> str:
+    """Digest of what a member claims."""
+    return "" if value is None else hash_of(value, cipher)
 
 
 def pair_hash(kind: str, one: str, other: str) -> str:

@@ -65,9 +65,10 @@ CREATE TABLE conflict_members(
     member_id          TEXT NOT NULL DEFAULT '',
     member_layer_trust INTEGER NOT NULL DEFAULT 0,
     value_snapshot     TEXT NOT NULL DEFAULT '',                -- what it said when it was last looked at, for people,
-    claim_value        TEXT NOT NULL DEFAULT '',                -- and what of it is compared
+    claim_value        TEXT,                                    -- and what of it is compared; NULL: no rule has said
     claim_kind         TEXT,                                    -- the row that loses in place of the member:
     claim_id           TEXT,                                    -- of a component's material the relationship
+    claim_hash         TEXT NOT NULL DEFAULT '',                -- digest of claim_value; '' where no rule has said
     UNIQUE (conflict, member_kind, member_id)
 ) STRICT;
 CREATE INDEX conflict_members__member ON conflict_members(member_id);
@@ -87,7 +88,7 @@ CREATE INDEX conflict_assessments__conflict ON conflict_assessments(conflict);
 """,
     carried=(
         Carried("conflicts", ("pk",), ("slot_key", "note"), ("metadata",), derived=("slot_hash",)),
-        Carried("conflict_members", ("pk",), ("value_snapshot", "claim_value")),
+        Carried("conflict_members", ("pk",), ("value_snapshot", "claim_value"), derived=("claim_hash",)),
         Carried("conflict_assessments", ("pk",), ("note",), ("reason_codes",)),
     ),
 )
@@ -103,7 +104,7 @@ class ConflictMember(Record):
     member_id: str
     member_layer_trust: int
     value_snapshot: str
-    claim_value: str
+    claim_value: str | None  # None where no rule has said
     claim_kind: str | None
     claim_id: str | None
     value_now: str | None  # while the conflict is open; None where it claims the slot no longer
@@ -197,7 +198,7 @@ CONFLICTS = Table(
 MEMBERS = Table(
     ConflictMember,
     "conflict_members",
-    hidden=("pk", "conflict"),
+    hidden=("pk", "conflict", "claim_hash"),
     computed={
         "conflict_id": "(SELECT id FROM conflicts WHERE pk = conflict_members.conflict)",
         "value_now": "NULL",  # filled in by what stands in the other rooms

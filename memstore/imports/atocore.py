@@ -280,8 +280,8 @@ class Tables:
         return [{name: value for name, value in member.items() if name != "conflict_id"} for member in found]
 
     def _is_open(self, slot_kind: str, slot_key: str, project: str | None) -> bool:
-        found = self._store.conflicts.find(status="open", slot_kind=slot_kind, project=project)
-        return any(item.slot_key == slot_key and item.user_id is None and bool(project) == bool(item.project) for item in found)
+        found = self._store.conflicts.find(status="open", slot_kind=slot_kind, slot_key=slot_key, project=project)
+        return any(item.user_id is None and bool(project) == bool(item.project) for item in found)
 
     # -- audit ------------------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 Term = tuple[str, *tuple[Any, ...]]  # a condition, and what it is asked with
 Span = tuple[int, int]  # the first and the last integer key of a page
+
+THEIRS = "(user_id IS NULL OR user_id IN (SELECT value FROM json_each(?)))"  # what `followers` is bound to
 
 
 def filled(connection: Connection, table: Table[Any], kind: str, columns: Mapping[str, Any], now: float) -> dict[str, Any]:
@@ -53,6 +56,18 @@ def scope(canonical: Canonical, project: str | None, user_id: str | None) -> lis
     """What rows of a project must meet, and those of a user and everybody."""
     project, user_id = values.optional(values.key, "project", project), values.optional(values.key, "user_id", user_id)
     return filters(("(user_id IS NULL OR user_id = ?)", user_id), ("project_id = ?", canonical(project, user_id)))
+
+
+def followers(
+    connection: Connection, canonical: Canonical, tables: Iterable[str], name: str, project_id: str, user_id: str
+) -> str:
+    """Whose rows follow a name to the project that it means from now on, beside nobody's.
+
+    Those of `user_id`, who gave it the name, and of others those to whom it means that project too.
+    """
+    said = (connection.rows(f"SELECT DISTINCT user_id FROM {table} WHERE project_id = ?", (name,)) for table in tables)
+    owners = {owner for rows in said for (owner,) in rows if owner is not None}
+    return json.dumps([owner for owner in sorted(owners) if owner == user_id or canonical(name, owner) == project_id])
 
 
 def joined(terms: Iterable[Term]) -> tuple[str, list[Any]]:

@@ -142,9 +142,9 @@ class KnowledgeStore(Graph, Ledger, Artifacts):
 
     # -- remove -----------------------------------------------------------------------------------------------------
 
-    def join_project(self, connection: Connection, name: str, project_id: str, user_id: str) -> None:
-        """Let what carries a name follow it to the project that it has come to mean."""
-        joining.join(self, connection, name, project_id, user_id)
+    def join_project(self, connection: Connection, name: str, project_id: str, user_id: str) -> int:
+        """Let what carries a name follow it to the project that it has come to mean; return how many rows may clash there."""
+        return joining.join(self, connection, name, project_id, user_id)
 
     def erase(self, connection: Connection, subject: Subject) -> None:
         """Remove what is the subject's for `Store.erase`."""

@@ -41,7 +41,7 @@ def _leave_projects(connection: Connection, subject: Subject) -> None:
     """Put what other users have in a project that went into none."""
     left = 0
     for project in sorted(subject.projects):
-        left += move_graph(connection, project, None)
+        left += move_graph(connection, project, None)["entities"]
     subject.keep(left, "entities of other users in a project that went", "kept, in no project")
 
 

@@ -180,7 +180,8 @@ class Graph(Knowing):
     def promote(self, id: str, *, actor: str = "", note: str = "") -> bool:
         """Make a candidate active and return True; False for any other.
 
-        The active memories that its `source_refs` name ("memory:<id>") graduate into it.
+        The active memories that its `source_refs` name ("memory:<id>") graduate into it. What components are made of or part of is
+        compared with what else each of them is: some 0.1 ms for each component.
         """
         with self.db.write() as connection:
             done = self._turn(connection, id, "active", actor, note)

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..kernel.lifecycle import LIVE, log, retire, shown
+from ..kernel.rows import THEIRS, followers
 from .artifacts import SUMMED_UP
 from .ledger_tables import Atom
 from .schema import ATOMS, KNOWLEDGE_STATES
@@ -22,30 +23,34 @@ if TYPE_CHECKING:
     from .ledger import Ledger
 
 ACTOR = "project-join"
-THEIRS = "project_id = ? AND (? IS NULL OR user_id IS NULL OR user_id = ?)"
+OWNED = ("entities", "entity_versions", "relationships", "atoms", "artifacts")
 
 
-def join(room: Ledger, connection: Connection, name: str, project_id: str, user_id: str) -> None:
-    """Let the rows that carry a name, and are that user's or nobody's, follow it to the project that it means from now on."""
+def join(room: Ledger, connection: Connection, name: str, project_id: str, user_id: str) -> int:
+    """Let the rows that carry a name follow it to the project that it means from now on; return how many may clash there."""
     if name == project_id:
-        return
-    theirs = (name, user_id, user_id)
-    move_graph(connection, name, project_id, user_id)
-    move_atoms(room, connection, ATOMS.find(connection, f"WHERE {THEIRS} ORDER BY pk", theirs), project_id)
-    connection.run(f"UPDATE artifacts SET project_id = ? WHERE {THEIRS}", (project_id, *theirs))
+        return 0
+    theirs = followers(connection, room._canonical, OWNED, name, project_id, user_id)
+    moved = move_graph(connection, name, project_id, theirs)
+    atoms = ATOMS.find(connection, f"WHERE project_id = ? AND {THEIRS} ORDER BY pk", (name, theirs))
+    move_atoms(room, connection, atoms, project_id)
+    connection.run(f"UPDATE artifacts SET project_id = ? WHERE project_id = ? AND {THEIRS}", (project_id, name, theirs))
     connection.run("UPDATE knowledge_deltas SET project_id = ? WHERE project_id = ?", (project_id, name))
     _join_states(room, connection, name, project_id)
+    return sum(moved.values()) + len(atoms)
 
 
-def move_graph(connection: Connection, project: str, into: str | None, user_id: str | None = None) -> int:
-    """Bring what is in a project, of one user and nobody or of all, into another or none; return how many entities that were.
+def move_graph(connection: Connection, project: str, into: str | None, theirs: str | None = None) -> dict[str, int]:
+    """Bring what is in a project, of some and nobody or of all, into another or none; return how many rows that were, by table.
 
     The past moves along: it is asked about by what the project is called now.
     """
-    moved = 0
-    for table in ("entity_versions", "relationships", "entities"):  # what is counted comes last
-        moved = connection.run(f"UPDATE {table} SET project_id = ? WHERE {THEIRS}", (into, project, user_id, user_id))
-    return moved
+    return {
+        table: connection.run(
+            f"UPDATE {table} SET project_id = ? WHERE project_id = ? AND (? IS NULL OR {THEIRS})", (into, project, theirs, theirs)
+        )
+        for table in ("entity_versions", "relationships", "entities")
+    }
 
 
 def move_atoms(room: Ledger, connection: Connection, items: Iterable[Atom], project_id: str | None) -> None:

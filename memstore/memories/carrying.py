@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..kernel import values
 from ..kernel.carrying import BELONGS
 from ..kernel.lifecycle import LIVE
-from ..kernel.words import statement_key, stems, tagged
+from ..kernel.words import normal, statement_key, stems, tagged
 from .erasing import without_pieces
 from .tables import INTERACTIONS, MEMORIES
 
@@ -29,8 +29,9 @@ def take_in(_: MemoryStore, intake: Intake) -> None:
     """Take in the room."""
     if intake.mode == "adopt":
         intake.adopt("memories", lambda rows: _keyed(intake.connection, rows))
-        for table in ("interactions", "interaction_pieces", "project_state"):
-            intake.adopt(table)
+        intake.adopt("interactions")
+        intake.adopt("interaction_pieces")
+        intake.adopt("project_state", _compared)
         for page in intake.pages("memories"):
             _index(intake.connection, [row["pk"] for row in page])
         return
@@ -48,6 +49,11 @@ def _keyed(connection: Connection, rows: list[Row]) -> list[Row]:
     """Memories with what is derived from them."""
     cipher = connection.cipher
     return [{**row, "content_key": statement_key(row["content"], cipher), "stem_count": len(stems(row["content"]))} for row in rows]
+
+
+def _compared(rows: list[Row]) -> list[Row]:
+    """Entries of project state with what is derived from them."""
+    return [{**row, "normal_key": normal(row["key"])} for row in rows]
 
 
 def _index(connection: Connection, pks: list[int]) -> None:
@@ -110,6 +116,6 @@ def _take_pieces(intake: Intake, page: list[Row]) -> None:
 def _merge_state(intake: Intake, page: list[Row]) -> None:
     rows = intake.living("project_state", page, "project_state", BELONGS)
     known = intake.ids("project_state", [row["id"] for row in rows])
-    for row in rows:
+    for row in _compared(rows):
         live = intake.connection.value(ENTRY, (row["project_id"], row["key"], row["status"]))
         intake.settle("project_state", row, known.get(row["id"]), live)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..kernel import Finding, Record, values
 from ..kernel.lifecycle import LIVE
 from ..kernel.rows import Span, spans
-from ..kernel.words import statement_key, stems, tagged
+from ..kernel.words import normal, statement_key, stems, tagged
 from .tables import MEMORIES
 
 if TYPE_CHECKING:
@@ -16,9 +16,12 @@ if TYPE_CHECKING:
 
 
 def differences(connection: Connection) -> Iterator[Finding]:
-    """Keys, numbers of words and words that are not those of their memory, a page of rows at a time."""
+    """Keys, numbers of words and words that are not those of their memory, a page of rows at a time; keys of project state."""
     for span in spans(connection, MEMORIES):
         yield from _page_differences(connection, span)
+    for pk, id, key, kept in connection.rows("SELECT pk, id, key, normal_key FROM project_state ORDER BY pk"):
+        if kept != normal(key):
+            yield Finding("derived", pk, f"entry {id} of project state: its normal key is not that of its key")
 
 
 def _page_differences(connection: Connection, span: Span) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from ..kernel.lifecycle import log
+from ..kernel.rows import THEIRS, followers
 from .tables import MEMORIES, STATES, Memory, ProjectState
 
 if TYPE_CHECKING:
@@ -20,23 +21,20 @@ if TYPE_CHECKING:
 R = TypeVar("R", Memory, ProjectState)
 
 ACTOR = "project-join"
-OWNERS = "SELECT user_id FROM memories WHERE project_id = ? UNION SELECT user_id FROM interactions WHERE project_id = ?"
 
 
-def join(room: ProjectStates, connection: Connection, name: str, project_id: str, user_id: str) -> None:
-    """Let the rows that carry a name follow it to the project that it means from now on.
-
-    Those of `user_id`, who gave it the name, and nobody's; of others those to whom it means that project too.
-    """
+def join(room: ProjectStates, connection: Connection, name: str, project_id: str, user_id: str) -> int:
+    """Let the rows that carry a name follow it to the project that it means from now on; return how many may clash there."""
     if name == project_id:
-        return
-    for (owner,) in connection.rows(OWNERS, (name, name)):
-        if owner in (None, user_id) or room._canonical(name, owner) == project_id:
-            found = MEMORIES.find(connection, "WHERE project_id = ? AND user_id IS ? ORDER BY pk", (name, owner))
-            move(room, connection, found, project_id)
-            connection.run("UPDATE interactions SET project_id = ? WHERE project_id = ? AND user_id IS ?", (project_id, name, owner))
-    for item in STATES.find(connection, "WHERE project_id = ? ORDER BY pk", (name,)):
+        return 0
+    theirs = followers(connection, room._canonical, ("memories", "interactions"), name, project_id, user_id)
+    items = MEMORIES.find(connection, f"WHERE project_id = ? AND {THEIRS} ORDER BY pk", (name, theirs))
+    move(room, connection, items, project_id)
+    connection.run(f"UPDATE interactions SET project_id = ? WHERE project_id = ? AND {THEIRS}", (project_id, name, theirs))
+    states = STATES.find(connection, "WHERE project_id = ? ORDER BY pk", (name,))
+    for item in states:
         _move_state(room, connection, item, project_id)
+    return len(items) + len(states)
 
 
 def move(room: ProjectStates, connection: Connection, items: Iterable[Memory], project_id: str | None) -> None:

@@ -5,16 +5,19 @@ Nothing in the library fades, merges or promotes anything into it; `set_state` i
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..kernel import Exists, new_id, values
 from ..kernel.lifecycle import confirm_version, shown
-from ..kernel.rows import known
+from ..kernel.rows import Term, filters, joined, known
+from ..kernel.words import normal
 from .beliefs import Beliefs
 from .tables import STATE_CHECKS, STATES, ProjectState, StateStatus
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from ..audit import AuditEvent
@@ -116,26 +119,34 @@ class ProjectStates(Beliefs):
             updated_at=born if updated_at is None else updated_at,
             **columns,
         )
-        STATES.insert(connection, new)
+        STATES.insert(connection, new, normal_key=normal(new.key))
         return new
 
     def state(self, project: str, *, user_id: str | None = None) -> dict[str, str]:
         """Return what holds in a project, by key in alphabetical order."""
         return {item.key: item.value for item in self.states(project, user_id=user_id)}
 
-    def states(self, project: str | None = None, *, include_cleared: bool = False, user_id: str | None = None) -> list[ProjectState]:
+    def states(
+        self,
+        project: str | None = None,
+        *,
+        keys: Iterable[str] | None = None,
+        include_cleared: bool = False,
+        user_id: str | None = None,
+    ) -> list[ProjectState]:
         """Return the entries of a project, or of all, by project, key and arrival.
 
-        With `include_cleared` also those that were cleared or superseded.
+        `keys` are those that are wanted, in any case and spacing. With `include_cleared` also those that were cleared or superseded.
         """
         user_id = values.optional(values.key, "user_id", user_id)
         project = None if project is None else self._scope(values.key("project", project), user_id)
-        everything = values.flag("include_cleared", include_cleared)
-        return STATES.find(
-            self.db,
-            "WHERE (? IS NULL OR project_id = ?) AND (? OR status = 'active') ORDER BY project_id, key, pk",
-            (project, project, everything),
-        )
+        terms: list[Term] = [] if values.flag("include_cleared", include_cleared) else [("status = 'active'",)]
+        if keys is not None:
+            wanted = json.dumps([normal(key) for key in values.strings("keys", keys)])
+            terms.append(("normal_key IN (SELECT value FROM json_each(?))", wanted))
+        clause, params = joined([*filters(("project_id = ?", project)), *terms])
+        # Without the + SQLite would walk all keys in their order rather than look some up.
+        return STATES.find(self.db, f"WHERE {clause} ORDER BY project_id, +key, pk", params)
 
     def get_state(self, id: str) -> ProjectState:
         """Return an entry of project state, cleared or not."""

@@ -109,15 +109,17 @@ CREATE TABLE project_state(
     source     TEXT NOT NULL DEFAULT 'manual',
     confidence REAL NOT NULL DEFAULT 1 CHECK (confidence BETWEEN 0 AND 1),
     status     TEXT NOT NULL DEFAULT 'active' CHECK ({values.among("status", STATE_STATUSES)}),
-    version    INTEGER NOT NULL DEFAULT 1
+    version    INTEGER NOT NULL DEFAULT 1,
+    normal_key TEXT NOT NULL DEFAULT ''                         -- the key as it is compared with names of entities
 ) STRICT;
 CREATE UNIQUE INDEX project_state__live ON project_state(project_id, key) WHERE status = 'active';
+CREATE INDEX project_state__normal ON project_state(project_id, normal_key) WHERE status = 'active';
 """,
     carried=(
         Carried("memories", ("pk",), ("content",), ("metadata",), derived=("content_key", "stem_count")),
         Carried("interactions", ("pk",), ("prompt", "response", "response_summary"), ("context_pack", "metadata")),
         Carried("interaction_pieces", ("pk",)),
-        Carried("project_state", ("pk",), ("value",)),
+        Carried("project_state", ("pk",), ("value",), derived=("normal_key",)),
     ),
 )
 
@@ -223,7 +225,7 @@ INTERACTIONS = Table(
     Interaction, "interactions", json=("context_pack", "memories_used", "chunks_used", "metadata"), hidden=("pk",), schema=SCHEMA
 )
 PIECES = Table(InteractionPiece, "interaction_pieces", hidden=("pk", "interaction"), schema=SCHEMA)
-STATES = Table(ProjectState, "project_state", hidden=("pk",), schema=SCHEMA)
+STATES = Table(ProjectState, "project_state", hidden=("pk", "normal_key"), schema=SCHEMA)
 
 #: The live memories that share stems with a text, whose tagged stems are bound as JSON: it costs the words of the text.
 SHARING = """
