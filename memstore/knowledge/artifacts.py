@@ -110,7 +110,7 @@ class Artifacts(Knowing):
         id = values.key("id", id)
         given = _sections(sections)
         changes = values.checked(ARTIFACT, {"run_id": run_id, "metadata": metadata})
-        changes |= values.checked(ARTIFACT, {n: v for n, v in (("title", title), ("body", body)) if v is not None})
+        changes |= values.changes(ARTIFACT, {"title": title, "body": body})
         with self.db.write() as connection:
             old = self._artifact(connection, id)
             if old.artifact_state != "current":
