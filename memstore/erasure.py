@@ -1,4 +1,4 @@
-"""Erasing a user, a conversation, a project or a message from every room of a file at once.
+"""Erasing a user, a conversation, a project, a message or a memory from every room of a file at once.
 
 1. One transaction over all rooms that the file has, each through its own Store; a room that this memstore does not know forbids it,
    for nobody could tell what it holds. The audit log comes last: it empties the events that name what the others have removed.
@@ -31,11 +31,13 @@ OUT_OF_REACH = (
     "earlier snapshots, exports, files that imports came from and other copies are out of reach: delete them, or make new ones"
 )
 COUNTED = {"audit_log": "body", "audit_imported": "body"}  # columns in which the log itself has looked
-NEAREST = {
-    "conversation": "SELECT id FROM conversations ORDER BY pk DESC LIMIT 1000",
-    "project": "SELECT id FROM projects UNION SELECT name FROM projects UNION SELECT alias FROM project_aliases LIMIT 1000",
-    "message": "SELECT id FROM messages WHERE supplied = 1 ORDER BY pk DESC LIMIT 1000",
+NEAREST = {  # by kind the room that holds such things, and their ids
+    "conversation": ("chat", "SELECT id FROM conversations ORDER BY pk DESC LIMIT 1000"),
+    "project": ("chat", "SELECT id FROM projects UNION SELECT name FROM projects UNION SELECT alias FROM project_aliases LIMIT 1000"),
+    "message": ("chat", "SELECT id FROM messages WHERE supplied = 1 ORDER BY pk DESC LIMIT 1000"),
+    "memory": ("memories", "SELECT id FROM memories ORDER BY pk DESC LIMIT 1000"),
 }
+UNWRITTEN = ("message", "memory")  # kinds whose ids people do not write into texts
 
 
 @record
@@ -133,7 +135,7 @@ def _look_for_mentions(store: Store, connection: Connection, subject: Subject) -
     for name in known_rooms(store):
         schema: Schema = import_module(f"memstore.{name}").SCHEMA
         for carried in schema.carried:
-            if subject.kind != "message":  # all texts would be decrypted, for an id that people do not write
+            if subject.kind not in UNWRITTEN:  # all texts would be decrypted
                 found = sealed.mentions(connection, carried, subject.id)
                 subject.keep(found, f"rows of {carried.table} with the id inside a text", "kept, since the text is about something else")
             labelled = _labelled(connection, carried, shapes(schema)[carried.table], subject.id)
@@ -160,7 +162,8 @@ def _refuse_to_repeat(ids: Iterable[str], **said: str) -> None:
 
 
 def _not_found(connection: Connection, kind: str, id: str) -> NotFound:
+    room, sql = NEAREST[kind]
     near = ""
-    if connection.value("SELECT 1 FROM schema_version WHERE room = 'chat'") is not None:
-        near = values.suggest(id, [row[0] for row in connection.rows(NEAREST[kind])])
+    if connection.value("SELECT 1 FROM schema_version WHERE room = ?", (room,)) is not None:
+        near = values.suggest(id, [row[0] for row in connection.rows(sql)])
     return NotFound(f"no room holds anything of a {kind} {values.shorten(id)}{near}; nothing was erased")

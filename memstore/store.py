@@ -435,11 +435,12 @@ class Store:
         user_id: str | None = None,
         project: str | None = None,
         message_id: str | None = None,
+        memory_id: str | None = None,
         reason: str = "",
         actor: str = "",
         dry_run: bool = False,
     ) -> EraseReceipt:
-        """Forget one conversation, user, project or message in every room, to the last byte, and return the receipt.
+        """Forget one conversation, user, project, message or memory in every room, to the last byte, and return the receipt.
 
         A conversation takes along its messages, counters, notes, runs and corrections, a user or project its conversations, and
         audit events that name any of it lose their references and payload; one event with counts and a salted digest says so. The
@@ -451,8 +452,9 @@ class Store:
         """
         from . import erasure
 
-        given = {"conversation_id": conversation_id, "user_id": user_id, "project": project, "message_id": message_id}
-        subject = erasure.subject_of(given)
+        subject = erasure.subject_of(
+            {"conversation_id": conversation_id, "user_id": user_id, "project": project, "message_id": message_id, "memory_id": memory_id}
+        )
         return erasure.erase(self, subject, reason=reason, actor=actor, dry_run=values.flag("dry_run", dry_run))
 
     def prune(

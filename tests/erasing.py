@@ -49,6 +49,12 @@ class Life:
         self.name, self.user_id = name, user_id
         self.words = [user_id]
 
+    @property
+    def subjects(self):
+        """What may be erased of it, by the argument that names it."""
+        return {"conversation_id": self.chat, "project": self.project, "user_id": self.user_id, "message_id": self.message,
+                "memory_id": self.memories[0]}  # fmt: skip
+
     def word(self, what):
         """A new word, which stands nowhere else."""
         word = f"{self.name}q{len(self.words)}{what}"

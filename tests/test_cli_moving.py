@@ -136,6 +136,18 @@ def test_erase_forgets_one_subject_and_says_what_went(capsys, db):
     assert status == 1 and out.startswith("0 rows") and "belongs to a user 'ann'" in err
 
 
+def test_erase_of_a_memory(capsys, db):
+    with open_store(db) as store:
+        kept, gone = (store.memories.add("preference", f"prefers {drink}").id for drink in ("tea", "amber"))
+    status, out, _ = call(capsys, "erase", "--db", db, "--memory", gone, "--yes", "--json")
+    assert (status, json.loads(out)["counts"]["memories"]) == (0, 1)
+    with open_store(db) as store:
+        assert [item.id for item in store.memories.find()] == [kept]
+    status, _, err = call(capsys, "erase", "--db", db, "--memory", gone, "--yes")
+    assert status == 1
+    assert f"no room holds anything of a memory '{gone}'" in err
+
+
 @pytest.mark.parametrize("words", [["--conversation", "c-ann"], ["--message", "m-ann"]])
 def test_erase_for_programs(capsys, db, words):
     status, out, _ = call(capsys, "erase", "--db", db, *words, "--yes", "--json")

@@ -83,10 +83,10 @@ def test_one_event_says_so_with_counts_and_a_digest_and_no_name(lives):
     assert not any(word in repr(store.query("SELECT body, refs, payload FROM audit_log")) for word in ada.words)
 
 
-@pytest.mark.parametrize("kind", ["conversation_id", "project", "user_id", "message_id"])
+@pytest.mark.parametrize("kind", ["conversation_id", "project", "user_id", "message_id", "memory_id"])
 def test_every_kind_of_subject_takes_what_is_its_own(lives, searcher, kind):
     store, ada, bob = lives
-    subject = {"conversation_id": ada.chat, "project": ada.project, "user_id": ADA, "message_id": ada.message}[kind]
+    subject = ada.subjects[kind]
     held, anchor = rows(store), store.audit.head()
     receipt = store.erase(**{kind: subject})
     assert receipt.scrubbed
@@ -111,6 +111,82 @@ def test_a_conversation_leaves_its_user_and_the_fork(lives, searcher):
     for said in ("many", "answer", "result", "note", "hand", "instead"):
         word = next(word for word in ada.words if word.endswith(said))
         assert searcher(store, word) == [], said
+
+
+def test_a_memory_goes_alone_and_what_may_say_the_same_is_named(file_store, searcher):
+    store, room = file_store, file_store.memories
+    store.chat.create_conversation(id="talk", user_id="ann")
+    room.capture("how?", "Decision: use amberq1 sand.", id="asked", user_id="ann", conversation_id="talk")
+    (found,) = room.extract_candidates("asked")
+    room.promote(found.id, actor="ann", note=f"{found.id} is right")
+    room.update(found.id, content="use amberq2 sand", metadata={"why": "amberq3"})
+    for id, content in (("other-1", "use pots of clay"), ("older-1", "use peat")):
+        room.add("adaptation", content, id=id, user_id="ann")
+    room.supersede("older-1", by=found.id)
+    pack = {"pieces": [{"kind": "memory", "id": found.id, "text": "use amberq2 sand"}, {"kind": "memory", "id": "other-1"}]}
+    room.capture("and now?", memories_used=[found.id, "other-1"], context=pack, id="told-1", user_id="ann")
+    told = {"source_refs": [f"memory:{found.id}", "memory:other-1"], "user_id": "ann"}
+    store.knowledge.add_entity("Material", "Sand", id="sand-1", **told)
+    store.knowledge.add_atom("claim", "sand drains", evidence=[{"source_id": found.id, "snippet": "amberq4"}], id="atom-1", user_id="ann")
+    sides = [{"member_kind": "memory", "member_id": id, "value_snapshot": text} for id, text in ((found.id, "amberq5"), ("other-1", "b"))]
+    opened = store.conflicts.open("said by hand", "sand", members=sides, user_id="ann")
+    room.merge([found.id, "other-1"], "use sand and pots", id="merged-1", actor="ann")
+    receipt = store.erase(memory_id=found.id, reason="asked for", actor="privacy desk")
+    assert receipt.scrubbed
+    words = [f"amberq{n}" for n in range(2, 6)]
+    assert searcher(store, found.id, *words) == []
+    assert [sentence for sentence in receipt.kept if "it" in sentence.partition(":")[0].split()] == [
+        "memories that it replaced or was merged into: 2, kept, though they may say what it said",
+        "interactions that it was found in: 1, kept, though they may say what it said",
+    ]
+    assert "interactions that were told something that went: 1" in " ".join(receipt.kept)
+    assert receipt.counts["memories"] == receipt.counts["conflicts"] == receipt.counts["evidence"] == 1
+    assert {item.id: item.superseded_by for item in room.find()} == {"merged-1": None, "older-1": None, "other-1": "merged-1"}
+    assert room.get("merged-1").merged_from == ["other-1"]
+    kept = room.get_interaction("told-1")
+    assert (kept.memories_used, kept.context_pack) == (["other-1"], {"pieces": [{"kind": "memory", "id": "other-1"}]})
+    assert [piece.state for piece in room.explain("told-1").pieces] == ["erased", "superseded"]
+    assert store.knowledge.get("sand-1").source_refs == ["memory:other-1"]
+    assert store.knowledge.evidence("atom-1") == []
+    assert store.conflicts.find() == []
+    assert [event.redacted for event in store.audit.find(event_type="memory.merge")] == [True]
+    assert store.audit.get(receipt.audit_seq).event_type == "memory.erase"
+    assert store.check().ok
+    assert opened.id not in repr(store.query("SELECT refs, payload FROM audit_log"))
+
+
+def test_a_memory_with_an_id_that_could_be_a_word_goes_too_and_what_has_the_id_stays(store):
+    for id in ("m", "n"):
+        store.memories.add("knowledge", f"amber {id}", id=id, user_id="ann")
+        store.memories.update(id, content=f"basalt {id}", actor="m")
+    store.chat.create_conversation(id="m", title="m")
+    store.chat.append("m", "user", "amber", id="m")
+    receipt = store.erase(memory_id="m")
+    assert (receipt.counts["memories"], receipt.counts["audit_log"]) == (1, 1)
+    assert [item.id for item in store.memories.find()] == ["n"]
+    assert store.chat.get_message("m").content == "amber"
+    assert [event.redacted for event in store.audit.history("memory", "n")] == [False]
+
+
+@pytest.mark.parametrize("mode", ["skip", "replace"])
+def test_a_memory_that_was_erased_does_not_come_back(tmp_path, mode):
+    with open_store(tmp_path / "a.db") as store:
+        for id in ("gone-1", "kept-1"):
+            store.memories.add("knowledge", f"the memory {id}", id=id)
+        store.memories.capture("a", "b", id="told-1", memories_used=["gone-1", "kept-1"])
+        store.memories.update("gone-1", content="amber")
+        store.export(tmp_path / "out")
+        store.erase(memory_id="gone-1")
+        with open_store(tmp_path / "b.db") as other:
+            other.memories.add("knowledge", "another log")
+            other.import_(tmp_path / "out", on_conflict=mode)
+            other.erase(memory_id="gone-1")
+            for each in (store, other):
+                assert each.import_(tmp_path / "out", on_conflict=mode).erased["memories"] == 1
+                assert "gone-1" not in [item.id for item in each.memories.find()]
+                assert [piece.id for piece in each.memories.explain("told-1").pieces if piece.state != "erased"] == ["kept-1"]
+                assert "gone-1" not in repr(each.query("SELECT payload, refs FROM audit_log"))
+                assert each.check().ok
 
 
 def test_a_message_goes_alone_and_its_copies_are_named(lives, searcher):
@@ -457,10 +533,10 @@ def test_exactly_one_subject_is_named(store):
         store.erase(user_id="")
 
 
-@pytest.mark.parametrize("kind", ["conversation_id", "project", "message_id"])
+@pytest.mark.parametrize("kind", ["conversation_id", "project", "message_id", "memory_id"])
 def test_what_no_room_knows_is_not_found_and_the_nearest_is_named(lives, kind):
     store, ada, _ = lives
-    near = {"conversation_id": ada.chat, "project": ada.project, "message_id": ada.message}[kind]
+    near = ada.subjects[kind]
     before = store.query("SELECT total_changes() AS n"), rows(store), store.audit.head()
     with pytest.raises(NotFound, match=f"nearest: '{near}'.*nothing was erased"):
         store.erase(**{kind: near[:-1]})
@@ -528,10 +604,10 @@ def test_a_keyed_log_needs_its_key(tmp_path):
 # -- a trial, and inside a transaction ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["conversation_id", "project", "user_id", "message_id"])
+@pytest.mark.parametrize("kind", ["conversation_id", "project", "user_id", "message_id", "memory_id"])
 def test_a_dry_run_tells_the_same_and_writes_nothing(lives, searcher, kind):
     store, ada, _ = lives
-    given = {kind: {"conversation_id": ada.chat, "project": ada.project, "user_id": ADA, "message_id": ada.message}[kind]}
+    given = {kind: ada.subjects[kind]}
     before = {table: store.query(f"SELECT * FROM {table}") for table in (*rows(store), *DERIVED) if store.query(
         "SELECT 1 FROM sqlite_schema WHERE name = ?", (table,))}  # fmt: skip
     trial = store.erase(**given, dry_run=True)

@@ -10,7 +10,8 @@ from memstore import RejectedClaim, StoreError, open_store
 from memstore.knowledge import Section
 from memstore.testing import FakeClock
 
-BODIES = tuple(form(f"It is {shape}") for shape in ("flat", "round", "square", "long", "thin", "blue") for form in (str.lower, "{}.".format))
+FORMS = (str.lower, "{}.".format)
+BODIES = tuple(form(f"It is {shape}") for shape in ("flat", "round", "square", "long", "thin", "blue") for form in FORMS)
 PROJECTS = (None, "p")
 CHUNKS = ("c1", "c2", "c3", "c4", "c5")
 HASHES = ("h1", "h2")
@@ -257,7 +258,7 @@ FORGETFUL = {
     "_lose_evidence": lambda *_: None,
     "_confirm_evidence": lambda self, connection, old, columns: old,
     "_refuse_rejected_atom": lambda *_: None,
-    "_retire_atom": lambda *_: None,
+    "_apply_merge": lambda *_: None,
 }
 
 

@@ -165,7 +165,9 @@ def test_what_a_person_rejected_does_not_come_back_unnoticed(memories, store):
         assert memories.add("knowledge", content) == again, "a repeat is recognised first"
 
 
-@pytest.mark.parametrize("again", ["never use peat", "Never use peat.", "Never use peat…", "Never use peat !?", "Ｎever use peat。", "Never use peat:\n"])
+@pytest.mark.parametrize(
+    "again", ["never use peat", "Never use peat.", "Never use peat…", "Never use peat !?", "Ｎever use peat。", "Never use peat:\n"]
+)
 def test_what_was_rejected_does_not_come_back_with_another_full_stop(memories, again):
     memories.invalidate(memories.add("preference", "Never use peat;").id)
     with pytest.raises(RejectedClaim):

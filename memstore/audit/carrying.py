@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..kernel.carrying import Intake, Row
     from . import AuditLog
 
-NAMING = ("user", "conversation", "message", "session", "project", "correction")  # kinds that a text of an event may name
+NAMING = ("user", "conversation", "message", "session", "project", "correction", "memory")  # kinds that a text of an event may name
 KEYED = "SELECT keyed FROM audit_state WHERE store_id = ? UNION ALL SELECT keyed FROM audit_histories WHERE store_id = ?"
 ADD_PLACES = "INSERT INTO audit_places(reference, page) VALUES (?, ?) ON CONFLICT DO NOTHING"
 

@@ -58,6 +58,7 @@ SAYING = {
     "session": ("conversation_id", "session_id"),
     "project": ("project", "project_id"),
     "message": ("message_id",),
+    "memory": ("memory_id",),
 }
 
 _TEXT = rb'"(?:[^"\\]|\\.)*"'

@@ -35,7 +35,10 @@ class Forgetting(Positions):
 
     def erase(self, conn: Connection, subject: Subject) -> None:
         """Remove what is the subject's for `Store.erase`; the words leave the index when its turn comes."""
-        _erase(conn, subject, self._forget)
+        if subject.kind == "message":
+            _erase_message(conn, subject, self._forget)
+        elif subject.kind in OWN:
+            _erase(conn, subject, self._forget)
         taken = "SELECT 'conversation' FROM conversations WHERE id = ? UNION ALL SELECT 'session' FROM sessions WHERE id = ?"
         subject.others |= {row[0] for row in conn.rows(taken, (subject.id, subject.id))}
 
@@ -47,9 +50,6 @@ class Forgetting(Positions):
 
 def _erase(conn: Connection, subject: Subject, forget: Forget) -> None:
     """Remove what is the subject's, and tell the rooms that follow which conversations and sessions those were."""
-    if subject.kind == "message":
-        _erase_message(conn, subject, forget)
-        return
     if subject.kind == "project":
         _resolve(conn, subject)
     found = conn.rows(OWN[subject.kind], (subject.id,))

@@ -97,8 +97,10 @@ def erase(options: argparse.Namespace) -> int:
     """Forget one subject in every room, once somebody has said that it is meant."""
     if not (options.yes or options.dry_run or sys.stdin.isatty()):
         raise Invalid("erasing cannot be undone; give --yes to do it, or --dry-run to see what would go")
-    given = {"conversation_id": options.conversation, "user_id": options.user, "project": options.project, "message_id": options.message}
-    given = {**given, "reason": options.reason, "actor": options.actor}
+    given = {
+        "conversation_id": options.conversation, "user_id": options.user, "project": options.project, "message_id": options.message,
+        "memory_id": options.memory, "reason": options.reason, "actor": options.actor,
+    }  # fmt: skip
     with open_for(options, read_only=False) as store:
         trial = store.erase(**given, dry_run=True)
         if not trial.counts:

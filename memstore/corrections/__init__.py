@@ -439,7 +439,7 @@ class CorrectionStore:
         override = values.flag("override", override)
         with self.db.write() as connection:
             old = self._live(connection, id)
-            confirm_version("correction", old, expected_version)
+            confirm_version(f"correction {id}", old, expected_version)
             new = replace(old, **changes)
             if claim is not None or confidence is not None:
                 new = replace(new, confirmed_at=self.db.now)

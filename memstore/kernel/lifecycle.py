@@ -77,11 +77,11 @@ class Belief(Owned, Versioned, Protocol):
 B = TypeVar("B", bound=Belief)
 
 
-def confirm_version(kind: str, item: Versioned, expected: int | None) -> None:
-    """Raise VersionConflict where somebody else has changed the row since it was read."""
-    if expected is not None and values.integer("expected_version", expected) != item.version:
-        message = f"{kind} {item.id} is at version {item.version}, not {expected}; look at .current, then retry"
-        raise VersionConflict(message, item)
+def confirm_version(what: str, item: Versioned | None, expected: int | None) -> None:
+    """Raise VersionConflict where somebody else has changed the row since it was read; what is not there is at version 0."""
+    version = 0 if item is None else item.version
+    if expected is not None and values.integer("expected_version", expected) != version:
+        raise VersionConflict(f"{what} is at version {version}, not {expected}; look at .current, then retry", item)
 
 
 def refuse_rejected(
@@ -126,6 +126,14 @@ def turn(
     )
     log(audit, kind, verb or way, old, shown(old, changes), changes, actor=actor, note=note)
     return True
+
+
+def retire(connection: Connection, table: Table[B], old: B, by: str | None, now: float) -> None:
+    """Supersede a row within an event that tells more than that."""
+    connection.run(
+        f"UPDATE {table.name} SET status = 'superseded', superseded_by = ?, updated_at = ?, version = version + 1 WHERE id = ?",
+        (by, now, old.id),
+    )
 
 
 def log(

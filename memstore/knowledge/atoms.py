@@ -264,7 +264,7 @@ class Atoms(Knowing):
         changes = values.changes(ATOM, given)
         with self.db.write() as connection:
             old = self._atom(connection, id)
-            confirm_version("atom", old, expected_version)
+            confirm_version(f"atom {id}", old, expected_version)
             if old.status not in LIVE:
                 raise Invalid(f"atom {values.shorten(id)} is {old.status} and kept as it was; add_atom() what holds now")
             if changes.get("verification_status", UNVERIFIED) != UNVERIFIED and not self._has_evidence(connection, id):

@@ -134,7 +134,7 @@ class Graph(Knowing):
         changes = values.changes(CHECKS, given, clearable)
         with self.db.write() as connection:
             old = self._known(connection, id)
-            confirm_version("entity", old, expected_version)
+            confirm_version(f"entity {id}", old, expected_version)
             if old.status not in LIVE:
                 raise Invalid(f"entity {values.shorten(id)} is {old.status}; it is kept as it was")
             new = replace(old, **changes)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..kernel.lifecycle import LIVE, log, shown
+from ..kernel.lifecycle import LIVE, log, retire, shown
 from .artifacts import SUMMED_UP
 from .ledger_tables import Atom
 from .schema import ATOMS, KNOWLEDGE_STATES
@@ -55,7 +55,7 @@ def move_atoms(room: Ledger, connection: Connection, items: Iterable[Atom], proj
         twin = room._twin_atom(connection, shown(moved, ("body", "kind", "project_id", "user_id"))) if item.status in LIVE else None
         if twin is not None:
             older, newer = sorted((twin, moved), key=lambda each: (each.status == "active", each.updated_at))
-            room._retire_atom(connection, older, newer.id)
+            retire(connection, ATOMS, older, newer.id, room.db.now)
             room._copy_hanging(connection, older, newer)
             change = {"status": older.status, "superseded_by": None}, {"status": "superseded", "superseded_by": newer.id}
             log(room._audit, "atom", "supersede", older, *change, actor=ACTOR)

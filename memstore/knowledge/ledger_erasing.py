@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .ledger import Ledger
 
 #: What evidence may be taken from.
-SOURCES = ("conversation", "session", "message", "interaction", "document", "chunk")
+SOURCES = ("conversation", "session", "message", "memory", "interaction", "document", "chunk")
 
 
 def erase(room: Ledger, connection: Connection, subject: Subject) -> None:

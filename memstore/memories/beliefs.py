@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..kernel import Canonical, Exists, Invalid, Record, Recorder, Room, new_id, values
-from ..kernel.lifecycle import LIVE, STATUSES, Believed, History, confirm_version, log, refuse_rejected, shown, turn
+from ..kernel.lifecycle import LIVE, STATUSES, Believed, History, confirm_version, log, refuse_rejected, retire, shown, turn
 from ..kernel.rows import Term, counted, filters, joined, known, newest, refuse_taken, scope
 from ..kernel.words import statement_key, stems, tagged
 from .tables import CHECKS, MEMORIES, MEMORY_TYPES, SHARING, TAGS, Memory, MemoryHit, MemoryType
@@ -85,15 +85,13 @@ class Beliefs:
             {"id": id, "created_at": created_at, "updated_at": updated_at, "memory_type": memory_type, "content": content,
              "user_id": user_id, "conversation_id": conversation_id, "confidence": confidence, "status": status,
              "domain_tags": domain_tags, "valid_until": valid_until, "reference_count": reference_count,
-             "last_referenced_at": last_referenced_at, "decayed_at": decayed_at, "expired_at": expired_at, "source_chunk_id": source_chunk_id,
-             "interaction_id": interaction_id, "rule": rule, "extractor_version": extractor_version,
+             "last_referenced_at": last_referenced_at, "decayed_at": decayed_at, "expired_at": expired_at,
+             "source_chunk_id": source_chunk_id, "interaction_id": interaction_id, "rule": rule, "extractor_version": extractor_version,
              "superseded_by": superseded_by, "graduated_to_entity_id": graduated_to_entity_id, "metadata": metadata},
         )  # fmt: skip
         project = values.optional(values.key, "project", project)
         override = values.flag("override", override)
-        for name, state in _OF_STATE.items():
-            if given[name] is not None and given["status"] != state:
-                raise Invalid(f"{name} is of memories with status {state!r}, and this one is {given['status']!r}")
+        _refuse_of_another_state(given)
         with self.db.write() as connection:
             new = self._new(**given, project_id=self._canonical(project, given["user_id"]))
             twin = self._twin(connection, new)
@@ -315,7 +313,7 @@ class Beliefs:
         override = values.flag("override", override)
         with self.db.write() as connection:
             old = self._known(connection, id)
-            confirm_version("memory", old, expected_version)
+            confirm_version(f"memory {id}", old, expected_version)
             if old.status not in LIVE:
                 raise Invalid(f"memory {values.shorten(id)} is {old.status} and kept as it was; add() what holds now")
             new = replace(old, **changes)
@@ -430,10 +428,13 @@ class Beliefs:
     def _retire(self, connection: Connection, old: Memory, by: str) -> None:
         """Supersede a row within an event that tells more than that."""
         connection.run("DELETE FROM memory_words WHERE memory = (SELECT pk FROM memories WHERE id = ?)", (old.id,))
-        connection.run(
-            "UPDATE memories SET status = 'superseded', superseded_by = ?, updated_at = ?, version = version + 1 WHERE id = ?",
-            (by, self.db.now, old.id),
-        )
+        retire(connection, MEMORIES, old, by, self.db.now)
+
+
+def _refuse_of_another_state(given: Mapping[str, Any]) -> None:
+    for name, state in _OF_STATE.items():
+        if given[name] is not None and given["status"] != state:
+            raise Invalid(f"{name} is of memories with status {state!r}, and this one is {given['status']!r}")
 
 
 def _merged(sources: Sequence[Memory]) -> dict[str, Any]:
@@ -461,7 +462,8 @@ def _merged(sources: Sequence[Memory]) -> dict[str, Any]:
         "reference_count": sum(item.reference_count for item in sources),
         "last_referenced_at": max(referenced, default=None),
         **agreed,
-        **dict.fromkeys(("decayed_at", "expired_at", "interaction_id", "rule", "extractor_version", "superseded_by", "graduated_to_entity_id")),
+        **dict.fromkeys(("decayed_at", "expired_at", "superseded_by", "graduated_to_entity_id")),
+        **dict.fromkeys(("interaction_id", "rule", "extractor_version")),
     }
 
 

@@ -1,4 +1,4 @@
-"""Forgetting: what a user, a conversation or a project left in this room, and what named things that are gone."""
+"""Forgetting: a memory, what a user, a conversation or a project left in this room, and what named things that are gone."""
 
 from __future__ import annotations
 
@@ -14,21 +14,45 @@ if TYPE_CHECKING:
     from ..kernel import Connection
     from .state import ProjectStates
 
+QUOTING = "kept, though they may say what it said"
 NAMING = f"WHERE kind = ? AND piece_id {AMONG}"
 
 
 def erase(room: ProjectStates, connection: Connection, subject: Subject) -> None:
     """Remove what is the subject's, and what stays no longer names what is gone."""
     where, lists = subject.belongings()
-    words = f"DELETE FROM memory_words WHERE memory IN (SELECT pk FROM memories WHERE {where})"
-    subject.count("memory_words", connection.run(words, [listed(items) for items in lists]))
-    subject.remove(connection, "memories", "memory", where, *lists)
+    if subject.kind == "memory":
+        _keep_what_says_it(room, connection, subject)
+    _remove_memories(connection, subject, f"{where} OR id {AMONG}", *lists, [subject.id] if subject.kind == "memory" else [])
     _remove_interactions(connection, subject, f"{where} OR session_id {AMONG}", *lists, {*subject.sessions, *subject.conversations})
     subject.remove(connection, "project_state", "project_state", IN_PROJECT, subject.projects)
     _leave_projects(room, connection, subject)
     _unlink(connection, subject)
     subject.keep_scattered(connection, "memories")
     subject.keep_quoting(connection, "interactions")
+
+
+def _keep_what_says_it(room: ProjectStates, connection: Connection, subject: Subject) -> None:
+    """Name what stays though it may say what the memory says."""
+    item = MEMORIES.first(connection, "WHERE id = ?", (subject.id,))
+    if item is None:
+        return
+    others = connection.value(
+        "SELECT count(*) FROM memories WHERE superseded_by = ? OR EXISTS (SELECT 1 FROM json_each(merged_from) WHERE value = ?)",
+        (item.id, item.id),
+    )
+    subject.keep(others, "memories that it replaced or was merged into", QUOTING)
+    found = connection.value("SELECT count(*) FROM interactions WHERE id = ?", (item.interaction_id,))
+    subject.keep(found, "interactions that it was found in", QUOTING)
+    entity = item.graduated_to_entity_id
+    became = entity is not None and room._piece("entity", entity) is not None
+    subject.keep(int(became), "entities that it has become", QUOTING)
+
+
+def _remove_memories(connection: Connection, subject: Subject, where: str, *lists: Any) -> None:
+    words = f"DELETE FROM memory_words WHERE memory IN (SELECT pk FROM memories WHERE {where})"
+    subject.count("memory_words", connection.run(words, [listed(items) for items in lists]))
+    subject.remove(connection, "memories", "memory", where, *lists)
 
 
 def _remove_interactions(connection: Connection, subject: Subject, where: str, *lists: Any) -> None:

@@ -192,9 +192,9 @@ CALLS: dict[str, tuple[Call, ...]] = {
             subject,
             itself,
             {"actor": event("actor"), "reason": event("note")},
-            unkept=("conversation_id", "user_id", "project", "message_id", "dry_run"),
+            unkept=("conversation_id", "user_id", "project", "message_id", "memory_id", "dry_run"),
         )
-        for subject in ({"conversation_id": "c-1"}, {"user_id": "local"}, {"project": "p-1"}, {"message_id": "m-1"})
+        for subject in ({"conversation_id": "c-1"}, {"user_id": "local"}, {"project": "p-1"}, {"message_id": "m-1"}, {"memory_id": "mem-1"})
     ),
     "store.prune": (Call({"max_age": 1e9, "dry_run": True}, alone=True),),
     "store.export": (Call({"path": "out"}, alone=True),),

@@ -153,7 +153,7 @@ class Memories(Model):
         refuse_unless(self._twin(new) is None, Exists)
         if normal(new["content"]) != normal(row["content"]) and not override:
             self._refuse_rejected(new)
-        row.update(changes, updated_at=self.now, version=row["version"] + 1)
+        row.update(changes, updated_at=self.now, decayed_at=None, version=row["version"] + 1)
         self._event("update", id, actor, note)
         return dict(row)
 

@@ -487,6 +487,7 @@ CASES = {
     ),
     "store.erase of a conversation": Case(lambda store: store.erase(conversation_id="c1", actor="bob"), forgets="chat"),
     "store.erase of a message": Case(lambda store: store.erase(message_id="m3", actor="ann")),
+    "store.erase of a memory": Case(lambda store: store.erase(memory_id="y0", actor="ann"), base="contested"),
     "store.erase of a project": Case(lambda store: store.erase(project="Apollo", actor="bob"), forgets="chat"),
     "store.erase of a project with beliefs": Case(lambda store: store.erase(project="Apollo", actor="bob"), base="reflective"),
     "store.prune of beliefs": Case(
