@@ -349,10 +349,10 @@ class Memories(Model):
         merged = [each for each in self.rows if each["id"] == row["superseded_by"] and id in (each["merged_from"] or ())]
         return [...] * (self.trail.get(("memory", id), 0) + len(merged))
 
-    def state(self, project):
+    def state(self, project, *, user_id=None):
         return {row["key"]: row["value"] for row in self.states(project)}
 
-    def states(self, project=None, *, include_cleared=False):
+    def states(self, project=None, *, include_cleared=False, user_id=None):
         found = [row for row in self.entries if include_cleared or row["status"] == "active"]
         found = [row for row in found if project is None or row["project_id"] == self._canonical(project)]
         return [dict(row) for row in sorted(found, key=lambda row: (row["project_id"], row["key"]))]
