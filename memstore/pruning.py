@@ -15,6 +15,7 @@ from datetime import timedelta
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .audit.erased import RETIRED, own_salt, remember
 from .kernel import Invalid, NotSupported, Prunable, Record, SchemaTooNew, StoreError, record, upkeep, values
 from .kernel.blocks import Read
 from .kernel.room import ensure, rooms_in_file
@@ -141,6 +142,8 @@ class _Work:
 
     def _remove(self, connection: Connection, kind: Prunable, count: int, event: dict[str, Any]) -> None:
         if count:
+            if kind.retired is not None:
+                remember(connection, own_salt(connection), ((RETIRED, id) for (id,) in connection.rows(kind.retired, (count,))))
             self.removed.update(kind.remove(connection, count, {"reason": event["note"], "actor": event["actor"]}))
 
     def _fit(self, connection: Connection, kinds: list[Prunable], max_bytes: int, event: dict[str, Any]) -> list[str]:

@@ -13,7 +13,6 @@ import time
 import warnings
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from functools import cached_property, partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
@@ -25,7 +24,6 @@ from .kernel import (
     Finding,
     Invalid,
     NeedsUpgrade,
-    NotFound,
     NotSupported,
     Record,
     Replaced,
@@ -77,15 +75,15 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "keywords": ("keyword_items",),
 }
 
-#: Who answers for a piece of context, by its kind.
-PIECES: dict[str, tuple[str, str]] = {
-    "memory": ("memories", "get"),
-    "project_state": ("memories", "get_state"),
-    "entity": ("knowledge", "get"),
-    "relationship": ("knowledge", "get_relationship"),
-    "atom": ("knowledge", "get_atom"),
-    "correction": ("corrections", "get"),
-    "message": ("chat", "get_message"),
+#: Who answers for a piece of context, by its kind: the room, its table and its method.
+PIECES: dict[str, tuple[str, str, str]] = {
+    "memory": ("memories", "memories", "get"),
+    "project_state": ("memories", "project_state", "get_state"),
+    "entity": ("knowledge", "entities", "get"),
+    "relationship": ("knowledge", "relationships", "get_relationship"),
+    "atom": ("knowledge", "atoms", "get_atom"),
+    "correction": ("corrections", "corrections", "get"),
+    "message": ("chat", "messages", "get_message"),
 }
 
 
@@ -308,13 +306,14 @@ class Store:
 
     def _piece(self, kind: str, id: str) -> Record | None:
         """What an interaction was told, as it stands now; None for what is gone, or of a kind that nobody keeps."""
-        room, get = PIECES.get(kind, ("", ""))
+        room, table, get = PIECES.get(kind, ("", "", ""))
         if room not in rooms_in_file(self._database):
             return None
-        with suppress(NotFound):
-            found: Record = getattr(getattr(self, room), get)(id)
-            return found
-        return None
+        keeper = getattr(self, room)
+        if keeper.db.value(f"SELECT 1 FROM {table} WHERE id = ?", (id,)) is None:  # NotFound would look for ids like it
+            return None
+        found: Record = getattr(keeper, get)(id)
+        return found
 
     def _sources(self) -> list[TextSource]:
         return [self.chat.texts]

@@ -604,3 +604,9 @@ def test_random_histories_agree_with_a_simple_model(corrections, rng):
         model[key] = max(model.get(key, 0.0), confidence)
     stored = {(item.subject.lower(), item.claim, item.domain): item.confidence for item in corrections.find()}
     assert stored == model
+
+
+def test_a_document_is_compared_as_json_where_true_is_not_1(corrections):
+    item = corrections.add("tea", "is green", metadata={"done": 1})
+    assert corrections.update(item.id, metadata={"done": True}).metadata["done"] is True
+    assert corrections.get(item.id).metadata["done"] is True

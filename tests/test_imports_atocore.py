@@ -13,7 +13,7 @@ from aua_files import ROWS as AUA_ROWS
 from aua_files import make as make_aua
 from foreign_files import outcome
 
-from memstore import Invalid, open_store
+from memstore import Corrupt, Invalid, open_store
 from memstore.imports import import_from
 
 DAY = 86_400.0
@@ -413,3 +413,23 @@ def test_another_file_is_told_apart(store, tmp_path):
         raw.execute("VACUUM")
     with pytest.raises(Invalid, match="tables: none"):
         import_from(store, "atocore", tmp_path / "empty.db")
+
+
+def test_members_that_lack_a_snapshot_or_have_more_columns_do_not_refuse_their_conflict(store, take):
+    first, second = ROWS["conflict_members"]
+    report = take(
+        {**ROWS, "conflict_members": [{**first, "value_snapshot": None, "member_layer_trust": None}, {**second, "extra": "x"}]},
+        tables={**TABLES, "conflict_members": TABLES["conflict_members"] + ", extra TEXT"},
+    )
+    assert outcome(report)["conflicts"] == (1, 0, 0)
+    assert [table.left_out for table in report.tables if table.table == "conflicts"] == [{"conflict_members.extra": 1}]
+    assert {member.member_id: member.value_snapshot for member in store.conflicts.get("c1").members}["e2"] == ""
+
+
+def test_a_damaged_file_is_named_and_is_not_taken_for_the_store(store, tmp_path):
+    long = [{**ROWS["memories"][0], "id": f"m{number}", "content": f"{number} " * 300} for number in range(40)]
+    path = make(tmp_path / "atocore.db", {"memories": long})
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(Corrupt, match=r"atocore\.db is damaged .* another copy") as caught:
+        import_from(store, "atocore", path)
+    assert "snapshot" not in str(caught.value)

@@ -196,3 +196,98 @@ def test_another_file_is_told_apart(store, tmp_path):
     with pytest.raises(Invalid, match="is not a SqliteStore file of LangGraph"):
         take(store, made("agents", tmp_path / "s.db"))
     assert store.stats().rooms == {}
+
+
+def said(store):
+    return sorted(memory.content for memory in store.memories.find(status="active"))
+
+
+@pytest.fixture
+def two(tmp_path):
+    """A file of two items that say the same."""
+    path = made("langgraph", tmp_path / "two.db", "DELETE FROM store")
+    put(path, "ns", "a", {"text": "likes tea"})
+    put(path, "ns", "b", {"text": "likes tea"})
+    return path
+
+
+@pytest.mark.parametrize("moving", ["a", "b"])
+def test_of_two_items_with_one_text_each_may_come_to_say_something_else(store, two, moving):
+    take(store, two)
+    put(two, "ns", moving, {"text": "likes milk"})
+    assert outcome(take(store, two)) == {"store": (0, 2, 0)}
+    assert said(store) == ["likes milk", "likes tea"]
+    put(two, "ns", moving, {"text": "likes coffee"})
+    take(store, two)
+    assert said(store) == ["likes coffee", "likes tea"]
+    before = store.memories.find()
+    take(store, two)
+    assert store.memories.find() == before
+    assert store.check().ok
+
+
+def test_two_items_may_swap_their_texts_and_come_to_say_the_same(store, two):
+    put(two, "ns", "b", {"text": "likes milk"})
+    take(store, two)
+    put(two, "ns", "a", {"text": "likes milk"})
+    put(two, "ns", "b", {"text": "likes tea"})
+    report = take(store, two)
+    assert (report.ok, said(store)) == (True, ["likes milk", "likes tea"])
+    put(two, "ns", "a", {"text": "likes tea"})
+    take(store, two)
+    assert said(store) == ["likes tea"]
+    before = store.memories.find()
+    take(store, two)
+    assert store.memories.find() == before
+    put(two, "ns", "b", {"text": "likes wine"})
+    take(store, two)
+    assert said(store) == ["likes tea", "likes wine"]
+
+
+def test_what_a_person_has_retired_is_not_revived_through_another_item_that_said_it(store, two):
+    take(store, two)
+    store.memories.invalidate(store.memories.find(status="active")[0].id)
+    assert outcome(take(store, two)) == {"store": (0, 2, 0)}
+    assert said(store) == []
+
+
+def test_only_what_has_changed_over_there_changes_here(store, items):
+    put(items, "memories.alice", "a1", {"memory": "likes tea"}, expires_at="2030-01-01 00:00:00")
+    take(store, items)
+    mine = by_key(store)["a1"]
+    store.memories.update(mine.id, content="likes GREEN tea", metadata={**mine.metadata, "mine": 1})
+    put(items, "memories.alice", "a1", {"memory": "likes tea"}, expires_at="2031-01-01 00:00:00")
+    take(store, items)
+    kept = by_key(store)["a1"]
+    assert (kept.content, kept.metadata["mine"]) == ("likes GREEN tea", 1)
+    assert kept.valid_until == datetime(2031, 1, 1, tzinfo=UTC).timestamp()
+    put(items, "memories.alice", "a1", {"memory": "likes tea", "kind": "preferences"})
+    take(store, items)
+    kept = by_key(store)["a1"]
+    assert (kept.content, kept.memory_type, kept.valid_until) == ("likes GREEN tea", "preference", None)
+
+
+def test_what_was_taken_off_its_origin_here_is_followed_no_more(store, items):
+    take(store, items)
+    mine = by_key(store)["a1"]
+    store.memories.update(mine.id, metadata=None)
+    put(items, "memories.alice", "a1", {"memory": "likes milk"})
+    assert take(store, items).ok
+    assert store.memories.get(mine.id).content == mine.content
+
+
+@pytest.mark.parametrize("depth", [150, 300, 1500, 8000])
+def test_an_item_that_nests_too_deep_is_refused_alone(store, items, depth):
+    put(items, "bad", "deep", b'{"value":' * depth + b'{"a":1}' + b"}" * depth)
+    assert outcome(take(store, items)) == {"store": (4, 0, 0) if depth < 200 else (3, 0, 1)}
+
+
+def test_what_was_superseded_and_pruned_does_not_come_back(store, store_clock, items):
+    take(store, items)
+    dark = by_key(store)["a1"]
+    store.memories.supersede(dark.id)
+    store_clock.advance(40 * DAY)
+    assert store.prune(max_age=30 * DAY).removed["memories"] == 1
+    put(items, "memories.alice", "a1", {"memory": "prefers no mode"})
+    assert outcome(take(store, items)) == {"store": (0, 3, 0)}
+    assert "a1" not in by_key(store)

@@ -56,7 +56,7 @@ def test_a_memory_keeps_id_text_times_user_and_all_that_is_mem0s_own(store, take
     assert kept.created_at == datetime.fromisoformat(ITEM["created_at"]).timestamp()
     assert kept.updated_at == datetime.fromisoformat(ITEM["updated_at"]).timestamp()
     assert kept.domain_tags == ["hobbies"]
-    own = {name: ITEM[name] for name in ("agent_id", "run_id", "hash", "actor_id", "role", "updated_at")}
+    own = {name: ITEM[name] for name in ("agent_id", "run_id", "hash", "actor_id", "role", "updated_at", "metadata")}
     assert kept.metadata == {"category": "hobbies", "city": "Zürich", "mem0": own}
     assert report.notes == ["memories: without created_at, got the time of the import (rows: 1)"]
     assert store.memories.get("b").user_id == "bob"
@@ -168,3 +168,29 @@ def test_another_document_begins_no_store(store, tmp_path, content, why):
     with pytest.raises(Invalid, match="is a folder"):
         import_from(store, "mem0", tmp_path)
     assert store.stats().rooms == {}
+
+
+def test_changed_categories_change_tags_and_type_and_changed_metadata_only_what_changed(store, take):
+    take([{**ITEM, "metadata": {"city": "Bern", "team": "red", "old": 1}, "categories": ["food"]}])
+    mine = store.memories.get(ITEM["id"])
+    store.memories.update(mine.id, content="Likes chess", metadata={**mine.metadata, "city": "Basel", "mine": True})
+    take([{**ITEM, "metadata": {"city": "Bern", "team": "blue"}, "categories": ["user_preferences"]}])
+    kept = store.memories.get(ITEM["id"])
+    assert (kept.content, kept.memory_type, kept.domain_tags) == ("Likes chess", "preference", ["user_preferences"])
+    assert {name: kept.metadata.get(name) for name in ("city", "team", "old", "mine")} == {
+        "city": "Basel", "team": "blue", "old": None, "mine": True
+    }  # fmt: skip
+
+
+def test_of_two_agents_that_share_a_sentence_one_may_change_it(store, take):
+    one, other = ({"id": agent, "memory": "be brief", "agent_id": agent} for agent in "AB")
+    take([one, other])
+    take([{**one, "memory": "be long"}, other])
+    assert {memory.content for memory in store.memories.find(status="active")} == {"be brief", "be long"}
+
+
+@pytest.mark.parametrize("column", ["user_id", "session_id", "conversation_id"])
+def test_an_owner_that_is_no_text_stops_no_import(store, take, column):
+    store.audit.append("agent.start")
+    report = take([BARE, {**ITEM, column: ["l"]}, {**ITEM, "id": "o", column: {"a": 1}}])
+    assert (report.ok, outcome(report)) == (column != "user_id", {"memories": (1, 0, 2) if column == "user_id" else (3, 0, 0)})

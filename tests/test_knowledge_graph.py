@@ -692,3 +692,9 @@ def test_the_oldest_past_can_be_pruned(store, store_clock):
     assert names(graph.as_of(recorded=store_clock.now - 1).entities(name="c")) == ["c"]
     assert graph.relationships("a", include_retired=True) == []
     assert store.check().ok, "the names of what went are gone too"
+
+
+def test_a_document_is_compared_as_json_where_true_is_not_1(graph):
+    arm = graph.add_entity("Component", "arm", properties={"n": 1})
+    assert graph.update(arm.id, properties={"n": True}).properties["n"] is True
+    assert graph.get(arm.id).properties["n"] is True

@@ -573,3 +573,40 @@ def test_of_two_that_say_the_same_then_the_one_changed_last_wins(store, memories
     assert all(events(store, id) == [("memory.supersede", "project-join", "")] for id in lost)
     assert {memories.get(id).project_id for id in won.values()} == {"p1"}
     assert [event for id in won.values() for event in events(store, id)] == []
+
+
+def test_what_was_found_invalid_meanwhile_is_promoted_only_with_override(store, memories):
+    candidate, active = memories.add("knowledge", "flat", status="candidate"), memories.add("knowledge", "flat")
+    memories.invalidate(active.id)
+    with pytest.raises(RejectedClaim, match=active.id):
+        memories.promote(candidate.id)
+    assert memories.get(candidate.id).status == "candidate"
+    assert memories.promote(candidate.id, override=True) is True
+
+
+def test_what_was_rejected_in_a_project_does_not_hold_there_under_another_name(store, memories):
+    store.chat.create_project("Apollo")
+    no = memories.add("knowledge", "flat", project="Apollo")
+    memories.invalidate(no.id)
+    other = memories.add("knowledge", "flat", project="moon")
+    store.chat.alias("Apollo", "moon")
+    assert memories.get(other.id).status == "invalid"
+    (event,) = memories.history(other.id)
+    assert (event.event_type, event.actor) == ("memory.invalidate", "project-join")
+    assert no.id in event.note
+
+
+def test_the_type_of_a_memory_may_be_put_right(memories):
+    item, other = memories.add("knowledge", "prefers tea"), memories.add("preference", "prefers milk")
+    assert memories.update(item.id, memory_type="preference") == memories.get(item.id)
+    assert memories.get(item.id).memory_type == "preference"
+    memories.add("knowledge", "prefers milk")
+    with pytest.raises(Exists):
+        memories.update(other.id, memory_type="knowledge")
+
+
+def test_a_document_is_compared_as_json_where_true_is_not_1(memories):
+    item = memories.add("knowledge", "tea", metadata={"done": 1})
+    assert memories.update(item.id, metadata={"done": True}).version == 2
+    assert memories.get(item.id).metadata["done"] is True
+    assert memories.update(item.id, metadata={"done": True}).version == 2

@@ -211,12 +211,24 @@ def test_what_was_promoted_rejected_or_became_an_entity_is_not_found_again(memor
     assert memories.extract_candidates(again.id) == [], "rejected it was, whatever its type"
 
 
-def test_what_was_superseded_may_be_found_again(memories):
-    source = memories.capture("how?", "Decision: use WAL mode")
-    (item,) = memories.extract_candidates(source.id)
+def test_what_an_interaction_gave_once_it_does_not_give_again_whatever_has_become_of_it(memories):
+    source = memories.capture("how?", "## Facts\n- the port is 8080\n- the lid is blue\n- the arm is long\n- the box is red")
+    edited, retired, one, other = memories.extract_candidates(source.id)
+    edited = memories.update(edited.id, content="the port is 8081")
+    for item in (retired, one, other):
+        memories.promote(item.id)
+    memories.supersede(retired.id)
+    memories.merge([one.id, other.id], "a long arm and a red box")
+    before = memories.find()
+    assert memories.extract_candidates(source.id) == [edited]
+    assert memories.find() == before
+
+
+def test_what_was_superseded_may_be_found_in_another_interaction(memories):
+    (item,) = memories.extract_candidates(memories.capture("how?", "Decision: use WAL mode").id)
     memories.promote(item.id)
     memories.supersede(item.id)
-    (again,) = memories.extract_candidates(source.id)
+    (again,) = memories.extract_candidates(memories.capture("how?", "Decision: use WAL mode").id)
     assert again.id != item.id
 
 

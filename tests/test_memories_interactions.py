@@ -9,6 +9,7 @@ import pytest
 from toy_codec import Toy
 
 from memstore import Exists, Invalid, NotFound, open_store
+from memstore.kernel import values
 from memstore.testing import FakeClock
 
 
@@ -254,3 +255,10 @@ def test_a_piece_told_several_times_is_one_and_keeps_the_version_that_it_was_tol
     explained = [(piece.kind, piece.state, piece.version_then) for piece in memories.explain(told.id).pieces]
     assert explained == [("memory", "changed", 1), ("chunk", "unknown", None)]
     assert item.version == 1
+
+
+def test_ids_that_are_not_here_are_not_compared_with_those_that_are(store, monkeypatch):
+    store.memories.add("knowledge", "tea")
+    monkeypatch.setattr(values, "suggest", lambda *_: pytest.fail("nobody reads the suggestion"))
+    source = store.memories.capture("q", "a", memories_used=["gone"], context={"pieces": [{"kind": "entity", "id": "no"}]})
+    assert {piece.state for piece in store.memories.explain(source.id).pieces} == {"unknown"}

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..kernel import Connection
 
 Erased = tuple[str, str]  # kind and id
+RETIRED = "retired memory"  # the kind of those that a prune removed, which would be believed again if they came in again
 
 
 def subject_digest(salt: bytes, kind: str, id: str) -> bytes:

@@ -33,7 +33,7 @@ from ..kernel import (
     values,
     write_lines,
 )
-from ..kernel.lifecycle import confirm_version, shown
+from ..kernel.lifecycle import changed, confirm_version, shown
 from ..kernel.words import key_of, tagged, words
 from . import dpo, removal
 from .correction import (
@@ -443,18 +443,18 @@ class CorrectionStore:
             new = replace(old, **changes)
             if claim is not None or confidence is not None:
                 new = replace(new, confirmed_at=self.db.now)
-            changed = [name for name in (*GIVEN, "confirmed_at") if getattr(old, name) != getattr(new, name)]
-            if not changed:
+            names = changed(old, new, (*GIVEN, "confirmed_at"))
+            if not names:
                 return old
             self._guard(connection, old, new, override)
-            if "rejected" in changed:
+            if "rejected" in names:
                 connection.run(
                     "DELETE FROM correction_rejections WHERE rejected_key = ?"
                     " AND correction = (SELECT pk FROM corrections WHERE id = ?)",
                     (self._key(old.rejected), id),
                 )
             result = self._rewrite(connection, old, new)
-            self._log("update", result, shown(old, changed), shown(new, changed), actor, note)
+            self._log("update", result, shown(old, names), shown(new, names), actor, note)
             return result
 
     def _guard(self, connection: Connection, old: Correction, new: Correction, override: bool) -> None:

@@ -49,6 +49,7 @@ RELATIONSHIP = {
     "kind": ("relationship_type", "relation", "type"),
 }
 STATE = {"project": ("project_id",), "key": ("state_key", "name"), "value": ("content",)}
+MEMBER = ("id", "member_kind", "member_id", "member_layer_trust", "value_snapshot")
 THINGS = {"memory": "memories", "entity": "entities", "project_state": "project_state"}  # where a kind has its rows
 TIMES = ("created_at", "updated_at")
 ALIAS = {"alias": ("name",), "project_id": ("project", "canonical_id")}
@@ -263,10 +264,11 @@ class Tables:
         if columns.get("status", "open") == "open" and self._is_open(slot_kind, slot_key, project):
             row.remarks.append("its slot is in conflict here already")
             raise Known
+        members = self._members(row.id)
         self._store.conflicts.open(
             slot_kind,
             slot_key,
-            members=self._members(row.id),
+            members=[{"value_snapshot": "", **{name: member[name] for name in MEMBER if name in member}} for member in members],
             project=project,
             **columns,
             **row.moments("resolved_at"),
@@ -274,10 +276,12 @@ class Tables:
             metadata=row.metadata(ORIGIN),
             id=row.id,
         )
+        beside = {name: value for member in members for name, value in member.items() if name not in (*MEMBER, "conflict_id")}
+        row.left |= {f"conflict_members.{name}": value for name, value in beside.items()}
 
     def _members(self, id: str) -> list[dict[str, Any]]:
         found = self._file.of("conflict_members", "conflict_id", [id]).get(id, [])
-        return [{name: value for name, value in member.items() if name != "conflict_id"} for member in found]
+        return [{name: value for name, value in member.items() if value is not None} for member in found]
 
     def _is_open(self, slot_kind: str, slot_key: str, project: str | None) -> bool:
         found = self._store.conflicts.find(status="open", slot_kind=slot_kind, slot_key=slot_key, project=project)

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from ..audit.erased import were_erased
+from ..audit.erased import RETIRED, were_erased
 from ..chat import Message, forms
 from ..kernel import Exists, Invalid, NotFound, Record, RejectedClaim, record, values
 from ..kernel.carrying import OWNERS, Erased
@@ -218,7 +218,8 @@ class Part(NamedTuple):
     born: str | None = "created_at"  # the column of the time that a record cannot be without
     into: str | None = None  # the table of the room, where it has another name
     term: str = ""  # what the room's index on ids asks for
-    again: Callable[[Row], object] | None = None  # what looks at a row that the store has: it may say something else by now
+    again: Callable[[Row], object] | None = None  # what looks at a row that the store has: it may say something else by now;
+    last: Callable[[Row], object] | None = None  # and looks once more when all were looked at, where that has returned True
     owners: Callable[[Row], Iterable[Erased]] = lambda row: ()  # what a row belongs to beside what its columns name
 
 
@@ -251,12 +252,11 @@ class Intake:
         """Take in one table."""
         self._table = TableImport(part.table, 0, 0, 0, 0, {})
         self._reports.append(self._table)
+        waiting: list[Row] = []
         for page in self.source.pages(part.table):
             rows = self._identified(part, page)
             known = self._known(part, [row.id for row in rows])
-            for row in rows:
-                if row.id in known:
-                    self._look_again(part, row)
+            waiting += [_row(part.key, row.columns) for row in rows if row.id in known and self._look_again(row, part.again)]
             fresh = self._living(part, [row for row in rows if row.id not in known])
             for row in fresh:
                 if part.born is not None and part.born not in row.left:
@@ -264,13 +264,17 @@ class Intake:
             part.take(fresh)
             if self._progress is not None:
                 self._progress(sum(table.rows for table in self._reports), sum(self._counts.values()))
+        for row in waiting:
+            self._look_again(row, part.last)
 
-    def _look_again(self, part: Part, row: Row) -> None:
+    def _look_again(self, row: Row, look: Callable[[Row], object] | None) -> bool:
+        """Whether a row must wait until all the others were looked at."""
         with self._judged(row):
-            if part.again is not None:
-                part.again(row)
+            if look is not None and look(row) is True:
+                return True
             self._count("known", 1)
             self._remember(row)
+        return False
 
     def _identified(self, part: Part, page: Sequence[dict[str, Any]]) -> list[Row]:
         """The rows that have an id to be known by; the others are refused."""
@@ -291,7 +295,15 @@ class Intake:
         found = getattr(self.store, part.room).db.rows(
             f"SELECT id FROM {table} WHERE id IN (SELECT value FROM json_each(?)){term}", (values.to_json("ids", ids),)
         )
-        return {id for (id,) in found}
+        return {id for (id,) in found} | self._retired(ids)
+
+    def _retired(self, ids: list[str]) -> set[str]:
+        """Which of the ids were superseded here and pruned."""
+        log = self.store.audit.db
+        if not log.present("audit"):
+            return set()
+        with log.read() as connection:
+            return {id for _, id in were_erased(connection, [(RETIRED, id) for id in ids])}
 
     def _living(self, part: Part, rows: list[Row]) -> list[Row]:
         """Those that do not belong to what was erased here; the others are refused, for an old file must not bring it back."""
@@ -377,8 +389,8 @@ class Intake:
 
 def _owners(part: Part, row: Row) -> set[Erased]:
     """What a row is, or is of, as it would be remembered if it was erased."""
-    named = {(kind, row.columns.get(column)) for column, kinds in OWNERS.items() for kind in kinds}
-    named |= {(values.singular(part.into or part.table), row.id), *part.owners(row)}
+    named = [(kind, row.columns.get(column)) for column, kinds in OWNERS.items() for kind in kinds]
+    named += [(values.singular(part.into or part.table), row.id), *part.owners(row)]
     return {(kind, id) for kind, id in named if isinstance(id, str) and id}
 
 

@@ -13,12 +13,12 @@ The trap: LangGraph stores the JSON of a value as bytes in a column declared TEX
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ..kernel import Invalid, values
 from ..kernel.foreign import ForeignFile
 from .intake import Part, database, digest, parsed
-from .remembered import keep, memory_type, renew, unfaded, until
+from .remembered import keep, memory_type, renew, settle, unfaded, until
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,16 +37,6 @@ TEXTS = ("memory", "content", "text", "data", "fact", "value")  # where a value 
 KINDS = ("memory_type", "type", "kind", "category")
 
 
-class Item(NamedTuple):
-    """What an item says."""
-
-    prefix: str
-    value: dict[str, Any]
-    content: str
-    metadata: dict[str, Any]
-    valid_until: Any
-
-
 def open_source(path: Any, *, shared: bool = False) -> ForeignFile:
     """Open a SqliteStore file."""
     return database(path, "a SqliteStore file of LangGraph", lambda tables: MARKS.issubset(tables.get("store", ())), ForeignFile, shared)
@@ -62,29 +52,32 @@ class Tables:
     def parts(self) -> list[Part]:
         """The one table of items."""
         take = self._intake.each(self._item)
-        return [Part("store", "memories", _id, take, into="memories", again=self._again, owners=_owners)]
+        return [Part("store", "memories", _id, take, into="memories", again=self._again, last=self._last, owners=_owners)]
 
     def notes(self) -> Sequence[str]:
         """Nothing more to be said."""
         return ()
 
     def _item(self, row: Row) -> None:
-        item = _said(row)
-        keep(
-            self._store,
-            row,
-            memory_type(item.value.get(name) for name in KINDS),
-            item.content,
-            project=item.prefix,
-            metadata=item.metadata,
-            valid_until=item.valid_until,
-            decayed_at=unfaded(self._store),
-            **row.moments("created_at", "updated_at"),
-        )
+        keep(self._store, row, **self._said(row))
 
-    def _again(self, row: Row) -> None:
-        item = _said(row)
-        renew(self._store, row, ORIGIN, item.content, item.metadata, item.valid_until)
+    def _again(self, row: Row) -> bool:
+        return renew(self._store, row, ORIGIN, self._said(row), lambda told: {**_meant(told), "metadata": _named(row, told)})
+
+    def _last(self, row: Row) -> None:
+        settle(self._store, row, ORIGIN, self._said(row))
+
+    def _said(self, row: Row) -> dict[str, Any]:
+        """The columns of the memory that a row is."""
+        value = parsed("value", _decoded(row.need("value")))
+        if not isinstance(value, dict):
+            raise Invalid(f"value is not a JSON object but {values.shorten(value)}")
+        values.to_json("value", value)  # before somebody looks into it: it may nest deeper than Python goes
+        told = {"value": value, **row.given("ttl_minutes", "expires_at")}
+        return {
+            **_meant(told), "project": row.need("prefix"), "metadata": _named(row, told), "decayed_at": unfaded(self._store),
+            **row.moments("created_at", "updated_at"),
+        }  # fmt: skip
 
 
 def _id(columns: dict[str, Any]) -> str:
@@ -95,16 +88,19 @@ def _owners(row: Row) -> list[tuple[str, str]]:
     return [("project", row.columns["prefix"])]
 
 
-def _said(row: Row) -> Item:
-    """Take an item out of its row."""
-    prefix, key, source = row.need("prefix"), row.need("key"), row.need("value")
-    value = parsed("value", _decoded(source))
-    if not isinstance(value, dict):
-        raise Invalid(f"value is not a JSON object but {values.shorten(value)}")
-    told: dict[str, Any] = {"value": value, **row.given("ttl_minutes", "expires_at")}
-    ends = None if "expires_at" not in told else until("expires_at", told["expires_at"])
-    metadata = {"namespace": prefix.split("."), "key": key, ORIGIN: told}
-    return Item(prefix, value, _text(value) or json.dumps(value, ensure_ascii=False), metadata, ends)
+def _named(row: Row, told: dict[str, Any]) -> dict[str, Any]:
+    """What an item says, and by what it is known."""
+    return {"namespace": row.columns["prefix"].split("."), "key": row.columns["key"], ORIGIN: told}
+
+
+def _meant(told: dict[str, Any]) -> dict[str, Any]:
+    """What an item says, in our terms."""
+    value, ends = told["value"], told.get("expires_at")
+    return {
+        "memory_type": memory_type(value.get(name) for name in KINDS),
+        "content": _text(value) or json.dumps(value, ensure_ascii=False),
+        "valid_until": None if ends is None else until("expires_at", ends),
+    }
 
 
 def _decoded(source: Any) -> Any:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ..kernel import Invalid, values
 from .intake import Part
 from .lines import LineFiles, existing
-from .remembered import keep, memory_type, renew, unfaded, until
+from .remembered import keep, memory_type, renew, settle, unfaded, until
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,47 +62,51 @@ class Tables:
 
     def parts(self) -> list[Part]:
         """The one list of memories."""
-        return [Part("memories", "memories", "id", self._intake.each(self._memory), again=self._again)]
+        return [Part("memories", "memories", "id", self._intake.each(self._memory), again=self._again, last=self._last)]
 
     def notes(self) -> Sequence[str]:
         """Nothing more to be said."""
         return ()
 
     def _memory(self, row: Row) -> None:
-        told, own = row.columns, row.columns.get("metadata")
-        own = own if isinstance(own, dict) else {}
-        labels = [word for source in (own, told) for name in ("category", "categories") for word in _listed(source.get(name))]
-        kind = memory_type([own.get("memory_type"), *labels])
-        times = row.moments("created_at", "updated_at")
-        content, metadata, ends = _said(row)
-        keep(
-            self._store,
-            row,
-            kind,
-            content,
-            user_id=told.get("user_id") or None,
-            metadata=metadata,
-            valid_until=ends,
-            domain_tags=list(dict.fromkeys(word.strip().lower() for word in labels if word.strip()))[:TAGS],
-            decayed_at=unfaded(self._store),
-            **times,
-        )
+        keep(self._store, row, **self._said(row))
 
-    def _again(self, row: Row) -> None:
-        content, metadata, ends = _said(row)
-        renew(self._store, row, ORIGIN, content, metadata, ends)
+    def _again(self, row: Row) -> bool:
+        now = self._said(row)
+
+        def said(told: dict[str, Any]) -> dict[str, Any]:
+            same = told.get("hash") == now["metadata"][ORIGIN]["hash"]
+            return {**_meant(told), "content": now["content"] if same else None}
+
+        return renew(self._store, row, ORIGIN, now, said)
+
+    def _last(self, row: Row) -> None:
+        settle(self._store, row, ORIGIN, self._said(row))
+
+    def _said(self, row: Row) -> dict[str, Any]:
+        """The columns of the memory that a row is; what mem0 changes whenever it writes one anew stands in `metadata`."""
+        content = values.text("memory", row.need(next((name for name in TEXTS if name in row.left), TEXTS[0])))
+        user, times = row.left.pop("user_id", None), row.moments("created_at", "updated_at")
+        row.left.pop("score", None)
+        row.left.setdefault("hash", md5(content.encode(), usedforsecurity=False).hexdigest())  # as mem0 makes it, which did not always
+        if row.columns.get("updated_at") is not None:
+            row.left["updated_at"] = row.columns["updated_at"]
+        return {
+            **_meant(row.left), "content": content, "user_id": user or None, "decayed_at": unfaded(self._store), **times,
+        }  # fmt: skip
 
 
-def _said(row: Row) -> tuple[str, dict[str, Any], Any]:
-    """Content, metadata and end of validity; what changes whenever mem0 writes the memory anew is among the metadata."""
-    content = values.text("memory", row.need(next((name for name in TEXTS if name in row.left), TEXTS[0])))
-    ends = until("expiration_date", row.left["expiration_date"]) if "expiration_date" in row.left else None
-    for name in ("user_id", "created_at", "score"):
-        row.left.pop(name, None)
-    row.left.setdefault("hash", md5(content.encode(), usedforsecurity=False).hexdigest())  # as mem0 makes it, which did not always
-    if row.columns.get("updated_at") is not None:
-        row.left["updated_at"] = row.columns["updated_at"]
-    return content, row.metadata(ORIGIN) or {}, ends
+def _meant(told: dict[str, Any]) -> dict[str, Any]:
+    """What mem0 says beside the text, in our terms."""
+    own = told.get("metadata")
+    own = {name: value for name, value in own.items() if name != ORIGIN} if isinstance(own, dict) else {}
+    labels = [word for source in (own, told) for name in ("category", "categories") for word in _listed(source.get(name))]
+    return {
+        "memory_type": memory_type([own.get("memory_type"), *labels]),
+        "domain_tags": list(dict.fromkeys(word.strip().lower() for word in labels if word.strip()))[:TAGS],
+        "valid_until": until("expiration_date", told["expiration_date"]) if told.get("expiration_date") is not None else None,
+        "metadata": {**own, ORIGIN: told},
+    }
 
 
 def _listed(said: Any) -> list[str]:

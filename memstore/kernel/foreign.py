@@ -20,9 +20,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from .driver import FAILURES, primary_code, translate
-from .errors import Busy, Invalid, NotFound
+from .errors import Busy, Corrupt, Invalid, NotFound
 from .files import APPLICATION_ID, BESIDE, connect, patiently, resolve
 from .schema import quote
+from .values import one_line
 
 PAGE = 500  # rows
 TIMEOUT = 10.0  # seconds
@@ -82,7 +83,10 @@ class ForeignFile:
             self.confirm()  # where the file changed under us, that is the reason
             if primary_code(error) == sqlite3.SQLITE_NOTADB:
                 raise Invalid(f"{self.place} is not an SQLite file") from error
-            raise translate(error) from error
+            told = translate(error)
+            if isinstance(told, Corrupt):
+                raise Corrupt(f"{self.place} is damaged ({one_line(str(error))}); nothing was taken: get another copy of it") from error
+            raise told from error
 
     def tables(self) -> dict[str, list[str]]:
         """The tables and their columns."""

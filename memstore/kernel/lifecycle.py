@@ -146,6 +146,11 @@ def log(
     )  # fmt: skip
 
 
+def changed(old: object, new: object, names: Iterable[str]) -> list[str]:
+    """Those of some fields in which two records differ."""
+    return [name for name in names if not values.same(getattr(old, name), getattr(new, name))]
+
+
 def shown(item: object, names: Iterable[str]) -> dict[str, Any]:
     """Some fields of a record, as an event tells of them."""
     return {name: getattr(item, name) for name in names}

@@ -17,6 +17,7 @@ class Prunable(NamedTuple):
     total: str  # SQL: how many there are
     oldest: str  # SQL: of the next after a time and place, at most so many: time, place among equal times, bytes (rather too many)
     remove: Callable[[Connection, int, Mapping[str, str]], dict[str, int]]  # the oldest so many, and why; returns rows by table
+    retired: str | None = None  # SQL: ids of the oldest so many, where an import must not take them for new
 
     def units(self, connection: Connection) -> Iterator[tuple[float, str, int]]:
         """Time, table and bytes of each, oldest first, read a page at a time."""

@@ -219,6 +219,11 @@ def json_object(name: str, value: Any) -> dict[str, Any]:
     return result
 
 
+def same(one: Any, other: Any) -> bool:
+    """Whether two values are stored alike: in JSON True is not 1, which it is for Python."""
+    return bool(one == other and (not isinstance(one, (dict, list)) or to_json("value", one) == to_json("value", other)))
+
+
 def from_json(source: Any) -> Any:
     """Read stored JSON back; what cannot be read any more is Corrupt."""
     try:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..kernel import Invalid, values
-from ..kernel.lifecycle import LIVE, STATUSES, confirm_version, log, refuse_rejected, shown, turn
+from ..kernel.lifecycle import LIVE, STATUSES, changed, confirm_version, log, refuse_rejected, shown, turn
 from ..kernel.rows import Term, counted, filled, filters, known, newest, scope
 from .ledger_checks import ATOM, evidence_columns, pieces_of_evidence
 from .ledger_tables import ATOM_KINDS, Atom, AtomKind, Evidence
@@ -269,11 +269,12 @@ class Atoms(Knowing):
                 raise Invalid(f"atom {values.shorten(id)} is {old.status} and kept as it was; add_atom() what holds now")
             if changes.get("verification_status", UNVERIFIED) != UNVERIFIED and not self._has_evidence(connection, id):
                 raise Invalid(f"verification_status: atom {values.shorten(id)} has no evidence that is not stale; add_evidence() first")
-            changed = [name for name in changes if getattr(old, name) != changes[name]]
-            if not changed:
+            new = replace(old, **changes)
+            names = changed(old, new, changes)
+            if not names:
                 return old
-            new = self._rewrite_atom(connection, old, replace(old, **changes))
-            log(self._audit, "atom", "update", old, shown(old, changed), shown(new, changed), actor=actor, note=note)
+            new = self._rewrite_atom(connection, old, new)
+            log(self._audit, "atom", "update", old, shown(old, names), shown(new, names), actor=actor, note=note)
             if new.status == "active":
                 self._believed(connection, new)
             return new

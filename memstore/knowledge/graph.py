@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..kernel import Exists, Invalid, NotFound, new_id, values
-from ..kernel.lifecycle import LIVE, WAYS, confirm_version, log, shown, turn
+from ..kernel.lifecycle import LIVE, WAYS, changed, confirm_version, log, shown, turn
 from ..kernel.rows import filled, known, refuse_taken
 from . import names
 from .graph_tables import CHECKS, FAMILIES, KINDS, Entity, Observation, Relationship, in_order
@@ -140,11 +140,11 @@ class Graph(Knowing):
                 raise Invalid(f"entity {values.shorten(id)} is {old.status}; it is kept as it was")
             new = replace(old, **changes)
             in_order(new.valid_from, new.valid_until)
-            changed = [column for column in _SHOWN if getattr(old, column) != getattr(new, column)]
-            if not changed:
+            names = changed(old, new, _SHOWN)
+            if not names:
                 return old
             new = self._rewrite(connection, old, new)
-            log(self._audit, "entity", "update", new, shown(old, changed), shown(new, changed), actor=actor, note=note)
+            log(self._audit, "entity", "update", new, shown(old, names), shown(new, names), actor=actor, note=note)
             if new.status == "active":
                 self._believed(connection, new)
             return new

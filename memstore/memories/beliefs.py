@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..kernel import Canonical, Exists, Invalid, Record, Recorder, Room, new_id, values
-from ..kernel.lifecycle import LIVE, STATUSES, Believed, History, confirm_version, log, refuse_rejected, retire, shown, turn
+from ..kernel.lifecycle import LIVE, STATUSES, Believed, History, changed, confirm_version, log, refuse_rejected, retire, shown, turn
 from ..kernel.rows import Term, counted, filters, joined, known, newest, refuse_taken, scope
 from ..kernel.words import statement_key, stems, tagged
 from .tables import CHECKS, MEMORIES, MEMORY_TYPES, SHARING, TAGS, Memory, MemoryHit, MemoryType
@@ -133,9 +133,9 @@ class Beliefs:
         content, metadata = MEMORIES.sealed(connection, old.id, content=new.content, metadata=metadata)
         found, now = stems(new.content), self.db.now
         connection.run(
-            "UPDATE memories SET updated_at = ?, content = ?, confidence = ?, domain_tags = ?, valid_until = ?, metadata = ?,"
-            " content_key = ?, stem_count = ?, decayed_at = NULL, version = version + 1 WHERE id = ?",
-            (now, content, new.confidence, values.to_json("domain_tags", new.domain_tags), new.valid_until, metadata,
+            "UPDATE memories SET updated_at = ?, memory_type = ?, content = ?, confidence = ?, domain_tags = ?, valid_until = ?,"
+            " metadata = ?, content_key = ?, stem_count = ?, decayed_at = NULL, version = version + 1 WHERE id = ?",
+            (now, new.memory_type, content, new.confidence, values.to_json("domain_tags", new.domain_tags), new.valid_until, metadata,
              self._key(new.content), len(found), old.id),
         )  # fmt: skip
         if old.content != new.content:
@@ -292,6 +292,7 @@ class Beliefs:
         self,
         id: str,
         *,
+        memory_type: MemoryType | None = None,
         content: str | None = None,
         confidence: float | None = None,
         domain_tags: Iterable[str] | None = None,
@@ -307,7 +308,7 @@ class Beliefs:
         None clears `valid_until` and `metadata`, elsewhere it means not given. When nothing differs, nothing is written.
         """
         id = values.key("id", id)
-        given = {"content": content, "confidence": confidence, "domain_tags": domain_tags}
+        given = {"memory_type": memory_type, "content": content, "confidence": confidence, "domain_tags": domain_tags}
         clearable = {"valid_until": valid_until, "metadata": metadata}
         changes = values.changes(CHECKS, given, clearable)
         override = values.flag("override", override)
@@ -317,29 +318,32 @@ class Beliefs:
             if old.status not in LIVE:
                 raise Invalid(f"memory {values.shorten(id)} is {old.status} and kept as it was; add() what holds now")
             new = replace(old, **changes)
-            changed = [name for name in changes if getattr(old, name) != getattr(new, name)]
-            if not changed:
+            names = changed(old, new, changes)
+            if not names:
                 return old
             self._refuse_twin(connection, new)
             if not override and self._key(old.content) != self._key(new.content):
                 self._refuse_rejected(connection, new)
             new = self._rewrite(connection, old, new)
-            log(self._audit, "memory", "update", old, shown(old, changed), shown(new, changed), actor=actor, note=note)
+            log(self._audit, "memory", "update", old, shown(old, names), shown(new, names), actor=actor, note=note)
             if new.status == "active":
                 self._believed(connection, new)
             return new
 
-    def promote(self, id: str, *, actor: str = "", note: str = "") -> bool:
+    def promote(self, id: str, *, override: bool = False, actor: str = "", note: str = "") -> bool:
         """Make a candidate active; False for anything else.
 
-        Where an active memory says the same already it raises Exists.
+        Where an active memory says the same already it raises Exists; where that was rejected or found invalid meanwhile it raises
+        RejectedClaim unless `override`.
         """
-        id = values.key("id", id)
+        id, override = values.key("id", id), values.flag("override", override)
         with self.db.write() as connection:
             old = self._known(connection, id)
             if old.status != "candidate":
                 return False
             self._refuse_twin(connection, replace(old, status="active"))
+            if not override:
+                self._refuse_rejected(connection, old)
             self._turn(connection, old, "active", actor, note)
             self._believed(connection, self._known(connection, id))
             return True

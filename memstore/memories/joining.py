@@ -1,6 +1,7 @@
 """Beliefs that come from one scope into another: their project has got an id, or is gone.
 
 Two live rows that say the same cannot stand in one scope: what was changed last stays, the other is superseded by it, audited.
+What a person has rejected in the project that a row comes into does not hold there either: the row is found invalid, audited too.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
-from ..kernel.lifecycle import log
+from ..kernel.lifecycle import LIVE, log
 from ..kernel.rows import THEIRS, followers
 from .tables import MEMORIES, STATES, Memory, ProjectState
 
@@ -39,7 +40,7 @@ def join(room: ProjectStates, connection: Connection, name: str, project_id: str
 
 def move(room: ProjectStates, connection: Connection, items: Iterable[Memory], project_id: str | None) -> None:
     """Bring memories into another project, or into none."""
-    for item in items:
+    for item in sorted(items, key=lambda item: item.status not in LIVE):  # what was rejected under the old name was known there
         moved = replace(item, project_id=project_id)
         twin = room._twin(connection, moved)
         if twin is not None:
@@ -47,7 +48,20 @@ def move(room: ProjectStates, connection: Connection, items: Iterable[Memory], p
             room._retire(connection, older, newer.id)
             change = {"status": older.status, "superseded_by": None}, {"status": "superseded", "superseded_by": newer.id}
             log(room._audit, "memory", "supersede", older, *change, actor=ACTOR)
+        elif item.status in LIVE:
+            _heed(room, connection, moved)
         connection.run("UPDATE memories SET project_id = ? WHERE id = ?", (project_id, item.id))
+
+
+def _heed(room: ProjectStates, connection: Connection, moved: Memory) -> None:
+    """Let what a person has rejected in a project not be believed there because it comes by another way."""
+    no = connection.value(
+        "SELECT id FROM memories WHERE content_key = ? AND status = 'invalid' AND expired_at IS NULL AND project_id = ?"
+        " AND (? IS NULL OR user_id IS NULL OR user_id = ?) ORDER BY pk DESC",
+        (room._key(moved.content), moved.project_id, moved.user_id, moved.user_id),
+    )
+    if no is not None:
+        room._turn(connection, moved, "invalid", ACTOR, f"was rejected in the project before, as memory {no}")
 
 
 def _move_state(room: ProjectStates, connection: Connection, item: ProjectState, project_id: str) -> None:

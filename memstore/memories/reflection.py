@@ -49,7 +49,8 @@ class Reflection(Interactions):
         Of the response and its summary what stands under a heading or label (Decision becomes an adaptation, Constraint and
         Requirement become project, Fact becomes knowledge) and sentences ("I prefer", "the user prefers": preference; "decided to":
         adaptation; "the requirement is": project), and "I prefer" of the prompt. Left out is what an active memory of the type says
-        already, what a memory says that the model was told, and what was rejected before. A second time writes nothing.
+        already, what a memory says that the model was told, and what was rejected before. A second time writes nothing, whatever has
+        become of what was found the first time.
         """
         interaction_id = values.key("interaction_id", interaction_id)
         with self.db.write() as connection:
@@ -66,12 +67,31 @@ class Reflection(Interactions):
         return list(standing.values())
 
     def _candidates(self, connection: Connection, source: Interaction) -> Iterator[Memory]:
-        found = extract(source.response, source.response_summary, source.prompt)
-        for item in islice((item for item in found if not self._is_known(connection, source, item)), CANDIDATES):
-            yield self.add(
+        given = self._given(connection, source)
+        unknown = (item for item in extract(source.response, source.response_summary, source.prompt) if self._may_stand(given, item))
+        for item in islice((item for item in unknown if not self._is_known(connection, source, item)), CANDIDATES):
+            yield given.get(self._place(item)) or self.add(
                 item.memory_type, item.content, status="candidate", confidence=GUESS, interaction_id=source.id, rule=item.rule,
                 extractor_version=EXTRACTOR, project=source.project_id, user_id=source.user_id, conversation_id=source.conversation_id,
             )  # fmt: skip
+
+    def _given(self, connection: Connection, source: Interaction) -> dict[tuple[str | None, str], Memory]:
+        """What was made of an interaction before, by what it said then, whatever has become of it."""
+        events = [event for event in self._history("interaction", source.id) if event.event_type == "interaction.extract"]
+        ids = values.to_json("ids", [id for event in events for id in (event.details or {}).get("candidates", ())])
+        found = {}
+        for item in MEMORIES.find(connection, "WHERE id IN (SELECT value FROM json_each(?)) ORDER BY pk", (ids,)):
+            edits = [event.before or {} for event in self._history("memory", item.id) if event.event_type == "memory.update"]
+            said = next((before["content"] for before in edits if "content" in before), item.content)
+            found[item.rule, self._key(said)] = item
+        return found
+
+    def _may_stand(self, given: dict[tuple[str | None, str], Memory], item: Found) -> bool:
+        before = given.get(self._place(item))
+        return before is None or before.status == "candidate"
+
+    def _place(self, item: Found) -> tuple[str | None, str]:
+        return item.rule, self._key(item.content)
 
     def _is_known(self, connection: Connection, source: Interaction, item: Found) -> bool:
         """Whether a find is believed already, was rejected, or says what a memory says that the model was told."""

@@ -29,6 +29,7 @@ LIMIT ?
 
 
 _CHOSEN_SUPERSEDED = "SELECT pk FROM memories WHERE status = 'superseded' ORDER BY updated_at, pk LIMIT ?"
+_RETIRED = "SELECT id FROM memories WHERE status = 'superseded' ORDER BY updated_at, pk LIMIT ?"
 _CHOSEN_INTERACTIONS = "SELECT pk FROM interactions ORDER BY created_at, pk LIMIT ?"
 
 
@@ -44,6 +45,6 @@ def _remove_interactions(connection: Connection, count: int, _why: Mapping[str, 
 
 
 PRUNABLE = [
-    Prunable("memories", _SUPERSEDED, _OLDEST_SUPERSEDED, _remove_memories),
+    Prunable("memories", _SUPERSEDED, _OLDEST_SUPERSEDED, _remove_memories, _RETIRED),
     Prunable("interactions", _INTERACTIONS, _OLDEST_INTERACTIONS, _remove_interactions),
 ]
