@@ -665,3 +665,23 @@ def test_the_oldest_past_can_be_pruned(store, store_clock):
     assert names(graph.as_of(recorded=store_clock.now - 1).entities(name="c")) == ["c"]
     assert graph.relationships("a", include_retired=True) == []
     assert store.check().ok, "the names of what went are gone too"
+
+
+@pytest.mark.parametrize("subject", [{"user_id": "ada.l1"}, {"conversation_id": "chat-71"}, {"project": "moon-71"}])
+def test_what_was_pruned_is_erased_from_the_log_too(file_store, searcher, tmp_path, subject):
+    graph = file_store.knowledge
+    owned = {"conversation_id" if "conversation_id" in subject else next(iter(subject)): next(iter(subject.values()))}
+    ann, clinic = graph.add_entity("Person", "Ann", **owned), graph.add_entity("Place", "clinic")
+    graph.register_kind("sekretly visits", "structural")
+    graph.register_kind("visits", "structural")
+    seen, noted = graph.relate(ann.id, "sekretly visits", clinic.id), graph.observe(ann.id, "sekret diagnosis", user_id="bob")
+    graph.retire_relationship(seen.id)
+    graph.retire_observation(noted.id)
+    file_store.export(tmp_path / "before")
+    report = file_store.prune(room="knowledge", keep_last=0)
+    assert (report.removed["relationships"], report.removed["relationship_kinds"]) == (1, 1)
+    assert "visits" in graph.kinds(), "it may be used yet"
+    file_store.erase(**subject)
+    assert searcher(file_store, "sekret") == []
+    file_store.import_(tmp_path / "before", on_conflict="skip")
+    assert searcher(file_store, "sekret") == []
