@@ -685,3 +685,26 @@ def test_what_was_pruned_is_erased_from_the_log_too(file_store, searcher, tmp_pa
     assert searcher(file_store, "sekret") == []
     file_store.import_(tmp_path / "before", on_conflict="skip")
     assert searcher(file_store, "sekret") == []
+
+
+def test_an_export_of_a_user_has_all_that_erasing_it_would_remove(store, tmp_path):
+    graph, ann = store.knowledge, {"user_id": "ann@example.org"}
+    for id, owner in (("kitchen", {}), ("hall", {}), ("hers", ann), ("his", {"user_id": "bob"}), ("other", {}), ("seen", {})):
+        graph.add_entity("Place", id, id=id, **owner)
+    graph.register_kind("beside", "structural")
+    for ends, owner in ((("kitchen", "hall"), ann), (("hers", "kitchen"), {}), (("his", "hers"), {}), (("his", "other"), {})):
+        graph.relate(ends[0], "beside", ends[1], **owner)
+    for id, owner in (("hall", ann), ("hers", {}), ("hall", {}), ("other", {"user_id": "bob"})):
+        graph.observe(id, f"noted by {owner}", **owner)
+    graph.add_atom("claim", "it is there", id="a1", **ann)
+    graph.mention("seen", "a1")
+    receipt = store.export(tmp_path / "out", **ann)
+    with open_store() as other:
+        other.import_(tmp_path / "out")
+        assert [item.id for item in other.knowledge.entities()] == ["seen", "hers", "hall", "kitchen"]
+        assert [(item.from_id, item.to_id) for item in other.knowledge.relationships()] == [("hers", "kitchen"), ("kitchen", "hall")]
+        assert len(other.knowledge.mentions(entity_id="seen")) == 1
+        assert other.check().ok
+    gone = store.erase(**ann)
+    assert receipt.rows["observations"] == gone.counts["observations"] == 2
+    assert receipt.rows["relationships"] == gone.counts["relationships"] - 1 == 2, "but not where another user's entity is one end"

@@ -116,7 +116,7 @@ class _Session:
 
     def read_graph(self) -> Answer:
         """Return everything."""
-        return self.shown(self.everything())
+        return self.shown(self.everything(), self.edges("1"))
 
     def search_nodes(self, query: str) -> Answer:
         """Return what has a text in its name, type or observations, without case, and all relations that touch it."""
@@ -124,19 +124,21 @@ class _Session:
         texts = {item.id: [item.name, item.type] for item in entities}
         for item in self.observed(entities):
             texts[item.entity_id].append(item.content)
-        return self.shown([item for item in entities if any(sought in text.casefold() for text in texts[item.id])])
+        found = [item for item in entities if any(sought in text.casefold() for text in texts[item.id])]
+        return self.shown(found, self.touching(found))
 
     def open_nodes(self, names: list[str]) -> Answer:
         """Return the entities with these names, and all relations that touch them."""
-        return self.shown([item for name in dict.fromkeys(names) for item in self.named(name)])
+        found = [item for name in dict.fromkeys(names) for item in self.named(name)]
+        return self.shown(found, self.touching(found))
 
-    def shown(self, chosen: list[Entity]) -> Answer:
-        """The chosen part of the graph, oldest first."""
+    def shown(self, chosen: list[Entity], edges: list[Relationship]) -> Answer:
+        """The chosen part of the graph, oldest first; of the relationships those between entities that the user sees."""
         rows = self.store.db.rows(IN_ORDER, (_ids(chosen),))
         contents: dict[str, list[str]] = {id: [] for (id,) in rows}
         for item in self.observed(chosen):
             contents[item.entity_id].append(item.content)
-        known, edges = {item.id: item for item in chosen}, self.touching(chosen)
+        known = {item.id: item for item in chosen}
         far = {end for edge in edges for end in _ends(edge)} - known.keys()
         names = {**{id: item.name for id, item in known.items()}, **self.far_names(far)}
         return {
@@ -170,8 +172,11 @@ class _Session:
 
     def touching(self, entities: list[Entity]) -> list[Relationship]:
         """The relationships that begin or end at entities, oldest first."""
-        ids = _ids(entities)
-        return RELATIONSHIPS.find(self.store.db, TOUCHING, (ids, ids, *self.store._held, *self.mine))
+        return self.edges(TOUCHING, *[_ids(entities)] * 2)
+
+    def edges(self, term: str, *params: str) -> list[Relationship]:
+        """The relationships that meet a condition, oldest first."""
+        return RELATIONSHIPS.find(self.store.db, f"WHERE {term} AND {STANDING}", (*params, *self.store._held, *self.mine))
 
     @property
     def mine(self) -> tuple[str | None, str | None]:
@@ -201,8 +206,7 @@ class _Session:
     def between(self, given: Answer) -> list[Relationship]:
         """The relationships that a relation means."""
         ends = [_ids(self.named(given[end])) for end in ("from", "to")]
-        params = (ends[0], given["relationType"], ends[1], *self.store._held, *self.mine)
-        return RELATIONSHIPS.find(self.store.db, BETWEEN, params)
+        return self.edges(BETWEEN, ends[0], given["relationType"], ends[1])
 
 
 MINE = "(? IS NULL OR user_id IS NULL OR user_id = ?)"
@@ -210,8 +214,9 @@ KEYS = "(SELECT pk FROM entities WHERE id IN (SELECT value FROM json_each(?)))"
 OF = f"entity IN {KEYS}"
 HELD = f"retired_at IS NULL AND {MINE} ORDER BY created_at, pk"
 IN_ORDER = f"SELECT id FROM entities WHERE pk IN {KEYS} ORDER BY created_at, pk"
-TOUCHING = f"WHERE (source IN {KEYS} OR target IN {KEYS}) AND {RECORDED} AND {VALID} AND {MINE} ORDER BY created_at, pk"
-BETWEEN = f"WHERE source IN {KEYS} AND kind = ? AND target IN {KEYS} AND {RECORDED} AND {VALID} AND {MINE} ORDER BY +pk"
+STANDING = f"{RECORDED} AND {VALID} AND {MINE} ORDER BY created_at, pk"
+TOUCHING = f"(source IN {KEYS} OR target IN {KEYS})"
+BETWEEN = f"source IN {KEYS} AND kind = ? AND target IN {KEYS}"
 
 
 def _ids(entities: list[Entity]) -> str:
