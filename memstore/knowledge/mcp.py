@@ -116,7 +116,7 @@ class _Session:
 
     def read_graph(self) -> Answer:
         """Return everything."""
-        return self.shown(self.everything(), self.edges("1"))
+        return self.shown(self.everything(), self.edges(ALL))
 
     def search_nodes(self, query: str) -> Answer:
         """Return what has a text in its name, type or observations, without case, and all relations that touch it."""
@@ -174,9 +174,9 @@ class _Session:
         """The relationships that begin or end at entities, oldest first."""
         return self.edges(TOUCHING, *[_ids(entities)] * 2)
 
-    def edges(self, term: str, *params: str) -> list[Relationship]:
-        """The relationships that meet a condition, oldest first."""
-        return RELATIONSHIPS.find(self.store.db, f"WHERE {term} AND {STANDING}", (*params, *self.store._held, *self.mine))
+    def edges(self, clause: str, *params: str) -> list[Relationship]:
+        """The relationships that one of the clauses below picks, oldest first."""
+        return RELATIONSHIPS.find(self.store.db, clause, (*params, *self.store._held, *self.mine))
 
     @property
     def mine(self) -> tuple[str | None, str | None]:
@@ -215,8 +215,9 @@ OF = f"entity IN {KEYS}"
 HELD = f"retired_at IS NULL AND {MINE} ORDER BY created_at, pk"
 IN_ORDER = f"SELECT id FROM entities WHERE pk IN {KEYS} ORDER BY created_at, pk"
 STANDING = f"{RECORDED} AND {VALID} AND {MINE} ORDER BY created_at, pk"
-TOUCHING = f"(source IN {KEYS} OR target IN {KEYS})"
-BETWEEN = f"source IN {KEYS} AND kind = ? AND target IN {KEYS}"
+ALL = f"WHERE {STANDING}"
+TOUCHING = f"WHERE (source IN {KEYS} OR target IN {KEYS}) AND {STANDING}"
+BETWEEN = f"WHERE source IN {KEYS} AND kind = ? AND target IN {KEYS} AND {STANDING}"
 
 
 def _ids(entities: list[Entity]) -> str:

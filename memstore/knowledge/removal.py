@@ -26,7 +26,8 @@ ORDER BY retired_at, pk
 LIMIT ?
 """
 _CHOSEN_VERSIONS = "SELECT pk, entity FROM entity_versions ORDER BY retired_at, pk LIMIT ?"
-_CHOSEN_RETIRED = "SELECT {} FROM {} WHERE retired_at IS NOT NULL ORDER BY retired_at, pk LIMIT ?"
+_CHOSEN_EDGES = "SELECT pk, kind FROM relationships WHERE retired_at IS NOT NULL ORDER BY retired_at, pk LIMIT ?"
+_CHOSEN_NOTES = "SELECT pk FROM observations WHERE retired_at IS NOT NULL ORDER BY retired_at, pk LIMIT ?"
 _SUPERSEDED = "SELECT count(*) FROM artifacts WHERE artifact_state = 'superseded'"
 _OLDEST_SUPERSEDED = """
 SELECT updated_at, pk, 500 + length(title) + length(body) + ifnull(length(metadata), 0)
@@ -69,14 +70,13 @@ def _retired(table: str, term: str, remove: Callable[[Connection, int, Mapping[s
 
 
 def _remove_relationships(connection: Connection, count: int, _why: Mapping[str, str]) -> dict[str, int]:
-    rows = connection.rows(_CHOSEN_RETIRED.format("pk, kind", "relationships"), (count,))
+    rows = connection.rows(_CHOSEN_EDGES, (count,))
     gone = connection.run(f"DELETE FROM relationships WHERE pk {AMONG}", (listed(pk for pk, _ in rows),))
     return {"relationships": gone, "relationship_kinds": connection.run(UNUSED, (listed({kind for _, kind in rows}),))}
 
 
 def _remove_observations(connection: Connection, count: int, _why: Mapping[str, str]) -> dict[str, int]:
-    chosen = _CHOSEN_RETIRED.format("pk", "observations")
-    return {"observations": connection.run(f"DELETE FROM observations WHERE pk IN ({chosen})", (count,))}
+    return {"observations": connection.run(f"DELETE FROM observations WHERE pk IN ({_CHOSEN_NOTES})", (count,))}
 
 
 def _remove_artifacts(connection: Connection, count: int, _why: Mapping[str, str]) -> dict[str, int]:
