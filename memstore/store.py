@@ -393,7 +393,8 @@ class Store:
     ) -> ExportReceipt:
         """Write the whole store, or what belongs to one user, as lines of JSON into a new folder, while others go on writing.
 
-        The same state gives the same bytes, and what is encrypted in the store is plain text there. The folder appears whole or
+        The same state gives the same bytes, and what is encrypted in the store is plain text there. Entities that are everybody's go
+        with a user where something of his hangs on them. The folder appears whole or
         not at all. `progress` is called with (rows done, rows in all).
         """
         from .transfer import export_store

@@ -698,3 +698,46 @@ def test_a_document_is_compared_as_json_where_true_is_not_1(graph):
     arm = graph.add_entity("Component", "arm", properties={"n": 1})
     assert graph.update(arm.id, properties={"n": True}).properties["n"] is True
     assert graph.get(arm.id).properties["n"] is True
+
+
+@pytest.mark.parametrize("subject", [{"user_id": "ada.l1"}, {"conversation_id": "chat-71"}, {"project": "moon-71"}])
+def test_what_was_pruned_is_erased_from_the_log_too(file_store, searcher, tmp_path, subject):
+    graph = file_store.knowledge
+    owned = {"conversation_id" if "conversation_id" in subject else next(iter(subject)): next(iter(subject.values()))}
+    ann, clinic = graph.add_entity("Person", "Ann", **owned), graph.add_entity("Place", "clinic")
+    graph.register_kind("sekretly visits", "structural")
+    graph.register_kind("visits", "structural")
+    seen, noted = graph.relate(ann.id, "sekretly visits", clinic.id), graph.observe(ann.id, "sekret diagnosis", user_id="bob")
+    graph.retire_relationship(seen.id)
+    graph.retire_observation(noted.id)
+    file_store.export(tmp_path / "before")
+    report = file_store.prune(room="knowledge", keep_last=0)
+    assert (report.removed["relationships"], report.removed["relationship_kinds"]) == (1, 1)
+    assert "visits" in graph.kinds(), "it may be used yet"
+    file_store.erase(**subject)
+    assert searcher(file_store, "sekret") == []
+    file_store.import_(tmp_path / "before", on_conflict="skip")
+    assert searcher(file_store, "sekret") == []
+
+
+def test_an_export_of_a_user_has_all_that_erasing_it_would_remove(store, tmp_path):
+    graph, ann = store.knowledge, {"user_id": "ann@example.org"}
+    for id, owner in (("kitchen", {}), ("hall", {}), ("hers", ann), ("his", {"user_id": "bob"}), ("other", {}), ("seen", {})):
+        graph.add_entity("Place", id, id=id, **owner)
+    graph.register_kind("beside", "structural")
+    for ends, owner in ((("kitchen", "hall"), ann), (("hers", "kitchen"), {}), (("his", "hers"), {}), (("his", "other"), {})):
+        graph.relate(ends[0], "beside", ends[1], **owner)
+    for id, owner in (("hall", ann), ("hers", {}), ("hall", {}), ("other", {"user_id": "bob"})):
+        graph.observe(id, f"noted by {owner}", **owner)
+    graph.add_atom("claim", "it is there", id="a1", **ann)
+    graph.mention("seen", "a1")
+    receipt = store.export(tmp_path / "out", **ann)
+    with open_store() as other:
+        other.import_(tmp_path / "out")
+        assert [item.id for item in other.knowledge.entities()] == ["seen", "hers", "hall", "kitchen"]
+        assert [(item.from_id, item.to_id) for item in other.knowledge.relationships()] == [("hers", "kitchen"), ("kitchen", "hall")]
+        assert len(other.knowledge.mentions(entity_id="seen")) == 1
+        assert other.check().ok
+    gone = store.erase(**ann)
+    assert receipt.rows["observations"] == gone.counts["observations"] == 2
+    assert receipt.rows["relationships"] == gone.counts["relationships"] - 1 == 2, "but not where another user's entity is one end"

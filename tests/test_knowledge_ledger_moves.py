@@ -359,3 +359,20 @@ def test_an_encrypted_ledger_answers_as_a_plain_one(tmp_path):
             fill(store)
             told.append(learned(store))
     assert told[0] == told[1]
+
+
+# -- names ----------------------------------------------------------------------------------------------------------------
+
+
+def test_what_was_superseded_elsewhere_names_what_says_the_same_here(room, store, tmp_path):
+    with open_store() as other:
+        theirs = other.knowledge
+        for id, body in (("A1", "The sky is blue"), ("A2", "sky blue")):
+            theirs.add_atom("claim", body, id=id)
+        theirs.merge_atoms(["A2"], "A1", id="m1")
+        other.export(tmp_path / "out")
+    room.add_atom("claim", "the sky is BLUE", id="B1")
+    store.import_(tmp_path / "out", on_conflict="skip")
+    assert room.get_atom("A2").superseded_by == "B1"
+    assert [(item.atom_ids, item.into_id) for item in room.merges()] == [(["A2"], "B1")]
+    assert store.check().findings == []

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from memstore import Invalid, NotFound, open_store
+from memstore.knowledge import mcp as mcp_room
 
 ANN = {"name": "Ann", "entityType": "person", "observations": ["likes tea", "speaks Welsh"]}
 ACME = {"name": "Acme", "entityType": "company", "observations": []}
@@ -193,3 +194,67 @@ def test_a_bad_line_is_named_and_nothing_comes_in(store, tmp_path, line, said):
     assert store.knowledge.entities() == []
     with pytest.raises(Invalid, match="cannot be read"):
         store.knowledge.import_mcp(tmp_path / "none.json")
+
+
+# -- whose it is --------------------------------------------------------------------------------------------------------
+
+COLD = {"entityName": "Ann", "contents": ["is cold"]}
+KNOWS = {**WORKS, "relationType": "knows"}
+
+
+@pytest.fixture
+def private(told):
+    """What alice has noted for herself about what is everybody's."""
+    told("add_observations", {"observations": [COLD]}, user_id="alice")
+    told("create_relations", {"relations": [KNOWS]}, user_id="alice")
+    return told
+
+
+def test_what_another_user_has_noted_is_not_known(private):
+    added = private("add_observations", {"observations": [COLD]}, user_id="bob")
+    assert added == {"results": [{"entityName": "Ann", "addedObservations": ["is cold"]}]}
+    assert private("create_relations", {"relations": [KNOWS]}, user_id="bob") == {"relations": [KNOWS]}
+    graph = private("read_graph", user_id="bob")
+    assert graph["entities"][0]["observations"] == [*ANN["observations"], "is cold"]
+    assert graph["relations"] == [WORKS, KNOWS]
+    assert private("add_observations", {"observations": [COLD]}) == {"results": [{"entityName": "Ann", "addedObservations": []}]}
+
+
+def test_what_another_user_has_noted_is_not_ended(private):
+    before = private("read_graph", user_id="alice")
+    private("delete_observations", {"deletions": [{"entityName": "Ann", "observations": ["is cold"]}]}, user_id="bob")
+    private("delete_relations", {"relations": [KNOWS]}, user_id="bob")
+    assert private("read_graph", user_id="alice") == before
+    private("delete_observations", {"deletions": [{"entityName": "Ann", "observations": ["is cold", "likes tea"]}]}, user_id="alice")
+    private("delete_relations", {"relations": [KNOWS, WORKS]}, user_id="alice")
+    assert private("read_graph") == {"entities": [{**ANN, "observations": ["speaks Welsh"]}, ACME], "relations": []}
+
+
+def test_a_user_deletes_his_own_entities_and_no_shared_one(private):
+    private("create_entities", {"entities": [{**ACME, "name": "Bob & Sons"}]}, user_id="bob")
+    with pytest.raises(Invalid, match="the entity 'Ann' is everybody's, so no user deletes it alone; delete it without user_id"):
+        private("delete_entities", {"entityNames": ["Bob & Sons", "Ann"]}, user_id="bob")
+    assert len(private("read_graph", user_id="bob")["entities"]) == 3, "all of it or nothing"
+    assert private("delete_entities", {"entityNames": ["Bob & Sons"]}, user_id="bob") == {}
+    assert private("read_graph", user_id="bob")["entities"] == [ANN, ACME]
+
+
+def test_what_a_graph_shows_of_a_relation_has_both_ends_in_it(store, told):
+    told("create_entities", {"entities": [{**ACME, "name": "Secret"}]}, user_id="alice")
+    store.knowledge.relate(store.knowledge.entities(name="Ann")[0].id, "part_of", store.knowledge.entities(name="Secret")[0].id)
+    assert told("open_nodes", {"names": ["Ann"]}, user_id="bob")["relations"] == [WORKS]
+    assert len(told("open_nodes", {"names": ["Ann", "Secret"]}, user_id="alice")["relations"]) == 2
+
+
+@pytest.mark.parametrize("clause", [mcp_room.TOUCHING, mcp_room.BETWEEN])
+def test_relations_are_looked_up_by_their_ends(store, told, clause):
+    sql = f"EXPLAIN QUERY PLAN SELECT * FROM relationships {clause}"
+    steps = [row["detail"] for row in store.query(sql, [None] * sql.count("?"))]
+    assert any("SEARCH relationships" in step and "source=?" in step for step in steps), steps
+    assert not any("SCAN relationships" in step or "relationships__kind" in step for step in steps), steps
+
+
+def test_observations_are_looked_up_by_what_they_say(store, told):
+    sql = f"EXPLAIN QUERY PLAN SELECT * FROM observations WHERE {mcp_room.OF} AND content_key = ? AND {mcp_room.HELD}"
+    steps = [row["detail"] for row in store.query(sql, ["[]", "x", None, None])]
+    assert any("observations__entity (entity=? AND content_key=?)" in step for step in steps), steps

@@ -244,3 +244,15 @@ def test_what_was_erased_here_does_not_come_back(tmp_path, subject):
         assert [piece.id for piece in store.memories.explain("i2").pieces] == ["y2"]
         assert bool(store.memories.states()) == ("project" not in subject)
         assert store.check().ok
+
+
+def test_a_successor_that_is_here_under_another_id_is_named_by_that(store, memories, tmp_path):
+    with open_store() as other:
+        for id, content in (("m1", "it flies high"), ("m2", "it flies")):
+            other.memories.add("project", content, id=id)
+        other.memories.supersede("m2", by="m1")
+        other.export(tmp_path / "out")
+    memories.add("project", "it flies HIGH", id="here")
+    store.import_(tmp_path / "out", on_conflict="skip")
+    assert memories.get("m2").superseded_by == "here"
+    assert store.check().findings == []

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..kernel import ADVICE, Corrupt, Invalid, values
 from .chain import Chain, Verifier, members
+from .erasing import SAYING
 from .events import draft, quoted
 from .histories import redaction_member, verifier_of
 from .tables import SCHEMA
@@ -286,12 +287,19 @@ def _named(row: Row) -> set[tuple[str, str]]:
     """What an event may name: every text of its references and payload, as each kind of thing."""
     try:
         refs = json.loads(row["refs"])
-        texts = {*_texts({name: value for name, value in refs.items() if name != "salt"}), *_texts(json.loads(row["payload"] or "null"))}
+        payload = json.loads(row["payload"] or "{}")
+        texts = {*_texts({name: value for name, value in refs.items() if name != "salt"}), *_texts(payload)}
         kind = json.loads(row["body"]).get("entity_kind")
     except (ValueError, AttributeError, RecursionError):
         return set()  # verify() says that it is no event
     pairs = {(each, text) for text in texts if len(text) <= values.KEY_LENGTH for each in NAMING}
+    pairs |= {("entity", text) for said in _changes(payload) for name in SAYING["entity"] for text in _texts(said.get(name))}
     return pairs | ({(str(kind), refs["entity_id"])} if "entity_id" in refs else set())
+
+
+def _changes(payload: dict[str, Any]) -> list[dict[str, Any]]:
+    """What an event says that something was and is."""
+    return [said for said in (payload.get("before"), payload.get("after")) if isinstance(said, dict)]
 
 
 def _texts(value: Any) -> Iterator[str]:

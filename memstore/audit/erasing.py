@@ -59,6 +59,7 @@ SAYING = {
     "project": ("project", "project_id"),
     "message": ("message_id",),
     "memory": ("memory_id",),
+    "entity": ("entity_id", "from_id", "to_id"),
 }
 
 _TEXT = rb'"(?:[^"\\]|\\.)*"'
@@ -95,6 +96,8 @@ class Names:
         named = {(subject.kind, subject.id), *(("session", id) for id in owners), *(("project", id) for id in projects)}
         self.strings = {quoted(id).encode() for _, id in named if distinct(id)}
         self.members = {_member(name, id)[1:] for kind, id in named if not distinct(id) for name in SAYING[kind]}
+        # What was said of an entity may have been pruned, and then only its event tells of which one it was said.
+        self.members |= {_member(name, id)[1:] for kind, id in subject.gone if kind == "entity" for name in SAYING[kind]}
         self.bodies = [_member("project", id) for id in (subject.id, *subject.names)] if subject.kind == "project" else []
         self.visible = [quoted(id).encode() for id in {subject.id, *subject.names, *projects}]
 

@@ -246,6 +246,9 @@ class Intake:
         Returns the integer key that it has here, and whether anything was written; `follow` goes by both.
         """
         here = live if same is None else same
+        if same is None and live is not None:
+            name = self.connection.value(f"SELECT id FROM {quote(table)} WHERE pk = ?", (live,))
+            self.remember(f"twins in {table}", [(hash(row["id"]), name)])
         if here is None:
             self.insert(table, [without(row, "pk")])
             here = self.ids(table, [row["id"]])[row["id"]]
@@ -261,6 +264,22 @@ class Intake:
             self.remember(f"replaced {table}", [(row["pk"], 1)])
         self.remember(f"settled {table}", [(row["pk"], here)])
         return here, True
+
+    def renamed(self, table: str, ids: Iterable[str | None]) -> dict[str, str]:
+        """What those of some rows are called here in whose place one stands that says the same."""
+        asked = {hash(id): id for id in ids if id is not None}
+        return {asked[found]: name for found, name in self.recall(f"twins in {table}", asked).items()}
+
+    def rename_successors(self, table: str) -> None:
+        """When all rows of a table are in: let those that were superseded name what stands here in the place of their successors."""
+        twins = "SELECT 1 FROM temp.carried_keys WHERE kind = ? LIMIT 1"
+        some = self._noted and self.connection.value(twins, (f"twins in {table}",)) is not None
+        for page in self.pages(table) if some else ():
+            names = self.renamed(table, [row["superseded_by"] for row in page])
+            rows = {row["pk"]: names[row["superseded_by"]] for row in page if row["superseded_by"] in names}
+            written = self.recall(f"settled {table}", rows)
+            update = f"UPDATE {quote(table)} SET superseded_by = ? WHERE pk = ?"
+            self.connection.many(update, [(rows[pk], here) for pk, here in written.items()])
 
     def places(self, table: str, keys: Iterable[int]) -> dict[int, int]:
         """The integer keys here of rows that `settle` was asked for, written or not."""

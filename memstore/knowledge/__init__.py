@@ -104,8 +104,9 @@ class KnowledgeStore(Graph, Ledger, Artifacts):
         """Answer one of the nine operations of MCP's server-memory with what that would return.
 
         A name there is an active entity of the project and user that is called exactly so. What it deletes is superseded or retired
-        here, each with its event, and `as_of` goes on showing it; deletes return {}. Relations need entities that are there; their
-        types are free, a new one is registered as structural.
+        here, each with its event, and `as_of` goes on showing it; deletes return {}. A user's call neither sees nor ends what others
+        noted, and to delete an entity that is everybody's raises Invalid. Relations need entities that are there; their types are
+        free, a new one is registered as structural.
         """
         from . import mcp
 

@@ -21,6 +21,8 @@ SAME_EDGE = """
       AND retired_at IS NULL AND ? IS NULL
 """
 
+OF_KIND = "SELECT 1 FROM relationships WHERE kind = ? LIMIT 1"
+
 
 def take_in(room: KnowledgeStore, intake: Intake) -> None:
     """Take in the room: the graph, then the ledger, whose atoms mention entities."""
@@ -47,10 +49,10 @@ def _merge(intake: Intake) -> None:
         _merge_entities(intake, page)
     for page in intake.pages("entity_versions"):
         _take_versions(intake, page)
-    for page in intake.pages("relationship_kinds"):
-        _merge_kinds(intake, page)
     for page in intake.pages("relationships"):
         _merge_hanging(intake, "relationships", "relationship", page, ("source", "target"))
+    for page in intake.pages("relationship_kinds"):
+        _merge_kinds(intake, page)
     for page in intake.pages("observations"):
         _merge_hanging(intake, "observations", "observation", page, ("entity",))
 
@@ -100,9 +102,13 @@ def _take_versions(intake: Intake, page: list[Row]) -> None:
 
 
 def _merge_kinds(intake: Intake, page: list[Row]) -> None:
+    """Kinds come in after the relationships; one may say as much as any text, so it stays out with the last that is of it."""
+    left_out = intake.recall("left out kinds", [hash(row["kind"]) for row in page])
     for row in page:
         family = intake.connection.value("SELECT family FROM relationship_kinds WHERE kind = ?", (row["kind"],))
-        if family is None:
+        if family is None and hash(row["kind"]) in left_out and intake.connection.value(OF_KIND, (row["kind"],)) is None:
+            intake.erased["relationship_kinds"] += 1
+        elif family is None:
             intake.insert("relationship_kinds", [row])
         elif family == row["family"]:
             intake.skipped["relationship_kinds"] += 1
@@ -120,6 +126,9 @@ def _merge_hanging(intake: Intake, table: str, kind: str, page: list[Row], colum
     lost = [row for row in alive if row not in out and any(row[column] not in ends for column in columns)]
     intake.skipped[table] += len(lost)
     kept = [row for row in alive if row not in out and row not in lost]
+    if table == "relationships":
+        come = {row["id"] for row in kept}
+        intake.remember("left out kinds", [(hash(row["kind"]), 1) for row in page if row["id"] not in come])
     rows = [{**row, **{column: ends[row[column]] for column in columns}} for row in _unlinked(intake, kept)]
     known = intake.ids(table, [row["id"] for row in rows])
     for row in _noted(intake.connection, rows) if table == "observations" else rows:

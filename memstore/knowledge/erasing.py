@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING
 
 from ..kernel.subject import AMONG, Subject, listed
 from .joining import move_graph
+from .removal import UNUSED
 
 if TYPE_CHECKING:
     from ..kernel import Connection
 
-#: A kind that somebody has registered for himself may say as much as any text of his.
-UNUSED = f"DELETE FROM relationship_kinds WHERE kind {AMONG} AND kind NOT IN (SELECT kind FROM relationships)"
 REFERRING = f"EXISTS (SELECT 1 FROM json_each(source_refs) WHERE value {AMONG})"
 FEWER = f"(SELECT json_group_array(value) FROM json_each(source_refs) WHERE NOT value {AMONG})"
 

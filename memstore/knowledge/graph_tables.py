@@ -105,6 +105,7 @@ CREATE TABLE relationships(
 CREATE INDEX relationships__out ON relationships(source, kind, target, created_at, retired_at, valid_from, valid_until);
 CREATE INDEX relationships__in ON relationships(target, kind, source, created_at, retired_at, valid_from, valid_until);
 CREATE INDEX relationships__kind ON relationships(kind);
+CREATE INDEX relationships__user ON relationships(user_id) WHERE user_id IS NOT NULL;
 CREATE INDEX relationships__retired ON relationships(retired_at) WHERE retired_at IS NOT NULL;
 
 CREATE TABLE observations(
@@ -120,6 +121,7 @@ CREATE TABLE observations(
     content_key     TEXT NOT NULL DEFAULT ''
 ) STRICT;
 CREATE INDEX observations__entity ON observations(entity, content_key);
+CREATE INDEX observations__user ON observations(user_id) WHERE user_id IS NOT NULL;
 CREATE INDEX observations__retired ON observations(retired_at) WHERE retired_at IS NOT NULL;
 """
 _TEXTS = ("canonical_name", "description")

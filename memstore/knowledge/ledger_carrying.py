@@ -57,6 +57,8 @@ def take_in(_: KnowledgeStore, intake: Intake) -> None:
                 _merge_hanging(intake, carried.table, page)
             else:
                 MERGING[carried.table](intake, page)
+        if carried.table == "atoms":
+            intake.rename_successors("atoms")
 
 
 def _keyed(connection: Connection, table: str, rows: list[Row]) -> list[Row]:
@@ -128,6 +130,10 @@ def _merge_merges(intake: Intake, page: list[Row]) -> None:
             continue
         if intake.gone([("user", row["reviewed_by"])]):
             row["reviewed_by"] = ""
+        names = intake.renamed("atoms", ids)
+        if names:
+            row["atom_ids"] = values.to_json("atom_ids", [names.get(id, id) for id in ids[:-1]])
+            row["into_id"] = names.get(row["into_id"], row["into_id"])
         said = (row["atom_ids"], row["into_id"], row["operation"], row["review_status"])
         if row["id"] not in known and intake.connection.value(RECORDED, said) is None:
             intake.insert("merges", [without(row, "pk")])

@@ -5,17 +5,22 @@
 2. A delete there forgets. Here it supersedes an entity and retires relationships and observations, each with its audit event, so
    that the past goes on showing them; whoever must forget uses `Store.erase`.
 3. A relation type is free text: one that nobody registered is registered as structural.
-4. The file comes in whole or not at all, and the same graph always gives the same bytes.
+4. A user sees, counts as known, and may end what is his and what is everybody's, nothing of others. But an entity that is everybody's
+   no user supersedes: others may have noted something of it that he does not see.
+5. The file comes in whole or not at all, and the same graph always gives the same bytes.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..kernel import Invalid, NotFound, path_of, values
-from .graph_tables import Entity, Relationship
+from ..kernel.rows import joined
+from .graph_tables import Entity, Observation, Relationship
+from .schema import OBSERVATIONS, RELATIONSHIPS
+from .times import RECORDED, VALID
 
 if TYPE_CHECKING:
     import os
@@ -66,8 +71,7 @@ class _Session:
 
     def noted(self, entity: Entity, contents: list[str]) -> list[str]:
         """Those of the contents that were not known of an entity, noted now."""
-        known = {item.content for item in self.store.observations(entity.id)}
-        fresh = [content for content in dict.fromkeys(contents) if content not in known]
+        fresh = [content for content in dict.fromkeys(contents) if not self.saying([entity], content)]
         for content in fresh:
             self.store.observe(entity.id, content, user_id=self.scope["user_id"])
         return fresh
@@ -88,7 +92,7 @@ class _Session:
 
     def delete_entities(self, entityNames: list[str]) -> Answer:
         """Supersede entities and retire their relationships."""
-        for entity in [entity for name in entityNames for entity in self.named(name)]:
+        for entity in [entity for name in entityNames for entity in self.owned(name)]:
             for relationship in self.store.relationships(entity.id, include_retired=True):
                 self.store.retire_relationship(relationship.id, **self.event)
             self.store.supersede(entity.id, **self.event)
@@ -97,9 +101,9 @@ class _Session:
     def delete_observations(self, deletions: list[Answer]) -> Answer:
         """Retire observations."""
         for given in deletions:
-            for item in [item for entity in self.named(given["entityName"]) for item in self.store.observations(entity.id)]:
-                if item.content in given["observations"]:
-                    self.store.retire_observation(item.id, **self.event)
+            entities = self.named(given["entityName"])
+            for item in [item for content in given["observations"] for item in self.saying(entities, content)]:
+                self.store.retire_observation(item.id, **self.event)
         return {}
 
     def delete_relations(self, relations: list[Answer]) -> Answer:
@@ -112,30 +116,72 @@ class _Session:
 
     def read_graph(self) -> Answer:
         """Return everything."""
-        return self.shown(lambda entity: True)
+        return self.shown(self.everything(), self.edges(ALL))
 
     def search_nodes(self, query: str) -> Answer:
         """Return what has a text in its name, type or observations, without case, and all relations that touch it."""
-        sought = query.casefold()
-        return self.shown(
-            lambda entity: any(sought in text.casefold() for text in (entity["name"], entity["entityType"], *entity["observations"]))
-        )
+        sought, entities = query.casefold(), self.everything()
+        texts = {item.id: [item.name, item.type] for item in entities}
+        for item in self.observed(entities):
+            texts[item.entity_id].append(item.content)
+        found = [item for item in entities if any(sought in text.casefold() for text in texts[item.id])]
+        return self.shown(found, self.touching(found))
 
     def open_nodes(self, names: list[str]) -> Answer:
         """Return the entities with these names, and all relations that touch them."""
-        return self.shown(lambda entity: entity["name"] in names)
+        found = [item for name in dict.fromkeys(names) for item in self.named(name)]
+        return self.shown(found, self.touching(found))
 
-    def shown(self, chosen: Callable[[Answer], bool]) -> Answer:
-        """The chosen part of the graph, oldest first."""
-        entities, noted, edges = self.store._whole(**self.scope)
-        ids = {entity.id: entity.name for entity in entities}
-        contents: dict[str, list[str]] = {id: [] for id in ids}
-        for item in noted:
+    def shown(self, chosen: list[Entity], edges: list[Relationship]) -> Answer:
+        """The chosen part of the graph, oldest first; of the relationships those between entities that the user sees."""
+        rows = self.store.db.rows(IN_ORDER, (_ids(chosen),))
+        contents: dict[str, list[str]] = {id: [] for (id,) in rows}
+        for item in self.observed(chosen):
             contents[item.entity_id].append(item.content)
-        nodes = {item.id: {"name": item.name, "entityType": item.type, "observations": contents[item.id]} for item in entities}
-        hits = {id: node for id, node in nodes.items() if chosen(node)}
-        touching = [edge for edge in edges if edge.from_id in hits or edge.to_id in hits]
-        return {"entities": [*hits.values()], "relations": [_relation(edge, ids) for edge in touching]}
+        known = {item.id: item for item in chosen}
+        far = {end for edge in edges for end in _ends(edge)} - known.keys()
+        names = {**{id: item.name for id, item in known.items()}, **self.far_names(far)}
+        return {
+            "entities": [{"name": known[id].name, "entityType": known[id].type, "observations": found} for id, found in contents.items()],
+            "relations": [_relation(edge, names) for edge in edges if names.keys() >= _ends(edge)],
+        }
+
+    # -- what the user sees -----------------------------------------------------------------------------------------
+
+    def everything(self) -> list[Entity]:
+        """All active entities."""
+        return self.store.entities(status="active", **self.scope)
+
+    def far_names(self, ids: set[str]) -> dict[str, str]:
+        """What those of some entities are called that are among `everything`."""
+        terms = self.store._terms(status="active", **self.scope)
+        known = ("id IN (SELECT value FROM json_each(?))", json.dumps(sorted(ids)))
+        where, params = joined([known, *((f"+{term}", *params) for term, *params in terms)])  # looked up by id alone
+        with self.store.db.read() as connection:
+            return {item.id: item.name for item in self.store._loaded(connection, self.store._chosen(connection, where, params))}
+
+    def observed(self, entities: list[Entity]) -> list[Observation]:
+        """What was noted of entities, oldest first."""
+        return OBSERVATIONS.find(self.store.db, f"WHERE {OF} AND {HELD}", (_ids(entities), *self.mine))
+
+    def saying(self, entities: list[Entity], content: str) -> list[Observation]:
+        """The observations that say just this of entities."""
+        params = (_ids(entities), self.store._key(content), *self.mine)
+        found = OBSERVATIONS.find(self.store.db, f"WHERE {OF} AND content_key = ? AND {HELD}", params)
+        return [item for item in found if item.content == content]
+
+    def touching(self, entities: list[Entity]) -> list[Relationship]:
+        """The relationships that begin or end at entities, oldest first."""
+        return self.edges(TOUCHING, *[_ids(entities)] * 2)
+
+    def edges(self, clause: str, *params: str) -> list[Relationship]:
+        """The relationships that one of the clauses below picks, oldest first."""
+        return RELATIONSHIPS.find(self.store.db, clause, (*params, *self.store._held, *self.mine))
+
+    @property
+    def mine(self) -> tuple[str | None, str | None]:
+        """What MINE is asked with."""
+        return (self.scope["user_id"], self.scope["user_id"])
 
     # -- names ------------------------------------------------------------------------------------------------------
 
@@ -149,11 +195,37 @@ class _Session:
             return entity
         raise NotFound(f"no active entity is called {values.shorten(name)}; create_entities adds it, search_nodes finds others")
 
+    def owned(self, name: str) -> list[Entity]:
+        """Those of them that the user may delete."""
+        found, user_id = self.named(name), self.scope["user_id"]
+        own = [item for item in found if user_id in (None, item.user_id)]
+        if found and not own:
+            raise Invalid(f"the entity {values.shorten(name)} is everybody's, so no user deletes it alone; delete it without user_id")
+        return own
+
     def between(self, given: Answer) -> list[Relationship]:
         """The relationships that a relation means."""
-        ends = {item.id for item in self.named(given["to"])}
-        leaving = [out for item in self.named(given["from"]) for out in self.store.relationships(item.id, direction="out")]
-        return [item for item in leaving if item.to_id in ends and item.kind == given["relationType"]]
+        ends = [_ids(self.named(given[end])) for end in ("from", "to")]
+        return self.edges(BETWEEN, ends[0], given["relationType"], ends[1])
+
+
+MINE = "(? IS NULL OR user_id IS NULL OR user_id = ?)"
+KEYS = "(SELECT pk FROM entities WHERE id IN (SELECT value FROM json_each(?)))"
+OF = f"entity IN {KEYS}"
+HELD = f"retired_at IS NULL AND {MINE} ORDER BY created_at, pk"
+IN_ORDER = f"SELECT id FROM entities WHERE pk IN {KEYS} ORDER BY created_at, pk"
+STANDING = f"{RECORDED} AND {VALID} AND {MINE} ORDER BY created_at, pk"
+ALL = f"WHERE {STANDING}"
+TOUCHING = f"WHERE (source IN {KEYS} OR target IN {KEYS}) AND {STANDING}"
+BETWEEN = f"WHERE source IN {KEYS} AND kind = ? AND target IN {KEYS} AND {STANDING}"
+
+
+def _ids(entities: list[Entity]) -> str:
+    return json.dumps([item.id for item in entities])
+
+
+def _ends(item: Relationship) -> set[str]:
+    return {item.from_id, item.to_id}
 
 
 def _relation(item: Relationship, names: Mapping[str, str]) -> Answer:
@@ -184,7 +256,7 @@ def answer(room: KnowledgeStore, operation: str, arguments: Any, scope: Answer, 
     values.one_of("operation", operation, tuple(OPERATIONS))
     known = {} if arguments is None else values.json_object("arguments", arguments)
     given = _shaped(f"arguments of {operation}", known, OPERATIONS[operation])
-    with room.db.read() if operation in READING else room.db.write():
+    with room.db.read(snapshot=True) if operation in READING else room.db.write():
         result: Answer = getattr(_Session(room, scope, event), operation)(**given)
     return result
 
@@ -217,7 +289,7 @@ _LINES: dict[str, dict[str, Any]] = {"entity": _ENTITY, "relation": _RELATION}
 
 def lines(room: KnowledgeStore, scope: Answer) -> Iterator[str]:
     """The graph as server-memory keeps it, entities first."""
-    graph = _Session(room, scope, {}).read_graph()
+    graph = answer(room, "read_graph", None, scope, {})
     for kind, items in (("entity", graph["entities"]), ("relation", graph["relations"])):
         for item in items:
             yield json.dumps({"type": kind, **item}, ensure_ascii=False, separators=(",", ":"))

@@ -207,23 +207,6 @@ class KnowledgeView(Times):
             (json.dumps(list(pks)), self._recorded, int(held), self._recorded),
         )
 
-    def _whole(
-        self, project: str | None, user_id: str | None
-    ) -> tuple[list[Entity], list[Observation], list[Relationship]]:
-        """All that is active in a project and of a user, oldest first, as one snapshot has it."""
-        where, params = joined(self._terms(status="active", project=project, user_id=user_id))
-        with self.db.read(snapshot=True) as connection:
-            pks = self._chosen(connection, where, params, "created_at, pk")
-            edges = RELATIONSHIPS.find(connection, f"WHERE {RECORDED} AND {VALID} ORDER BY created_at, pk", self._held)
-            found = self._loaded(connection, pks), self._observed(connection, pks), edges
-        entities, noted, edges = found
-        ids, owners = {item.id for item in entities}, (None, user_id)
-        return (
-            entities,
-            [item for item in noted if user_id is None or item.user_id in owners],
-            [item for item in edges if {item.from_id, item.to_id} <= ids and (user_id is None or item.user_id in owners)],
-        )
-
     def kinds(self) -> dict[str, str]:
         """Return the kinds of relationship that there are, each with its family, those registered here last."""
         return {**KINDS, **dict(self.db.rows("SELECT kind, family FROM relationship_kinds ORDER BY kind"))}

@@ -39,6 +39,7 @@ def take_in(_: MemoryStore, intake: Intake) -> None:
         _merge_interactions(intake, page)
     for page in intake.pages("memories"):
         _merge_memories(intake, page)
+    intake.rename_successors("memories")
     for page in intake.pages("interaction_pieces"):
         _take_pieces(intake, page)
     for page in intake.pages("project_state"):

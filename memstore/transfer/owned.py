@@ -25,6 +25,14 @@ ATOMS = "SELECT pk FROM atoms WHERE user_id = ?"
 ARTIFACTS = "SELECT pk FROM artifacts WHERE user_id = ?"
 CONFLICTS = "SELECT pk FROM conflicts WHERE user_id = ?"
 ATOM_IDS = "SELECT id FROM atoms WHERE user_id = ?"
+#: What is nobody's and hangs on an entity of a user's goes with it.
+EDGES = f"user_id = ? OR user_id IS NULL AND (source IN ({ENTITIES}) OR target IN ({ENTITIES}))"
+NOTED = f"user_id = ? OR user_id IS NULL AND entity IN ({ENTITIES})"
+#: And so that what is a user's finds what it hangs on, entities that are everybody's come along.
+NEEDED = f"""user_id = ? OR user_id IS NULL AND (
+    pk IN (SELECT source FROM relationships WHERE {EDGES}) OR pk IN (SELECT target FROM relationships WHERE {EDGES})
+    OR pk IN (SELECT entity FROM observations WHERE user_id = ?) OR id IN (SELECT entity_id FROM mentions WHERE atom IN ({ATOMS})))"""
+ENDS = f"SELECT pk FROM entities WHERE {NEEDED}"
 
 #: What picks a user's rows of a table; a table that is not here has none.
 OWN: dict[str, str] = {
@@ -41,16 +49,16 @@ OWN: dict[str, str] = {
     "interactions": "user_id = ?",
     "interaction_pieces": "interaction IN (SELECT pk FROM interactions WHERE user_id = ?)",
     "project_state": f"project_id IN ({PROJECTS})",
-    "entities": "user_id = ?",
+    "entities": NEEDED,
     "entity_versions": f"entity IN ({ENTITIES})",
-    "relationship_kinds": "kind IN (SELECT kind FROM relationships WHERE user_id = ?)",
-    "relationships": f"user_id = ? AND source IN ({ENTITIES}) AND target IN ({ENTITIES})",
-    "observations": f"user_id = ? AND entity IN ({ENTITIES})",
+    "relationship_kinds": f"kind IN (SELECT kind FROM relationships WHERE {EDGES})",
+    "relationships": f"({EDGES}) AND source IN ({ENDS}) AND target IN ({ENDS})",
+    "observations": f"({NOTED}) AND entity IN ({ENDS})",
     "atoms": "user_id = ?",
     "evidence": f"atom IN ({ATOMS})",
     "claims": f"atom IN ({ATOMS})",
     "links": f"from_atom IN ({ATOMS}) AND to_atom IN ({ATOMS})",
-    "mentions": f"atom IN ({ATOMS}) AND entity_id IN (SELECT id FROM entities WHERE user_id = ?)",
+    "mentions": f"atom IN ({ATOMS}) AND entity_id IN (SELECT id FROM entities WHERE {NEEDED})",
     "merges": f"NOT EXISTS (SELECT 1 FROM json_each(atom_ids) AS each WHERE each.value NOT IN ({ATOM_IDS}))"
     f" AND (into_id IS NULL OR into_id IN ({ATOM_IDS}))",
     "artifacts": "user_id = ?",
