@@ -366,7 +366,7 @@ def test_two_corrections_of_an_export_never_become_one(tmp_path):
         store.corrections.add("tabs", "use spaces", id="k2")
         source.export(tmp_path / "out")
         before = rows_of(store)
-        with pytest.raises(Exists, match="'k2' of the export and another one"):
+        with pytest.raises(Exists, match="'k2' of corrections in the export says what another one says"):
             store.import_(tmp_path / "out", on_conflict="replace")
         assert rows_of(store) == before
 

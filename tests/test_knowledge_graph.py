@@ -401,12 +401,15 @@ def test_a_name_that_it_had_finds_it_no_more(graph, store_clock):
 
 def test_a_name_is_looked_up_by_an_index(store):
     for number in range(300):
-        store.knowledge.add_entity("Component", f"part {number} of {number * 7}")
+        store.knowledge.add_entity("Component", f"part {number} of {number * 7}", project="p")
     with recorded_statements(store) as seen:
-        assert store.knowledge.find_entity("part 200 of 1400").name == "part 200 of 1400"
+        for scope in ({}, {"project": "p"}, {"project": "p", "type": "Component"}):
+            assert store.knowledge.find_entity("part 200 of 1400", **scope).name == "part 200 of 1400"
+            assert store.knowledge.count(name="part 200 of 1400", **scope) == 1
     plans = [store.query(f"EXPLAIN QUERY PLAN {sql.replace('Inf', '9e999')}") for sql in seen if sql.lstrip().startswith("SELECT")]
     assert plans
-    assert not [row["detail"] for plan in plans for row in plan if row["detail"] == "SCAN entities"]
+    ways = {row["detail"].partition(" (")[0] for plan in plans for row in plan if " entities" in row["detail"]}
+    assert ways == {"SEARCH entities USING INDEX entities__name", "SEARCH entities USING INTEGER PRIMARY KEY"}
 
 
 # -- walks --------------------------------------------------------------------------------------------------------------

@@ -257,7 +257,7 @@ FORGETFUL = {
     "_lose_evidence": lambda *_: None,
     "_confirm_evidence": lambda self, connection, old, columns: old,
     "_refuse_rejected_atom": lambda *_: None,
-    "_retire_atom": lambda *_: None,
+    "_apply_merge": lambda *_: None,
 }
 
 

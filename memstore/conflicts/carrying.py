@@ -8,14 +8,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from ..kernel.carrying import OWNERS
 from .slots import SLOT, hash_of
 
 if TYPE_CHECKING:
     from ..kernel.carrying import Intake, Row
     from . import ConflictStore
 
-BELONGS = {**OWNERS, "project_id": ("project",)}
 OPEN_SLOT = f"SELECT pk FROM conflicts WHERE {SLOT} AND status = 'open'"
 OPEN_PAIR = "SELECT pk FROM conflicts WHERE pair_hash = ? AND kind = 'contradiction' AND status = 'open'"
 
@@ -66,7 +64,7 @@ def _lost(intake: Intake, page: list[Row]) -> tuple[list[Row], list[Row]]:
 
 
 def _merge(intake: Intake, page: list[Row]) -> None:
-    rows = _contested(intake, intake.same_users("conflicts", "conflict", intake.living("conflicts", page, "conflict", BELONGS)))
+    rows = _contested(intake, intake.admitted("conflicts", "conflict", page))
     known = intake.ids("conflicts", [row["id"] for row in rows])
     for row in _hashed(intake, rows):
         here, written = intake.settle("conflicts", row, known.get(row["id"]), _twin(intake, row))

@@ -28,16 +28,17 @@ from ..kernel import (
     Recorder,
     RejectedClaim,
     Room,
-    VersionConflict,
     estimate_tokens,
     new_id,
     values,
     write_lines,
 )
+from ..kernel.lifecycle import confirm_version, shown
 from ..kernel.words import key_of, tagged, words
 from . import dpo, removal
 from .correction import (
     APPLICATIONS,
+    CHECKS,
     CORRECTIONS,
     GIVEN,
     OPTIONAL,
@@ -45,7 +46,6 @@ from .correction import (
     Correction,
     CorrectionApplication,
     ScoredCorrection,
-    checked,
     checked_pair,
     differences,
     postings_of,
@@ -65,7 +65,6 @@ if TYPE_CHECKING:
 
 __all__ = ["SCHEMA", "Correction", "CorrectionApplication", "CorrectionStore", "DecayClass", "ScoredCorrection"]
 
-_KEEP: Any = object()  # of a column that can be NULL: not given, while None clears it
 
 
 class CorrectionStore:
@@ -114,10 +113,12 @@ class CorrectionStore:
         A claim that was rejected for the subject raises RejectedClaim unless `override`. Decay counts from `created_at`.
         One with `superseded_at` is history from elsewhere: stored as it is, it strengthens nothing and nothing refuses it.
         """
-        given = checked(
-            subject=subject, claim=claim, rejected=rejected, domain=domain, scope=scope, confidence=confidence, source=source,
-            decay_class=decay_class, why=why, prompt=prompt, user_id=user_id, conversation_id=conversation_id, metadata=metadata,
-            id=id, created_at=created_at, superseded_at=superseded_at, superseded_by=superseded_by,
+        given = values.checked(
+            CHECKS,
+            {"subject": subject, "claim": claim, "rejected": rejected, "domain": domain, "scope": scope, "confidence": confidence,
+             "source": source, "decay_class": decay_class, "why": why, "prompt": prompt, "user_id": user_id,
+             "conversation_id": conversation_id, "metadata": metadata, "id": id, "created_at": created_at,
+             "superseded_at": superseded_at, "superseded_by": superseded_by},
         )  # fmt: skip
         if given["superseded_by"] is not None and given["superseded_at"] is None:
             raise Invalid("superseded_by needs superseded_at: a live correction is retired by supersede()")
@@ -416,10 +417,10 @@ class CorrectionStore:
         source: str | None = None,
         decay_class: DecayClass | None = None,
         why: str | None = None,
-        prompt: str | None = _KEEP,
-        user_id: str | None = _KEEP,
-        conversation_id: str | None = _KEEP,
-        metadata: dict[str, Any] | None = _KEEP,
+        prompt: str | None = values.KEEP,
+        user_id: str | None = values.KEEP,
+        conversation_id: str | None = values.KEEP,
+        metadata: dict[str, Any] | None = values.KEEP,
         expected_version: int | None = None,
         override: bool = False,
         actor: str = "",
@@ -434,16 +435,11 @@ class CorrectionStore:
         given = {"subject": subject, "claim": claim, "rejected": rejected, "domain": domain, "scope": scope,
                  "confidence": confidence, "source": source, "decay_class": decay_class, "why": why}  # fmt: skip
         clearable = {"prompt": prompt, "user_id": user_id, "conversation_id": conversation_id, "metadata": metadata}
-        changes = checked(
-            **{name: value for name, value in given.items() if value is not None},
-            **{name: value for name, value in clearable.items() if value is not _KEEP},
-        )
-        expected = values.optional(values.integer, "expected_version", expected_version)
+        changes = values.changes(CHECKS, given, clearable)
         override = values.flag("override", override)
         with self.db.write() as connection:
             old = self._live(connection, id)
-            if expected is not None and expected != old.version:
-                raise VersionConflict(f"correction {id} is at version {old.version}, not {expected}; look at .current, then retry", old)
+            confirm_version(f"correction {id}", old, expected_version)
             new = replace(old, **changes)
             if claim is not None or confidence is not None:
                 new = replace(new, confirmed_at=self.db.now)
@@ -458,7 +454,7 @@ class CorrectionStore:
                     (self._key(old.rejected), id),
                 )
             result = self._rewrite(connection, old, new)
-            self._log("update", result, {n: getattr(old, n) for n in changed}, {n: getattr(new, n) for n in changed}, actor, note)
+            self._log("update", result, shown(old, changed), shown(new, changed), actor, note)
             return result
 
     def _guard(self, connection: Connection, old: Correction, new: Correction, override: bool) -> None:

@@ -163,7 +163,8 @@ OPTIONAL: dict[str, Any] = {
 GIVEN = ("subject", "claim", "domain", "scope", "user_id", *OPTIONAL)
 
 
-_CHECKS: dict[str, Callable[[str, Any], Any]] = {
+#: How an argument becomes a column.
+CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "subject": partial(values.text, blank=False),
     "claim": partial(values.text, blank=False),
     "rejected": values.text,
@@ -184,16 +185,11 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
 }
 
 
-def checked(**given: Any) -> dict[str, Any]:
-    """Columns as they will be stored, or Invalid."""
-    return {name: _CHECKS[name](name, value) for name, value in given.items()}
-
-
 def checked_pair(pair: dict[str, Any]) -> dict[str, Any]:
     """Columns of an imported pair; without an id it gets one that the same claim always gets, whatever file it is in."""
     unnamed = {"id": None, "scope": "global", "decay_class": None, "why": "", "created_at": None}
     owned = {"user_id": None, "conversation_id": None, "metadata": None, "superseded_at": None, "superseded_by": None}
-    given = checked(**{**unnamed, **pair, **owned})
+    given = values.checked(CHECKS, {**unnamed, **pair, **owned})
     if given["id"] is None:
         parts = [key_of(given["subject"]), key_of(given["claim"]), given["domain"], given["scope"]]
         given["id"] = "dpo-" + hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]

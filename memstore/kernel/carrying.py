@@ -33,6 +33,8 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "conversation_id": ("conversation",),
     "session_id": ("session", "conversation"),
 }
+#: The same of rows that belong to a project by its id.
+BELONGS = {**OWNERS, "project_id": ("project",)}
 _KINDS: dict[str, tuple[type, ...]] = {
     "INTEGER": (int,),
     "REAL": (float,),
@@ -155,6 +157,10 @@ class Intake:
             self.leave_out(kind, {row["id"] for row in rows} - {row["id"] for row in kept})
         return kept
 
+    def admitted(self, table: str, kind: str, page: list[Row]) -> list[Row]:
+        """Those of the rows, known by their ids and of users and projects, that come in."""
+        return self.same_users(table, kind, self.living(table, page, kind, BELONGS))
+
     def leave_out(self, kind: str, ids: Iterable[str]) -> None:
         """Note what does not come in, being an erased one's, so that nothing comes that names it."""
         self.remember("left out", [(hash((kind, id)), 1) for id in ids])
@@ -228,6 +234,7 @@ class Intake:
             self.insert(table, [without(row, "pk")])
             here = self.ids(table, [row["id"]])[row["id"]]
         elif not self.known(table, row):
+            self.remember(f"kept {table}", [(row["pk"], here)])
             return here, False
         elif live not in (None, here) or self.recall(f"taken {table}", [here]):
             shown = shorten(row["id"])
@@ -239,6 +246,11 @@ class Intake:
         self.remember(f"settled {table}", [(row["pk"], here)])
         return here, True
 
+    def places(self, table: str, keys: Iterable[int]) -> dict[int, int]:
+        """The integer keys here of rows that `settle` was asked for, written or not."""
+        keys = list(keys)
+        return {**self.recall(f"settled {table}", keys), **self.recall(f"kept {table}", keys)}
+
     def update(self, table: str, pk: int, row: Row) -> None:
         """Give a row with an id the columns of the export; its keys stay."""
         id = self.connection.value(f"SELECT id FROM {quote(table)} WHERE pk = ?", (pk,))
@@ -247,7 +259,14 @@ class Intake:
         with _lawful(table):
             self.connection.run(_update(table, tuple(changed)), (*changed.values(), pk))
 
-    def follow(self, table: str, column: str, parent: str, rows: list[Row]) -> None:
+    def follow(
+        self,
+        table: str,
+        column: str,
+        parent: str,
+        rows: list[Row],
+        prepare: Callable[[list[Row]], list[Row]] | None = None,
+    ) -> None:
         """Put in the rows whose `column` names a row of `parent` that was settled; the others are counted as that one was."""
         named = {row[column] for row in rows}
         places, erased, replaced = (self.recall(f"{what} {parent}", named) for what in ("settled", "erased from", "replaced"))
@@ -256,7 +275,8 @@ class Intake:
         again = sum([row[column] in replaced for row in kept])
         self.erased[table] += out
         self.skipped[table] += len(rows) - len(kept) - out
-        self.insert(table, [{**without(row, "pk"), column: places[row[column]]} for row in kept])
+        moved = [{**without(row, "pk"), column: places[row[column]]} for row in kept]
+        self.insert(table, moved if prepare is None else prepare(moved))
         self.added[table] -= again  # they count as replaced
         self.replaced[table] += again
 

@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, get_args
 
 from . import values
 from .connection import Connection
-from .errors import VersionConflict
+from .errors import RejectedClaim, VersionConflict
+from .rows import joined
 from .table import Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from .room import Recorder
-    from .table import Table
+    from .rows import Term
+    from .table import Reader, Table
 
 Believed = Callable[[Connection, Record], object]  # told of what has begun to hold, inside the transaction in which it did
 History = Callable[[str, str], list[Any]]  # the audit events of a kind and an id, oldest first
@@ -37,6 +39,10 @@ WAYS: dict[tuple[str, str], str] = {
     ("active", "invalid"): "invalidate",
     ("active", "graduated"): "graduate",
 }
+
+
+#: Of one project and one user, where both sides have one; asked with each of the two twice.
+THEIRS = "(? IS NULL OR project_id IS NULL OR project_id = ?) AND (? IS NULL OR user_id IS NULL OR user_id = ?)"
 
 
 class Versioned(Protocol):
@@ -71,11 +77,25 @@ class Belief(Owned, Versioned, Protocol):
 B = TypeVar("B", bound=Belief)
 
 
-def confirm_version(kind: str, item: Versioned, expected: int | None) -> None:
-    """Raise VersionConflict where somebody else has changed the row since it was read."""
-    if expected is not None and values.integer("expected_version", expected) != item.version:
-        message = f"{kind} {item.id} is at version {item.version}, not {expected}; look at .current, then retry"
-        raise VersionConflict(message, item)
+def confirm_version(what: str, item: Versioned | None, expected: int | None) -> None:
+    """Raise VersionConflict where somebody else has changed the row since it was read; what is not there is at version 0."""
+    version = 0 if item is None else item.version
+    if expected is not None and values.integer("expected_version", expected) != version:
+        raise VersionConflict(f"{what} is at version {version}, not {expected}; look at .current, then retry", item)
+
+
+def refuse_rejected(
+    reader: Reader, table: Table[B], kind: str, said: str, terms: Iterable[Term], project_id: str | None, user_id: str | None, history: str
+) -> None:
+    """Raise RejectedClaim where a person has said no to what rows that meet the conditions say; `history` tells why."""
+    where, params = joined([*terms, ("status = 'invalid'",), (THEIRS, project_id, project_id, user_id, user_id)])
+    found = table.first(reader, f"WHERE {where} ORDER BY pk DESC LIMIT 1", params)
+    if found is not None:
+        raise RejectedClaim(
+            f"{values.shorten(said)} was rejected before, as {kind} {found.id}, whose {history} says why;"
+            " pass override=True to store it all the same",
+            found,
+        )
 
 
 def turn(
@@ -106,6 +126,14 @@ def turn(
     )
     log(audit, kind, verb or way, old, shown(old, changes), changes, actor=actor, note=note)
     return True
+
+
+def retire(connection: Connection, table: Table[B], old: B, by: str | None, now: float) -> None:
+    """Supersede a row within an event that tells more than that."""
+    connection.run(
+        f"UPDATE {table.name} SET status = 'superseded', superseded_by = ?, updated_at = ?, version = version + 1 WHERE id = ?",
+        (by, now, old.id),
+    )
 
 
 def log(

@@ -26,6 +26,7 @@ KEY_LENGTH = 1000
 TEXT_LIMIT = 64 * 2**20  # bytes; SQLite stops at 10**9 only, and a row has to fit into memory several times over
 INT64 = 2**63
 DAY = 86_400.0  # seconds
+KEEP: Any = object()  # of a column that can be NULL: not given, while None clears it
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
@@ -175,6 +176,14 @@ def strings(name: str, value: Any) -> list[str]:
 def checked(checks: Mapping[str, Callable[[str, Any], Any]], given: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments as they will be stored, each by the check of its name."""
     return {name: checks[name](name, value) for name, value in given.items()}
+
+
+def changes(
+    checks: Mapping[str, Callable[[str, Any], Any]], given: Mapping[str, Any], clearable: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """What an update is to change, each by the check of its name: None is nothing, but clears what is clearable, where KEEP is."""
+    named = {name: value for name, value in given.items() if value is not None}
+    return checked(checks, named | {name: value for name, value in (clearable or {}).items() if value is not KEEP})
 
 
 def tags(name: str, value: Any, *, most: int = 10) -> list[str]:

@@ -17,7 +17,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ..kernel import Finding, NotFound, Prunable, values, write_lines
-from . import joining, ledger_joining, ledger_removal, removal
+from . import joining, removal
 from .artifacts import Artifacts, Section
 from .graph import Graph
 from .graph_tables import Entity, Neighbour, Observation, Relationship
@@ -144,9 +144,7 @@ class KnowledgeStore(Graph, Ledger, Artifacts):
 
     def join_project(self, connection: Connection, name: str, project_id: str, user_id: str) -> None:
         """Let what carries a name follow it to the project that it has come to mean."""
-        if name != project_id:
-            joining.move(connection, name, project_id, user_id)
-        ledger_joining.join(self, connection, name, project_id, user_id)
+        joining.join(self, connection, name, project_id, user_id)
 
     def erase(self, connection: Connection, subject: Subject) -> None:
         """Remove what is the subject's for `Store.erase`."""
@@ -158,17 +156,16 @@ class KnowledgeStore(Graph, Ledger, Artifacts):
     @property
     def prunable(self) -> list[Prunable]:
         """What `Store.prune` may remove: what entities were, what was retired, and what the ledger can do without."""
-        return [*removal.GRAPH_PRUNABLE, *ledger_removal.LEDGER_PRUNABLE]
+        return removal.PRUNABLE
 
     # -- check ------------------------------------------------------------------------------------------------------
 
     def check(self) -> list[Finding]:
         """Recompute all that is derived and report what differs, and which memories entities miss."""
-        from .derived import dangling, differences
-        from .ledger_derived import ledger_check
+        from .derived import dangling, differences, ledger_differences
 
         with self.db.read(snapshot=True) as connection:
-            return [*differences(connection), *dangling(connection, self._memory), *ledger_check(connection)]
+            return [*differences(connection), *dangling(connection, self._memory), *ledger_differences(connection)]
 
     def _memory(self, id: str) -> Memory | None:
         if self.db.present("memories"):

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..kernel import Invalid, VersionConflict, new_id, values
-from ..kernel.lifecycle import log, shown
+from ..kernel import Invalid, new_id, values
+from ..kernel.lifecycle import confirm_version, log, shown
 from ..kernel.rows import arrived, filled, filters, known, newest, scope
 from .ledger_checks import ARTIFACT, DELTA, INSIGHT, STATE
 from .ledger_tables import ARTIFACT_STATES, OF_ATOM, Artifact, ArtifactSection, ArtifactState, Citation, KnowledgeDelta, KnowledgeState
@@ -110,7 +110,7 @@ class Artifacts(Knowing):
         id = values.key("id", id)
         given = _sections(sections)
         changes = values.checked(ARTIFACT, {"run_id": run_id, "metadata": metadata})
-        changes |= values.checked(ARTIFACT, {n: v for n, v in (("title", title), ("body", body)) if v is not None})
+        changes |= values.changes(ARTIFACT, {"title": title, "body": body})
         with self.db.write() as connection:
             old = self._artifact(connection, id)
             if old.artifact_state != "current":
@@ -303,10 +303,7 @@ class Artifacts(Knowing):
         with self.db.write() as connection:
             columns["project_id"] = str(self._canonical(project))
             old = KNOWLEDGE_STATES.first(connection, "WHERE project_id = ?", (columns["project_id"],))
-            version = 0 if old is None else old.version
-            if expected is not None and expected != version:
-                told = f"the knowledge state of project {values.shorten(project)} is at version {version}, not {expected}"
-                raise VersionConflict(f"{told}; look at .current, then retry", old)
+            confirm_version(f"the knowledge state of project {values.shorten(project)}", old, expected)
             if old is None:
                 columns = filled(connection, KNOWLEDGE_STATES, "a knowledge state", columns, self.db.now)
                 new = KnowledgeState(**columns, updated_at=columns["created_at"], version=1)

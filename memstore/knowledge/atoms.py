@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ..kernel import Invalid, RejectedClaim, values
-from ..kernel.lifecycle import LIVE, STATUSES, confirm_version, log, shown, turn
+from ..kernel import Invalid, values
+from ..kernel.lifecycle import LIVE, STATUSES, confirm_version, log, refuse_rejected, shown, turn
 from ..kernel.rows import Term, counted, filled, filters, known, newest, scope
 from .ledger_checks import ATOM, evidence_columns, pieces_of_evidence
 from .ledger_tables import ATOM_KINDS, Atom, AtomKind, Evidence
@@ -121,20 +121,8 @@ class Atoms(Knowing):
         return self._rewrite_atom(connection, atom, replace(atom, confidence=confidence))
 
     def _refuse_rejected_atom(self, connection: Connection, said: Mapping[str, Any]) -> None:
-        project, user = said["project_id"], said["user_id"]
-        found = ATOMS.first(
-            connection,
-            "WHERE body_key = ? AND status = 'invalid'"
-            " AND (? IS NULL OR project_id IS NULL OR project_id = ?) AND (? IS NULL OR user_id IS NULL OR user_id = ?)"
-            " ORDER BY pk DESC LIMIT 1",
-            (self._key(said["body"]), project, project, user, user),
-        )
-        if found is not None:
-            raise RejectedClaim(
-                f"{values.shorten(said['body'])} was rejected before, as atom {found.id}, whose atom_history() says why;"
-                " pass override=True to store it all the same",
-                found,
-            )
+        terms = [("body_key = ?", self._key(said["body"]))]
+        refuse_rejected(connection, ATOMS, "atom", said["body"], terms, said["project_id"], said["user_id"], "atom_history()")
 
     def _rewrite_atom(self, connection: Connection, old: Atom, new: Atom) -> Atom:
         """Write what may change of an atom; its body never does."""
@@ -272,10 +260,10 @@ class Atoms(Knowing):
         given = {
             "title": title, "domain": domain, "tags": tags, "confidence": confidence, "verification_status": verification_status
         }  # fmt: skip
-        changes = values.checked(ATOM, {name: value for name, value in given.items() if value is not None})
+        changes = values.changes(ATOM, given)
         with self.db.write() as connection:
             old = self._atom(connection, id)
-            confirm_version("atom", old, expected_version)
+            confirm_version(f"atom {id}", old, expected_version)
             if old.status not in LIVE:
                 raise Invalid(f"atom {values.shorten(id)} is {old.status} and kept as it was; add_atom() what holds now")
             if changes.get("verification_status", UNVERIFIED) != UNVERIFIED and not self._has_evidence(connection, id):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..kernel import values
-from ..kernel.carrying import OWNERS, without
 from ..kernel.words import key_of
 from . import ledger_carrying
 from .derived import renew
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     from ..kernel.carrying import Intake, Row
     from . import KnowledgeStore
 
-BELONGS = {**OWNERS, "project_id": ("project",)}
 SAME_EDGE = """
     SELECT pk FROM relationships
     WHERE source = ? AND kind = ? AND target = ? AND user_id IS ? AND valid_from IS ? AND valid_until IS ?
@@ -83,43 +81,22 @@ def _unlinked(intake: Intake, rows: list[Row]) -> list[Row]:
 
 
 def _merge_entities(intake: Intake, page: list[Row]) -> None:
-    rows = intake.same_users("entities", "entity", intake.living("entities", page, "entity", BELONGS))
+    rows = intake.admitted("entities", "entity", page)
     known = intake.ids("entities", [row["id"] for row in rows])
-    ends: dict[int, Any] = dict.fromkeys((row["pk"] for row in page), "")  # "": what hangs on it does not come in
-    pasts: dict[int, Any] = {}
+    renewed = []
     for row in _keyed(intake.connection, _unlinked(intake, rows)):
         here, written = intake.settle("entities", row, known.get(row["id"]), None)
-        ends[row["pk"]] = here
         if written:
-            pasts[row["pk"]] = here
             intake.connection.run("DELETE FROM entity_versions WHERE entity = ?", (here,))
-    renew(intake.connection, list(pasts.values()))
-    intake.remember("entity", ends.items())
-    intake.remember("entity with its past", pasts.items())
-    intake.remember("replaced entity", [(row["pk"], 1) for row in rows if row["id"] in known])
-    kept = {row["pk"] for row in rows}
-    intake.remember("erased entity", [(row["pk"], 1) for row in page if row["pk"] not in kept and _is_gone(intake, row)])
-
-
-def _is_gone(intake: Intake, row: Row) -> bool:
-    return bool(intake.gone((kind, row.get(name)) for name, kinds in {**BELONGS, "id": ("entity",)}.items() for kind in kinds))
+            renewed.append(here)
+    renew(intake.connection, renewed)
 
 
 def _take_versions(intake: Intake, page: list[Row]) -> None:
     """What an entity was comes in with it, or stays out with it: two pasts of one entity are not mixed."""
-    named = [row["entity"] for row in page]
-    owners, erased = intake.recall("entity with its past", named), intake.recall("erased entity", named)
-    kept = [row for row in page if row["entity"] in owners]
-    out = sum([row["entity"] in erased for row in page])
-    intake.erased["entity_versions"] += out
-    intake.skipped["entity_versions"] += len(page) - len(kept) - out
-    replaced = intake.recall("replaced entity", (row["entity"] for row in kept))
-    again = sum([row["entity"] in replaced for row in kept])
-    rows = [{**without(row, "pk"), "entity": owners[row["entity"]]} for row in kept]
-    intake.insert("entity_versions", _keyed(intake.connection, _unlinked(intake, rows)))
-    intake.added["entity_versions"] -= again  # they count as replaced
-    intake.replaced["entity_versions"] += again
-    renew(intake.connection, sorted({row["entity"] for row in rows}))
+    connection = intake.connection
+    intake.follow("entity_versions", "entity", "entities", page, lambda rows: _keyed(connection, _unlinked(intake, rows)))
+    renew(connection, sorted(intake.recall("settled entities", (row["entity"] for row in page)).values()))
 
 
 def _merge_kinds(intake: Intake, page: list[Row]) -> None:
@@ -135,12 +112,12 @@ def _merge_kinds(intake: Intake, page: list[Row]) -> None:
 
 def _merge_hanging(intake: Intake, table: str, kind: str, page: list[Row], columns: tuple[str, ...]) -> None:
     """Take in rows that hang on entities, where those are here."""
-    alive = intake.same_users(table, kind, intake.living(table, page, kind, BELONGS))
+    alive = intake.admitted(table, kind, page)
     named = [row[column] for row in alive for column in columns]
-    ends, erased = intake.recall("entity", named), intake.recall("erased entity", named)
+    ends, erased = intake.places("entities", named), intake.recall("erased from entities", named)
     out = [row for row in alive if any(row[column] in erased for column in columns)]
     intake.erased[table] += len(out)
-    lost = [row for row in alive if row not in out and any(ends.get(row[column], "") == "" for column in columns)]
+    lost = [row for row in alive if row not in out and any(row[column] not in ends for column in columns)]
     intake.skipped[table] += len(lost)
     kept = [row for row in alive if row not in out and row not in lost]
     rows = [{**row, **{column: ends[row[column]] for column in columns}} for row in _unlinked(intake, kept)]

@@ -1,20 +1,37 @@
-"""What is derived from entities and observations, computed anew and compared."""
+"""What is derived from entities, observations and the ledger, computed anew and compared."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..kernel import Finding, Record, Table, values
 from ..kernel.rows import Span, spans
 from ..kernel.words import key_of
 from . import names
+from .atoms import UNVERIFIED
 from .graph_tables import KINDS, Entity
-from .schema import ENTITIES, OBSERVATIONS, VERSIONS
+from .ledger_tables import KEYS
+from .schema import ATOMS, CLAIMS, ENTITIES, OBSERVATIONS, PROOFS, VERSIONS
 
 if TYPE_CHECKING:
     from ..kernel import Connection
+
+UNSUPPORTED = """
+    SELECT pk, id, verification_status FROM atoms AS a
+    WHERE verification_status <> ? AND (status = 'active' OR status = 'candidate')
+      AND NOT EXISTS (SELECT 1 FROM evidence AS e WHERE e.atom = a.pk AND e.stale = 0)
+    ORDER BY pk
+"""
+UNKNOWN = """
+    SELECT pk, id, superseded_by FROM atoms AS a
+    WHERE superseded_by IS NOT NULL AND NOT EXISTS (SELECT 1 FROM atoms AS b WHERE b.id = a.superseded_by)
+    ORDER BY pk
+"""
+NAMELESS = """
+    SELECT pk, id, entity_id FROM mentions AS m WHERE NOT EXISTS (SELECT 1 FROM entities AS e WHERE e.id = m.entity_id) ORDER BY pk
+"""
 
 
 def renew(connection: Connection, pks: Sequence[int]) -> None:
@@ -101,3 +118,30 @@ def dangling(connection: Connection, memory: Callable[[str], Record | None]) -> 
     for kind, pk in connection.rows("SELECT kind, min(pk) FROM relationships GROUP BY kind ORDER BY kind"):
         if kind not in KINDS and kind not in registered:
             yield Finding("kind", pk, f"relationships have the kind {values.shorten(kind)}, which is not registered")
+
+
+# -- the ledger ---------------------------------------------------------------------------------------------------------
+
+
+def ledger_differences(connection: Connection) -> Iterator[Finding]:
+    """Keys that are not those of their texts, and atoms that rest on what is not there."""
+    for table in (ATOMS, PROOFS, CLAIMS):
+        yield from _wrong_text_keys(connection, table)
+    for pk, id, word in connection.rows(UNSUPPORTED, (UNVERIFIED,)):
+        yield Finding("dangling", pk, f"atom {id} is {values.shorten(word)}, and has no evidence that is not stale")
+    for pk, id, by in connection.rows(UNKNOWN):
+        yield Finding("dangling", pk, f"atom {id} was superseded by {values.shorten(by)}, which is not here")
+    for pk, id, entity in connection.rows(NAMELESS):
+        yield Finding("dangling", pk, f"mention {id} is of entity {values.shorten(entity)}, which is not here")
+
+
+def _wrong_text_keys(connection: Connection, table: Table[Any]) -> Iterator[Finding]:
+    """Rows of a table whose keys are not those of their texts, a page at a time."""
+    keys = KEYS[table.name]
+    columns = ", ".join(keys)
+    for span in spans(connection, table):
+        kept = connection.rows(f"SELECT pk, {columns} FROM {table.name} WHERE pk BETWEEN ? AND ? ORDER BY pk", span)
+        items = table.find(connection, "WHERE pk BETWEEN ? AND ? ORDER BY pk", span)
+        for item, (pk, *found) in zip(items, kept, strict=True):
+            if found != [key_of(getattr(item, text), connection.cipher) for text in keys.values()]:
+                yield Finding("derived", pk, f"{item.id} of {table.name}: its keys are not those of its texts")

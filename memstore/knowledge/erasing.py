@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..kernel.subject import AMONG, Subject, listed
-from .joining import move
+from .joining import move_graph
 
 if TYPE_CHECKING:
     from ..kernel import Connection
@@ -41,7 +41,7 @@ def _leave_projects(connection: Connection, subject: Subject) -> None:
     """Put what other users have in a project that went into none."""
     left = 0
     for project in sorted(subject.projects):
-        left += move(connection, project, None)
+        left += move_graph(connection, project, None)
     subject.keep(left, "entities of other users in a project that went", "kept, in no project")
 
 

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from ..kernel.lifecycle import Status
     from .graph_tables import Family
 
-_KEEP: Any = object()  # of a column that can be NULL: not given, while None clears it
 _SHOWN = (
     "canonical_name", "type", "description", "aliases", "external_ids", "properties", "confidence", "valid_from", "valid_until",
     "metadata",
@@ -116,9 +115,9 @@ class Graph(Knowing):
         external_ids: dict[str, Any] | None = None,
         properties: dict[str, Any] | None = None,
         confidence: float | None = None,
-        valid_from: float | datetime | None = _KEEP,
-        valid_until: float | datetime | date | str | None = _KEEP,
-        metadata: dict[str, Any] | None = _KEEP,
+        valid_from: float | datetime | None = values.KEEP,
+        valid_until: float | datetime | date | str | None = values.KEEP,
+        metadata: dict[str, Any] | None = values.KEEP,
         expected_version: int | None = None,
         actor: str = "",
         note: str = "",
@@ -132,11 +131,10 @@ class Graph(Knowing):
         given = {"canonical_name": name, "type": type, "description": description, "aliases": aliases, "external_ids": external_ids,
                  "properties": properties, "confidence": confidence}  # fmt: skip
         clearable = {"valid_from": valid_from, "valid_until": valid_until, "metadata": metadata}
-        columns = {name: value for name, value in given.items() if value is not None}
-        changes = values.checked(CHECKS, columns | {name: value for name, value in clearable.items() if value is not _KEEP})
+        changes = values.changes(CHECKS, given, clearable)
         with self.db.write() as connection:
             old = self._known(connection, id)
-            confirm_version("entity", old, expected_version)
+            confirm_version(f"entity {id}", old, expected_version)
             if old.status not in LIVE:
                 raise Invalid(f"entity {values.shorten(id)} is {old.status}; it is kept as it was")
             new = replace(old, **changes)

@@ -13,12 +13,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..kernel import Invalid, NotFound, Record, values
-from ..kernel.lifecycle import log, shown
+from ..kernel.lifecycle import log, retire, shown
 from ..kernel.rows import arrived, filled, filters, newest
 from .atoms import Atoms
 from .ledger_checks import CLAIM, EVIDENCE, LINK, MENTION, MERGE, span
 from .ledger_tables import OF_ATOM, Atom, AtomClaim, AtomLink, Mention, MergeKind, MergeOperation, ReviewStatus
-from .schema import CLAIMS, LINKS, MENTIONS, MERGES, PROOFS
+from .schema import ATOMS, CLAIMS, LINKS, MENTIONS, MERGES, PROOFS
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -216,7 +216,7 @@ class Ledger(Atoms):
             for old in sources:
                 if old.status != "active":
                     raise Invalid(f"ids must be active atoms, and {values.shorten(old.id)} is {old.status}")
-                self._retire_atom(connection, old, new.into_id)
+                retire(connection, ATOMS, old, new.into_id, self.db.now)
             after = {"status": {old.id: "superseded" for old in sources}}
             if winner is not None and new.operation == "merge":
                 merged = self._absorb_atoms(connection, sources, winner)
@@ -225,13 +225,6 @@ class Ledger(Atoms):
         details = {"merge": new.id, "operation": new.operation, "review_status": new.review_status, "atom_ids": new.atom_ids}
         owner = sources[0] if winner is None else winner
         log(self._audit, "atom", "merge", owner, before, after, actor=actor, note=note, details=details)
-
-    def _retire_atom(self, connection: Connection, old: Atom, by: str | None) -> None:
-        """Supersede an atom within an event that tells more than that."""
-        connection.run(
-            "UPDATE atoms SET status = 'superseded', superseded_by = ?, updated_at = ?, version = version + 1 WHERE id = ?",
-            (by, self.db.now, old.id),
-        )
 
     def _absorb_atoms(self, connection: Connection, sources: list[Atom], winner: Atom) -> Atom:
         """Give an atom what others stand on."""

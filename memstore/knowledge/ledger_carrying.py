@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..kernel import values
-from ..kernel.carrying import OWNERS, without
+from ..kernel.carrying import BELONGS, without
 from ..kernel.words import key_of
 from .ledger_erasing import SOURCES
 from .ledger_tables import CARRIED, KEYS
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from ..kernel.carrying import Intake, Row
     from . import KnowledgeStore
 
-BELONGS = {**OWNERS, "project_id": ("project",)}
 TWIN = """
     SELECT pk FROM atoms
     WHERE body_key = ? AND kind = ? AND COALESCE(project_id, '') = ? AND COALESCE(user_id, '') = ? AND ? IN ('active', 'candidate')
@@ -34,13 +33,13 @@ class Hanging(NamedTuple):
 
 
 HANGING = {
-    "evidence": Hanging({"atom": "atom"}, ("atom", "snippet_key", "source_id", "chunk_id")),
-    "claims": Hanging({"atom": "atom"}, ("atom", "subject_key", "predicate_key", "domain", "strength")),
-    "links": Hanging({"from_atom": "atom", "to_atom": "atom"}, ("from_atom", "to_atom", "relation_type")),
-    "mentions": Hanging({"atom": "atom"}, ("atom", "entity_id", "chunk_id", "anchor_start", "anchor_end")),
-    "artifact_sections": Hanging({"artifact": "artifact"}, ("artifact", "section_key")),
+    "evidence": Hanging({"atom": "atoms"}, ("atom", "snippet_key", "source_id", "chunk_id")),
+    "claims": Hanging({"atom": "atoms"}, ("atom", "subject_key", "predicate_key", "domain", "strength")),
+    "links": Hanging({"from_atom": "atoms", "to_atom": "atoms"}, ("from_atom", "to_atom", "relation_type")),
+    "mentions": Hanging({"atom": "atoms"}, ("atom", "entity_id", "chunk_id", "anchor_start", "anchor_end")),
+    "artifact_sections": Hanging({"artifact": "artifacts"}, ("artifact", "section_key")),
     "citations": Hanging(
-        {"artifact": "artifact", "section": "section", "atom": "atom"},
+        {"artifact": "artifacts", "section": "artifact_sections", "atom": "atoms"},
         ("kind", "artifact", "section", "atom", "insight_id", "contradiction_id", "relation_type"),
         ("artifact", "section", "atom"),
     ),
@@ -67,50 +66,33 @@ def _keyed(connection: Connection, table: str, rows: list[Row]) -> list[Row]:
 
 
 def _merge_atoms(intake: Intake, page: list[Row]) -> None:
-    rows = _of_this_user(intake, "atoms", "atom", page)
+    rows = intake.admitted("atoms", "atom", page)
     known = intake.ids("atoms", [row["id"] for row in rows])
     for row in _keyed(intake.connection, "atoms", rows):
         said = (row["body_key"], row["kind"], row["project_id"] or "", row["user_id"] or "", row["status"])
-        here, _ = intake.settle("atoms", row, known.get(row["id"]), intake.connection.value(TWIN, said))
-        intake.remember("atom", [(row["pk"], here)])
+        intake.settle("atoms", row, known.get(row["id"]), intake.connection.value(TWIN, said))
 
 
 def _merge_artifacts(intake: Intake, page: list[Row]) -> None:
-    rows = _of_this_user(intake, "artifacts", "artifact", page)
+    rows = intake.admitted("artifacts", "artifact", page)
     known = intake.ids("artifacts", [row["id"] for row in rows])
     for row in rows:
-        here, _ = intake.settle("artifacts", row, known.get(row["id"]), None)
-        intake.remember("artifact", [(row["pk"], here)])
-
-
-def _of_this_user(intake: Intake, table: str, kind: str, page: list[Row]) -> list[Row]:
-    """The rows that come in; of the others it is noted which were erased, for what hangs on them."""
-    living = intake.living(table, page, kind, BELONGS)
-    kept = {row["pk"] for row in living}
-    lost = [row for row in page if row["pk"] not in kept]
-    named = {**BELONGS, "id": (kind,)}
-    gone = [
-        row["pk"] for row in lost if intake.gone((each, row[column]) for column, kinds in named.items() if column in row for each in kinds)
-    ]
-    intake.remember(f"erased {kind}", [(pk, 1) for pk in gone])
-    return intake.same_users(table, kind, living)
+        intake.settle("artifacts", row, known.get(row["id"]), None)
 
 
 def _merge_hanging(intake: Intake, table: str, page: list[Row]) -> None:
     """Rows of a table whose owners are in; what hangs on something that did not come in stays out."""
     shape = HANGING[table]
-    here = {kind: _recalled(intake, kind, page, shape) for kind in set(shape.owners.values())}
+    here = {owner: _recalled(intake, owner, page, shape) for owner in set(shape.owners.values())}
     known = intake.ids(table, [row["id"] for row in page])
     for row in _keyed(intake.connection, table, page):
-        moved = {**row, **{column: here[kind].get(row[column]) for column, kind in shape.owners.items()}}
+        moved = {**row, **{column: here[owner].get(row[column]) for column, owner in shape.owners.items()}}
         lacking = [column for column in shape.owners if moved[column] is None and row[column] is not None]
         if _left_out(intake, table, row, [column for column in lacking if not _may_lack(row, column)]):
             continue
         where = " AND ".join([f"{column} IS ?" for column in shape.same])
         twin = intake.connection.value(f"SELECT pk FROM {table} WHERE {where}", [moved[column] for column in shape.same])
-        pk, _ = intake.settle(table, moved, known.get(row["id"]), twin)
-        if table == "artifact_sections":
-            intake.remember("section", [(row["pk"], pk)])
+        intake.settle(table, moved, known.get(row["id"]), twin)
 
 
 def _may_lack(row: Row, column: str) -> bool:
@@ -118,9 +100,9 @@ def _may_lack(row: Row, column: str) -> bool:
     return column == "atom" and row.get("kind") == "atom"
 
 
-def _recalled(intake: Intake, kind: str, page: list[Row], shape: Hanging) -> dict[int, Any]:
-    asked = [row[column] for row in page for column, each in shape.owners.items() if each == kind and row[column] is not None]
-    return intake.recall(kind, asked)
+def _recalled(intake: Intake, owner: str, page: list[Row], shape: Hanging) -> dict[int, int]:
+    asked = [row[column] for row in page for column, each in shape.owners.items() if each == owner and row[column] is not None]
+    return intake.places(owner, asked)
 
 
 def _left_out(intake: Intake, table: str, row: Row, lacking: list[str]) -> bool:
@@ -128,7 +110,7 @@ def _left_out(intake: Intake, table: str, row: Row, lacking: list[str]) -> bool:
     named = [(kind, row.get(column)) for column in ("source_id", "chunk_id") if table == "evidence" for kind in SOURCES]
     named += [("entity", row["entity_id"])] if table == "mentions" else []
     owners = HANGING[table].owners
-    if intake.gone(named) or any(intake.recall(f"erased {owners[column]}", [row[column]]) for column in lacking):
+    if intake.gone(named) or any(intake.recall(f"erased from {owners[column]}", [row[column]]) for column in lacking):
         intake.erased[table] += 1
         return True
     nobody = table == "mentions" and not intake.ids("entities", [row["entity_id"]])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..kernel.subject import AMONG, IN_PROJECT, Subject, listed
-from .ledger_joining import move_atoms
+from .joining import move_atoms
 from .schema import ATOMS
 
 if TYPE_CHECKING:
@@ -32,15 +32,17 @@ def erase(room: Ledger, connection: Connection, subject: Subject) -> None:
 
 
 def _remove_artifacts(connection: Connection, subject: Subject, where: str, lists: list[str]) -> None:
-    going = _chosen(connection, "artifacts", where, lists)
+    keys = _chosen(connection, "artifacts", where, lists)
+    going = listed(keys)
     for table in ("citations", "artifact_sections"):
         subject.count(table, connection.run(f"DELETE FROM {table} WHERE artifact {AMONG}", (going,)))
-    _remove(connection, subject, "artifacts", "artifact", going)
+    subject.remove(connection, "artifacts", "artifact", f"pk {AMONG}", keys)
 
 
 def _remove_atoms(connection: Connection, subject: Subject, where: str, lists: list[str]) -> None:
     """Remove atoms with what hangs on them; a section that cited one still says that it did, and is stale."""
-    going = _chosen(connection, "atoms", where, lists)
+    keys = _chosen(connection, "atoms", where, lists)
+    going = listed(keys)
     for table in ("evidence", "claims", "mentions"):
         subject.count(table, connection.run(f"DELETE FROM {table} WHERE atom {AMONG}", (going,)))
     ends = f"DELETE FROM links WHERE from_atom {AMONG} OR to_atom {AMONG}"
@@ -48,16 +50,11 @@ def _remove_atoms(connection: Connection, subject: Subject, where: str, lists: l
     subject.count("citations", connection.run(f"DELETE FROM citations WHERE kind = 'insight' AND atom {AMONG}", (going,)))
     citing = connection.run(f"UPDATE citations SET atom = NULL WHERE atom {AMONG}", (going,))
     subject.keep(citing, "citations of atoms that went, in artifacts that stay", "kept without them, though the artifacts may quote them")
-    _remove(connection, subject, "atoms", "atom", going)
+    subject.remove(connection, "atoms", "atom", f"pk {AMONG}", keys)
 
 
-def _chosen(connection: Connection, table: str, where: str, lists: list[str]) -> str:
-    return listed(pk for (pk,) in connection.rows(f"SELECT pk FROM {table} WHERE {where}", lists))
-
-
-def _remove(connection: Connection, subject: Subject, table: str, kind: str, going: str) -> None:
-    subject.gone += [(kind, id) for (id,) in connection.rows(f"SELECT id FROM {table} WHERE pk {AMONG}", (going,))]
-    subject.count(table, connection.run(f"DELETE FROM {table} WHERE pk {AMONG}", (going,)))
+def _chosen(connection: Connection, table: str, where: str, lists: list[str]) -> list[int]:
+    return [pk for (pk,) in connection.rows(f"SELECT pk FROM {table} WHERE {where}", lists)]
 
 
 def _leave_projects(room: Ledger, connection: Connection, subject: Subject) -> None:

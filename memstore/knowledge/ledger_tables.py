@@ -228,10 +228,11 @@ KEYS = {
     "claims": {"subject_key": "subject", "predicate_key": "predicate"},
 }
 #: Records show ids where the tables have integer keys.
-OF_ATOM = "atom = (SELECT a.pk FROM atoms AS a WHERE a.id = ?)"
 ATOM_ID = "(SELECT a.id FROM atoms AS a WHERE a.pk = {}.{})"
 ARTIFACT_ID = "(SELECT f.id FROM artifacts AS f WHERE f.pk = {}.artifact)"
 SECTION_ID = "(SELECT s.id FROM artifact_sections AS s WHERE s.pk = citations.section)"
+#: What hangs on the atom with an id.
+OF_ATOM = "atom = (SELECT a.pk FROM atoms AS a WHERE a.id = ?)"
 
 
 @record

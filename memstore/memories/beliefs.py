@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ..kernel import Canonical, Exists, Invalid, Record, Recorder, RejectedClaim, Room, new_id, values
-from ..kernel.lifecycle import LIVE, STATUSES, Believed, History, confirm_version, log, shown, turn
+from ..kernel import Canonical, Exists, Invalid, Record, Recorder, Room, new_id, values
+from ..kernel.lifecycle import LIVE, STATUSES, Believed, History, confirm_version, log, refuse_rejected, retire, shown, turn
 from ..kernel.rows import Term, counted, filters, joined, known, newest, refuse_taken, scope
 from ..kernel.words import key_of, stems, tagged
 from .tables import CHECKS, MEMORIES, MEMORY_TYPES, SHARING, TAGS, Memory, MemoryHit, MemoryType
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 Piece = Callable[[str, str], Record | None]  # what stands under a kind and an id now
 
-_KEEP: Any = object()  # of a column that can be NULL: not given, while None clears it
 #: Columns that only one state has, and which.
 _OF_STATE = {"superseded_by": "superseded", "graduated_to_entity_id": "graduated", "expired_at": "invalid"}
 
@@ -163,19 +162,8 @@ class Beliefs:
 
     def _refuse_rejected(self, connection: Connection, item: Memory) -> None:
         """Raise RejectedClaim where a person has said no to the content; what merely expired was never judged."""
-        found = MEMORIES.first(
-            connection,
-            "WHERE content_key = ? AND status = 'invalid' AND expired_at IS NULL"
-            " AND (? IS NULL OR project_id IS NULL OR project_id = ?) AND (? IS NULL OR user_id IS NULL OR user_id = ?)"
-            " ORDER BY pk DESC LIMIT 1",
-            (self._key(item.content), item.project_id, item.project_id, item.user_id, item.user_id),
-        )
-        if found is not None:
-            raise RejectedClaim(
-                f"{values.shorten(item.content)} was rejected before, as memory {found.id}, whose history() says why;"
-                " pass override=True to store it all the same",
-                found,
-            )
+        terms = [("content_key = ? AND expired_at IS NULL", self._key(item.content))]
+        refuse_rejected(connection, MEMORIES, "memory", item.content, terms, item.project_id, item.user_id, "history()")
 
     # -- read -------------------------------------------------------------------------------------------------------
 
@@ -305,8 +293,8 @@ class Beliefs:
         content: str | None = None,
         confidence: float | None = None,
         domain_tags: Iterable[str] | None = None,
-        valid_until: float | datetime | date | str | None = _KEEP,
-        metadata: dict[str, Any] | None = _KEEP,
+        valid_until: float | datetime | date | str | None = values.KEEP,
+        metadata: dict[str, Any] | None = values.KEEP,
         expected_version: int | None = None,
         override: bool = False,
         actor: str = "",
@@ -319,15 +307,11 @@ class Beliefs:
         id = values.key("id", id)
         given = {"content": content, "confidence": confidence, "domain_tags": domain_tags}
         clearable = {"valid_until": valid_until, "metadata": metadata}
-        changes = values.checked(
-            CHECKS,
-            {name: value for name, value in given.items() if value is not None}
-            | {name: value for name, value in clearable.items() if value is not _KEEP},
-        )
+        changes = values.changes(CHECKS, given, clearable)
         override = values.flag("override", override)
         with self.db.write() as connection:
             old = self._known(connection, id)
-            confirm_version("memory", old, expected_version)
+            confirm_version(f"memory {id}", old, expected_version)
             if old.status not in LIVE:
                 raise Invalid(f"memory {values.shorten(id)} is {old.status} and kept as it was; add() what holds now")
             new = replace(old, **changes)
@@ -442,10 +426,7 @@ class Beliefs:
     def _retire(self, connection: Connection, old: Memory, by: str) -> None:
         """Supersede a row within an event that tells more than that."""
         connection.run("DELETE FROM memory_words WHERE memory = (SELECT pk FROM memories WHERE id = ?)", (old.id,))
-        connection.run(
-            "UPDATE memories SET status = 'superseded', superseded_by = ?, updated_at = ?, version = version + 1 WHERE id = ?",
-            (by, self.db.now, old.id),
-        )
+        retire(connection, MEMORIES, old, by, self.db.now)
 
 
 def _merged(sources: Sequence[Memory]) -> dict[str, Any]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from ..kernel import Exists, values
-from ..kernel.carrying import OWNERS, without
+from ..kernel import values
+from ..kernel.carrying import BELONGS
 from ..kernel.lifecycle import LIVE
 from ..kernel.words import key_of, stems, tagged
 from .erasing import without_pieces
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from ..kernel.carrying import Intake, Row
     from . import MemoryStore
 
-BELONGS = {**OWNERS, "project_id": ("project",)}
 TWIN = """
     SELECT pk FROM memories
     WHERE content_key = ? AND memory_type = ? AND COALESCE(project_id, '') = ? AND COALESCE(user_id, '') = ? AND status = ?
@@ -61,35 +60,25 @@ def _index(connection: Connection, pks: list[int]) -> None:
 
 
 def _merge_memories(intake: Intake, page: list[Row]) -> None:
-    rows = intake.same_users("memories", "memory", intake.living("memories", page, "memory", BELONGS))
+    rows = intake.admitted("memories", "memory", page)
     gone = intake.gone(("interaction", row["interaction_id"]) for row in rows)
     known = intake.ids("memories", [row["id"] for row in rows])
     for row in _keyed(intake.connection, rows):
         if ("interaction", row["interaction_id"]) in gone:
             row["interaction_id"] = None
         said = (row["content_key"], row["memory_type"], row["project_id"] or "", row["user_id"] or "", row["status"])
-        here = _settled(intake, "memories", row, known.get(row["id"]), intake.connection.value(TWIN, said))
-        if here is not None:
+        here, written = intake.settle("memories", row, known.get(row["id"]), intake.connection.value(TWIN, said))
+        if written:
             _index(intake.connection, [here])
 
 
 def _merge_interactions(intake: Intake, page: list[Row]) -> None:
-    rows = intake.same_users("interactions", "interaction", intake.living("interactions", page, "interaction", BELONGS))
+    rows = intake.admitted("interactions", "interaction", page)
     known = intake.ids("interactions", [row["id"] for row in rows])
-    noted: dict[int, Any] = dict.fromkeys((row["pk"] for row in page), "")  # "": its pieces do not come in
     for row in rows:
-        here = _settled(intake, "interactions", _told_less(intake, row), known.get(row["id"]), None)
-        if here is not None:
-            noted[row["pk"]] = here
+        here, written = intake.settle("interactions", _told_less(intake, row), known.get(row["id"]), None)
+        if written:
             intake.connection.run("DELETE FROM interaction_pieces WHERE interaction = ?", (here,))
-    intake.remember("interaction", noted.items())
-    intake.remember("replaced interaction", [(row["pk"], 1) for row in rows if row["id"] in known])
-    kept = {row["pk"] for row in rows}
-    intake.remember("erased interaction", [(row["pk"], 1) for row in page if row["pk"] not in kept and _is_gone(intake, row)])
-
-
-def _is_gone(intake: Intake, row: Row) -> bool:
-    return bool(intake.gone((kind, row.get(name)) for name, kinds in {**BELONGS, "id": ("interaction",)}.items() for kind in kinds))
 
 
 def _told_less(intake: Intake, row: Row) -> Row:
@@ -112,18 +101,10 @@ def _pieces(used: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _take_pieces(intake: Intake, page: list[Row]) -> None:
-    owners = intake.recall("interaction", (row["interaction"] for row in page))
-    erased = intake.recall("erased interaction", (row["interaction"] for row in page))
     gone = intake.gone((row["kind"], row["piece_id"]) for row in page)
-    kept = [row for row in page if owners.get(row["interaction"], "") != "" and (row["kind"], row["piece_id"]) not in gone]
-    out = sum([row["interaction"] in erased or (row["kind"], row["piece_id"]) in gone for row in page])
-    intake.erased["interaction_pieces"] += out
-    intake.skipped["interaction_pieces"] += len(page) - len(kept) - out
-    replaced = intake.recall("replaced interaction", (row["interaction"] for row in kept))
-    again = sum([row["interaction"] in replaced for row in kept])
-    intake.insert("interaction_pieces", [{**without(row, "pk"), "interaction": owners[row["interaction"]]} for row in kept])
-    intake.added["interaction_pieces"] -= again  # they count as replaced
-    intake.replaced["interaction_pieces"] += again
+    left = [row for row in page if (row["kind"], row["piece_id"]) not in gone]
+    intake.erased["interaction_pieces"] += len(page) - len(left)
+    intake.follow("interaction_pieces", "interaction", "interactions", left)
 
 
 def _merge_state(intake: Intake, page: list[Row]) -> None:
@@ -131,20 +112,4 @@ def _merge_state(intake: Intake, page: list[Row]) -> None:
     known = intake.ids("project_state", [row["id"] for row in rows])
     for row in rows:
         live = intake.connection.value(ENTRY, (row["project_id"], row["key"], row["status"]))
-        _settled(intake, "project_state", row, known.get(row["id"]), live)
-
-
-def _settled(intake: Intake, table: str, row: Row, same: int | None, live: int | None) -> int | None:
-    """Put in a row, or give its columns to the one here that has its id or is live and says the same; None where that stays."""
-    here = live if same is None else same
-    if here is None:
-        intake.insert(table, [without(row, "pk")])
-        return intake.ids(table, [row["id"]])[row["id"]]
-    if not intake.known(table, row):
-        return None
-    if live not in (None, here) or intake.recall(f"taken {table}", [here]):
-        shown = values.shorten(row["id"])
-        raise Exists(f"{shown} of {table} in the export says what another one says here; supersede one of the two first")
-    intake.remember(f"taken {table}", [(here, 1)])
-    intake.update(table, here, row)
-    return here
+        intake.settle("project_state", row, known.get(row["id"]), live)

@@ -15,7 +15,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from ..kernel import Connection, values
-from ..kernel.lifecycle import log, shown
+from ..kernel.lifecycle import THEIRS, log, shown
 from ..kernel.rows import Term, joined
 from ..kernel.words import key_of, stems, tagged
 from .extraction import ENDINGS, EXTRACTOR, Found, extract
@@ -79,14 +79,13 @@ class Reflection(Interactions):
         project, user = source.project_id, source.user_id
         return bool(
             connection.value(
-                """
+                f"""
                 SELECT 1 FROM memories WHERE content_key IN (SELECT value FROM json_each(?)) AND (
                     (
                         (status = 'active' OR status = 'graduated') AND memory_type = ?
                         AND (project_id IS NULL OR project_id = ?) AND (user_id IS NULL OR user_id = ?)
                     ) OR (
-                        status = 'invalid' AND expired_at IS NULL
-                        AND (? IS NULL OR project_id IS NULL OR project_id = ?) AND (? IS NULL OR user_id IS NULL OR user_id = ?)
+                        status = 'invalid' AND expired_at IS NULL AND {THEIRS}
                     ) OR id IN (
                         SELECT piece_id FROM interaction_pieces
                         WHERE interaction = (SELECT pk FROM interactions WHERE id = ?) AND kind = 'memory'

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ..kernel import Exists, VersionConflict, new_id, values
-from ..kernel.lifecycle import shown
+from ..kernel import Exists, new_id, values
+from ..kernel.lifecycle import confirm_version, shown
 from ..kernel.rows import known
 from .beliefs import Beliefs
 from .tables import STATE_CHECKS, STATES, ProjectState, StateStatus
@@ -46,10 +46,7 @@ class ProjectStates(Beliefs):
         expected = values.optional(values.integer, "expected_version", expected_version)
         with self.db.write() as connection:
             old = self._entry(connection, given["project"], given["key"])
-            version = 0 if old is None else old.version
-            if expected is not None and expected != version:
-                told = f"{values.shorten(key)} of project {values.shorten(project)} is at version {version}, not {expected}"
-                raise VersionConflict(f"{told}; look at .current, then retry", old)
+            confirm_version(f"{values.shorten(key)} of project {values.shorten(project)}", old, expected)
             changes = {name: given[name] for name in ("value", "source", "confidence")}
             if old is not None and all(getattr(old, name) == said for name, said in changes.items()):
                 return old
@@ -57,7 +54,7 @@ class ProjectStates(Beliefs):
             if old is None:
                 new = self._begin(connection, **given, status="active", version=1, id=None, created_at=now, updated_at=now)
             else:
-                new = replace(old, **changes, updated_at=now, version=version + 1)
+                new = replace(old, **changes, updated_at=now, version=old.version + 1)
                 (sealed,) = STATES.sealed(connection, old.id, value=new.value)
                 connection.run(
                     "UPDATE project_state SET updated_at = ?, value = ?, source = ?, confidence = ?, version = ? WHERE id = ?",
