@@ -75,7 +75,7 @@ class Slots:
             before = old.get((member.member_kind, member.member_id))
             if before is None:
                 MEMBERS.insert(connection, member, conflict=pk)
-            elif replace(member, id=before.id, conflict_id=before.conflict_id) != before:
+            elif replace(member, id=before.id, conflict_id=before.conflict_id, value_now=before.value_now) != before:
                 shown, value = MEMBERS.sealed(
                     connection, before.id, value_snapshot=member.value_snapshot, claim_value=member.claim_value
                 )
@@ -170,8 +170,8 @@ class Slots:
     def _member(
         self, kind: str, id: str, *, shown: str, value: str | None = None, by: tuple[str, str] | None = None
     ) -> ConflictMember:
-        lost = (None, None) if by is None or by == (kind, id) else by
-        return ConflictMember(new_id(), "", kind, id, TRUST[kind], shown, shown if value is None else value, *lost)
+        loser, its_id = (None, None) if by is None or by == (kind, id) else by
+        return ConflictMember(new_id(), "", kind, id, TRUST[kind], shown, shown if value is None else value, loser, its_id, None)
 
     # -- finding ----------------------------------------------------------------------------------------------------
 
