@@ -530,6 +530,23 @@ def test_a_decision_on_a_fallen_assumption_is_at_risk(graph):
     assert graph.risky_decisions(project="p") == []
 
 
+def test_what_is_missing_and_what_leads_where_is_told_of_the_users_project_too(store, graph):
+    given = {}
+    for owner, id in (("ann", "p1"), ("bob", "p2")):
+        store.chat.create_project("Apollo", id=id, user_id=owner)
+        given[owner] = {"project": "Apollo", "user_id": owner}
+        for type in ("Requirement", "ValidationClaim", "Decision"):
+            graph.add_entity(type, f"{type} of {owner}", **given[owner])
+        assumption = graph.add_entity("Assumption", f"assumed by {owner}", properties={"flagged": True}, **given[owner])
+        graph.relate(graph.find_entity(f"Decision of {owner}").id, "based_on_assumption", assumption.id)
+    for owner, asked in given.items():
+        assert names(graph.orphans(**asked)) == [f"Requirement of {owner}"]
+        assert names(graph.unsupported_claims(**asked)) == [f"ValidationClaim of {owner}"]
+        assert names(graph.risky_decisions(**asked)) == [f"Decision of {owner}"]
+        assert [edge.project_id for edge in graph.relationships(**asked)] == [{"ann": "p1", "bob": "p2"}[owner]]
+    assert names(graph.orphans(user_id="bob")) == ["Requirement of bob"] and len(graph.orphans()) == 2
+
+
 # -- the past -----------------------------------------------------------------------------------------------------------
 
 

@@ -1,6 +1,7 @@
 """Conversations of an export on their way in.
 
 1. A project is one by its id, or by its name among those of its user; what carries its id follows where that is another one here.
+   What is here already and carries a name that comes in follows it too, when all rooms are in.
 2. A message keeps its place where that lies beyond what its conversation has here; else it is appended, in order. What is only
    here stays, and nothing is mixed into a conversation of another user.
 3. Numbers of arrival go on from ours in the order that they had. Ids that hold a number would lie then, so they become supplied ones.
@@ -9,16 +10,18 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..kernel import Corrupt, Exists, values
 from ..kernel.carrying import without
 from .places import AT_WANTED, CHECKS, SPAN, arrival_in, begin_run, last_arrival
+from .projects import named
 from .rows import copied
 from .tables import BESIDE, SCHEMA
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from ..kernel import Connection
     from ..kernel.carrying import Intake, Row
@@ -48,11 +51,6 @@ _UNSOUND = (
     ("place", "SELECT arrival, printf('message %s is before the first place', id) FROM messages WHERE pk & 4294967295 = 0 OR pk < 0"),
 )
 _BEYOND = "SELECT id FROM messages WHERE arrival > ? LIMIT 1"
-_MEANT = """
-    SELECT id FROM projects WHERE name = ? AND user_id = ?
-    UNION ALL
-    SELECT project_id FROM project_aliases WHERE alias = ? AND user_id = ?
-"""
 
 
 def take_in(chat: ChatStore, intake: Intake) -> None:
@@ -62,7 +60,7 @@ def take_in(chat: ChatStore, intake: Intake) -> None:
             intake.adopt(carried.table)
         _refuse_unsound(intake.connection)
         return
-    _Merge(intake, chat._forget).run()
+    _Merge(intake, chat).run()
 
 
 def _refuse_unsound(conn: Connection) -> None:
@@ -80,11 +78,10 @@ def _refuse_unsound(conn: Connection) -> None:
 class _Merge:
     """One export on its way into a room with a history."""
 
-    def __init__(self, intake: Intake, forget: Callable[[Connection, list[int]], None]) -> None:
+    def __init__(self, intake: Intake, chat: ChatStore) -> None:
         self.intake = intake
         self.conn = intake.connection
-        self._forget = forget
-        self._projects: dict[str, str] = {}  # ids of the export -> those here
+        self._chat = chat
         self._settled: set[str] = set()  # projects that take what goes with them from the export
         intake.base = last_arrival(self.conn)
         self._top = 0  # the last number of the export
@@ -118,29 +115,37 @@ class _Merge:
                 self._take_project(row, row["id"] in known)
 
     def _take_project(self, row: Row, known: bool) -> None:
-        meant = self.conn.value(_MEANT, (row["name"], row["user_id"]) * 2)
+        meant = named(self.conn, row["name"], row["user_id"])
         here = row["id"] if known else meant
-        self._projects[row["id"]] = here or row["id"]
+        self.intake.projects[row["id"]] = here or row["id"]
         if here is not None and not known and self.intake.mode == "error":
-            raise Exists(f"{row['name']!r} names the project {here!r} here and {row['id']!r} in the export; nothing was imported")
+            raise Exists(
+                f"{row['name']!r} names the project {here!r} here and {row['id']!r} in the export; nothing was imported: on_conflict="
+                '"skip" makes them one, as it is here, "replace" as it is in the export'
+            )
         if here is None:
+            here = row["id"]
             self.intake.insert("projects", [without(row, "pk")])
-            self._settled.add(row["id"])
         elif self.intake.known("projects", row):
             if meant not in (None, here):
                 raise Exists(f"{row['name']!r} names the project {meant!r} here and {row['id']!r} in the export: rename one of them first")
-            self.intake.update("projects", self.intake.ids("projects", [here])[here], row)
-            self._settled.add(here)
+            name = row["name"] if known else self.conn.value("SELECT name FROM projects WHERE id = ?", (here,))  # theirs may be an alias
+            self.intake.update("projects", self.intake.ids("projects", [here])[here], {**row, "name": name})
+        else:
+            return
+        self._settled.add(here)
+        self._join_later(here, row["user_id"], row["name"])
 
     def _take_aliases(self) -> None:
         for page in self.intake.pages("project_aliases"):
             for row in self.intake.living("project_aliases", page, owners={"user_id": ("user",), "project_id": ("project",)}):
-                project = self._projects.get(row["project_id"], row["project_id"])
-                meant = self.conn.value(_MEANT, (row["alias"], row["user_id"]) * 2)
+                project = row["project_id"]
+                meant = named(self.conn, row["alias"], row["user_id"])
                 if project not in self._settled or meant == project:
                     self.intake.skipped["project_aliases"] += 1
                 elif meant is None:
-                    self.intake.insert("project_aliases", [{**row, "project_id": project}])
+                    self.intake.insert("project_aliases", [row])
+                    self._join_later(project, row["user_id"], row["alias"])
                 elif self.intake.known("project_aliases", row):
                     moved = self.conn.run(
                         "UPDATE project_aliases SET project_id = ? WHERE alias = ? AND user_id = ?", (project, row["alias"], row["user_id"])
@@ -151,13 +156,17 @@ class _Merge:
     def _take_active(self) -> None:
         for page in self.intake.pages("active_projects"):
             for row in self.intake.living("active_projects", page, owners={"user_id": ("user",), "project_id": ("project",)}):
-                project = self._projects.get(row["project_id"], row["project_id"])
+                project = row["project_id"]
                 active = self.conn.value("SELECT project_id FROM active_projects WHERE user_id = ?", (row["user_id"],))
                 if project not in self._settled or (active is not None and not self.intake.known("active_projects", row)):
                     continue
                 self.conn.run("INSERT OR REPLACE INTO active_projects(user_id, project_id) VALUES (?, ?)", (row["user_id"], project))
                 if active is None:
                     self.intake.added["active_projects"] += 1
+
+    def _join_later(self, project_id: str, user_id: str, name: str) -> None:
+        """Let what carries a name here follow it, after what the export has of the project: of two that collide the newer one stays."""
+        self.intake.afterwards.append(partial(self._chat._adopt, self.conn, project_id, user_id, name))
 
     # -- conversations ----------------------------------------------------------------------------------------------
 
@@ -175,7 +184,6 @@ class _Merge:
             for column, kind in named.items():
                 if (kind, row[column]) in gone:
                     row[column] = None
-            row["project_id"] = self._projects.get(row["project_id"], row["project_id"])
             row["activity"] += self.intake.base
             pk, state = known.get(row["id"]), "new"
             if pk is None:
@@ -210,7 +218,7 @@ class _Merge:
                 self._in.added = True
                 fresh.append(self._placed(row, self._in.place(row["pk"] & PLACE)))
             elif self._replaces(row, *twin) and ours[twin[0]] != tuple(row[name] for name in SAID):
-                self._forget(self.conn, [twin[1]])
+                self._chat._forget(self.conn, [twin[1]])
                 self.conn.run("DELETE FROM messages WHERE pk = ?", (twin[0],))
                 fresh.append(self._placed(row, twin[0]))
                 self.intake.added["messages"] -= 1  # it counts as replaced

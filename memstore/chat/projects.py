@@ -33,6 +33,7 @@ class Projects:
         self,
         name: str,
         *,
+        exist_ok: bool = False,
         user_id: str = LOCAL,
         id: str | None = None,
         description: str = "",
@@ -41,7 +42,10 @@ class Projects:
         created_at: float | datetime | None = None,
         updated_at: float | datetime | None = None,
     ) -> Project:
-        """Create a project; its name must be free among the user's names and aliases."""
+        """Create a project; its name must be free among the user's names and aliases.
+
+        With `exist_ok` the user's project that has the name or alias is returned as it is, whatever else is given.
+        """
         project_id = values.new_id() if id is None else values.key("id", id)
         values.key("name", name)
         values.key("user_id", user_id)
@@ -49,8 +53,13 @@ class Projects:
         stored = json_text("metadata", metadata)
         given = values.optional(values.moment, "created_at", created_at)
         changed = values.optional(values.moment, "updated_at", updated_at)
+        open_word("status", status)
+        values.flag("exist_ok", exist_ok)
         with self.db.write() as conn:
-            _refuse_taken(conn, name, user_id)
+            there = named(conn, name, user_id)
+            if there is not None and exist_ok:
+                return _project(conn, there)
+            _refuse_taken(conn, name, user_id, "choose another name" if there is None else "pass exist_ok=True to go on with it")
             if id is not None:
                 _refuse_taken(conn, project_id, user_id)
             born = self.db.now if given is None else given
@@ -60,7 +69,7 @@ class Projects:
                 INSERT INTO projects(id, user_id, name, description, status, metadata, created_at, updated_at)
                 VALUES (?, ?, ?, ?, ?, ?, ?, ?)
                 """,
-                (project_id, user_id, name, description, open_word("status", status), stored, born, born if changed is None else changed),
+                (project_id, user_id, name, description, status, stored, born, born if changed is None else changed),
             )
             self._adopt(conn, project_id, user_id, name)
             return _project(conn, project_id)
@@ -236,7 +245,20 @@ def _lookup(conn: Connection, project: str, user_id: str) -> str | None:
     return found
 
 
-def _refuse_taken(conn: Connection, name: str, user_id: str) -> None:
+def named(conn: Connection, name: str, user_id: str) -> str | None:
+    """The id of the user's own project that has a name or alias."""
+    found: str | None = conn.value(
+        """
+        SELECT id FROM projects WHERE name = ? AND user_id = ?
+        UNION ALL
+        SELECT project_id FROM project_aliases WHERE alias = ? AND user_id = ?
+        """,
+        (name, user_id, name, user_id),
+    )
+    return found
+
+
+def _refuse_taken(conn: Connection, name: str, user_id: str, remedy: str = "choose another name") -> None:
     """Raise Exists where an id, or a name or alias of the user, is this one already."""
     taken = conn.row(
         """
@@ -251,4 +273,4 @@ def _refuse_taken(conn: Connection, name: str, user_id: str) -> None:
         (name, name, user_id, name, user_id),
     )
     if taken is not None:
-        raise Exists(f"{name!r} means the project {taken[1]!r} (id {taken[0]!r}) already; choose another name")
+        raise Exists(f"{name!r} means the project {taken[1]!r} (id {taken[0]!r}) already; {remedy}")

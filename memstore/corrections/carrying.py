@@ -78,6 +78,7 @@ def _merge(intake: Intake, page: list[Row]) -> None:
     rows = _keyed(intake.connection, intake.living("corrections", page, "correction", BELONGS))
     known = intake.ids("corrections", [row["id"] for row in rows])
     for row in rows:
+        row["scope"] = intake.projects.get(row["scope"], row["scope"])  # by id; a name is a word of its own there
         same, live = known.get(row["id"]), _twin(intake.connection, row)
         _refuse_other_user(intake, live if same is None else same, row)
         here, written = intake.settle("corrections", row, same, live)

@@ -84,6 +84,7 @@ class Intake:
         pages: Callable[[str], Iterator[list[Row]]],
         were_erased: Callable[[Iterable[Erased]], set[Erased]] | None,
         seal: Callable[[str, list[Row]], list[Row]],
+        canonical: Callable[[str | None, str | None], str | None],
     ) -> None:
         self.connection = connection
         self.mode = mode  # adopt, error, skip or replace
@@ -97,8 +98,11 @@ class Intake:
         self.shifted: set[str] = set()  # conversations whose messages could not keep their places
         self.others: dict[str, list[str]] = {}  # by kind, the first ids that belong to another user here,
         self.other_count: Counter[str] = Counter()  # and how many do
+        self.projects: dict[str, str] = {}  # ids of projects of the export -> those here
+        self.afterwards: list[Callable[[], object]] = []  # what is to be done when everything is in
         self._were_erased = were_erased
         self._seal = seal  # rows of a table as they go into the file, bound to the keys that they have here
+        self._canonical = canonical  # the id of the project that a name means to a user
         self._noted = False
 
     @property
@@ -139,14 +143,17 @@ class Intake:
                 self.update(table, known[row["id"]], row)
 
     def living(self, table: str, rows: list[Row], kind: str = "", owners: dict[str, tuple[str, ...]] = OWNERS) -> list[Row]:
-        """Those of the rows that do not belong to what was erased or set aside; `kind` is what the ids of the table are remembered as."""
+        """Those of the rows that do not belong to what was erased or set aside, in the projects that are theirs here.
+
+        `kind` is what the ids of the table are remembered as.
+        """
         named = {**owners, "id": (kind,)} if kind else owners
         rows = self._not_aside(table, rows, owners, kind)
         if self._were_erased is None:
-            return rows
+            return self.placed(rows)
         gone = self.gone((each, row[column]) for row in rows for column, kinds in named.items() if column in row for each in kinds)
         if not gone:
-            return rows
+            return self.placed(rows)
         kept = [
             row for row in rows if not any((each, row.get(column)) in gone for column, kinds in named.items() for each in kinds)
         ]
@@ -155,7 +162,15 @@ class Intake:
         self.remember(f"erased from {table}", [(row["pk"], 1) for row in rows if "pk" in row and row["pk"] not in left])
         if kind:
             self.leave_out(kind, {row["id"] for row in rows} - {row["id"] for row in kept})
-        return kept
+        return self.placed(kept)
+
+    def placed(self, rows: list[Row]) -> list[Row]:
+        """Rows with the projects that theirs are here, by id or else by name."""
+        if not rows or "project_id" not in rows[0]:
+            return rows
+        named = [(row["project_id"], row.get("user_id")) for row in rows]
+        meant = {(name, owner): self.projects.get(name) or self._canonical(name, owner) for name, owner in {*named} if name}
+        return [{**row, "project_id": meant.get(each, each[0])} for row, each in zip(rows, named, strict=True)]
 
     def admitted(self, table: str, kind: str, page: list[Row]) -> list[Row]:
         """Those of the rows, known by their ids and of users and projects, that come in."""

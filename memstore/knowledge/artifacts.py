@@ -285,23 +285,24 @@ class Artifacts(Knowing):
         id: str | None = None,
         created_at: float | datetime | None = None,
         expected_version: int | None = None,
+        user_id: str | None = None,
         actor: str = "",
         note: str = "",
     ) -> KnowledgeState:
         """Put what is known of a project now into the place of what was, as a whole, and return it.
 
         What is not given is empty afterwards. `id` and `created_at` are of the project's first state, before which its version is 0;
-        when nothing differs, nothing is written.
+        when nothing differs, nothing is written. It is nobody's: `user_id`, here and in what follows, says whose name `project` is.
         """
         columns = values.checked(
             STATE,
             {"id": id, "created_at": created_at, "working_summary": working_summary, "open_questions": open_questions,
              "evidence_index": {} if evidence_index is None else evidence_index, "updated_by_run_id": updated_by_run_id},
         )  # fmt: skip
-        project = values.key("project", project)
+        project, user_id = values.key("project", project), values.optional(values.key, "user_id", user_id)
         expected = values.optional(values.integer, "expected_version", expected_version)
         with self.db.write() as connection:
-            columns["project_id"] = str(self._canonical(project))
+            columns["project_id"] = str(self._canonical(project, user_id))
             old = KNOWLEDGE_STATES.first(connection, "WHERE project_id = ?", (columns["project_id"],))
             confirm_version(f"the knowledge state of project {values.shorten(project)}", old, expected)
             if old is None:
@@ -335,11 +336,11 @@ class Artifacts(Knowing):
         )
         return replace(new, updated_at=now, version=new.version + 1)
 
-    def knowledge_state(self, project: str) -> KnowledgeState | None:
+    def knowledge_state(self, project: str, *, user_id: str | None = None) -> KnowledgeState | None:
         """Return what is known of a project, None where nobody has summed it up."""
-        project = values.key("project", project)
+        project, user_id = values.key("project", project), values.optional(values.key, "user_id", user_id)
         with self.db.read() as connection:
-            return KNOWLEDGE_STATES.first(connection, "WHERE project_id = ?", (self._canonical(project),))
+            return KNOWLEDGE_STATES.first(connection, "WHERE project_id = ?", (self._canonical(project, user_id),))
 
     def record_delta(
         self,
@@ -349,24 +350,32 @@ class Artifacts(Knowing):
         *,
         id: str | None = None,
         created_at: float | datetime | None = None,
+        user_id: str | None = None,
     ) -> KnowledgeDelta:
         """Append what a run changed in the knowledge of a project and return it."""
         columns = values.checked(DELTA, {"id": id, "created_at": created_at, "run_id": run_id, "changes": changes})
-        project = values.key("project", project)
+        project, user_id = values.key("project", project), values.optional(values.key, "user_id", user_id)
         with self.db.write() as connection:
             columns = filled(connection, DELTAS, "a delta", columns, self.db.now)
-            new = KnowledgeDelta(**columns, project_id=str(self._canonical(project)))
+            new = KnowledgeDelta(**columns, project_id=str(self._canonical(project, user_id)))
             DELTAS.insert(connection, new)
             return new
 
     def deltas(
-        self, project: str | None = None, *, run_id: str | None = None, limit: int | None = None, before: str | None = None
+        self,
+        project: str | None = None,
+        *,
+        run_id: str | None = None,
+        user_id: str | None = None,
+        limit: int | None = None,
+        before: str | None = None,
     ) -> list[KnowledgeDelta]:
         """Return what runs have changed, newest first by (created_at, arrival): all of it unless there is a limit."""
         limit = values.limit(limit)
-        terms = filters(("run_id = ?", values.optional(values.key, "run_id", run_id)))
+        project, user_id = values.optional(values.key, "project", project), values.optional(values.key, "user_id", user_id)
+        run = ("run_id = ?", values.optional(values.key, "run_id", run_id))
         with self.db.read(snapshot=True) as connection:
-            terms += scope(self._canonical, project, None)
+            terms = filters(run, ("project_id = ?", self._canonical(project, user_id)))
             return newest(connection, DELTAS, "delta", terms, limit, before, "store.knowledge.deltas()")
 
 

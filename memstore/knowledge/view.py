@@ -170,6 +170,7 @@ class KnowledgeView(Times):
         kind: str | None = None,
         direction: Direction = "both",
         project: str | None = None,
+        user_id: str | None = None,
         include_retired: bool = False,
         limit: int | None = None,
         before: str | None = None,
@@ -182,7 +183,7 @@ class KnowledgeView(Times):
         limit, held = values.limit(limit), not values.flag("include_retired", include_retired)
         ends = _ENDS[values.one_of("direction", direction, DIRECTIONS)]
         terms: list[Term] = [("created_at <= ?", self._recorded), *filters(("kind = ?", values.optional(values.key, "kind", kind)))]
-        terms += scope(self._canonical, project, None)
+        terms += scope(self._canonical, project, user_id)
         if held:
             terms.append((f"{RECORDED} AND {VALID}", *self._held))
         with self.db.read(snapshot=True) as connection:
@@ -318,16 +319,16 @@ class KnowledgeView(Times):
 
     # -- what is missing --------------------------------------------------------------------------------------------
 
-    def orphans(self, project: str | None = None) -> list[Entity]:
+    def orphans(self, project: str | None = None, *, user_id: str | None = None) -> list[Entity]:
         """Return the active requirements that nothing active satisfies, newest first."""
-        return self._without("requirement", "satisfies", project)
+        return self._without("requirement", "satisfies", project, user_id)
 
-    def unsupported_claims(self, project: str | None = None) -> list[Entity]:
+    def unsupported_claims(self, project: str | None = None, *, user_id: str | None = None) -> list[Entity]:
         """Return the active validation claims that nothing active supports, newest first."""
-        return self._without("validationclaim", "supports", project)
+        return self._without("validationclaim", "supports", project, user_id)
 
-    def _without(self, type: str, kind: str, project: str | None) -> list[Entity]:
-        where, params = joined(self._terms(type=type, status="active", project=project))
+    def _without(self, type: str, kind: str, project: str | None, user_id: str | None) -> list[Entity]:
+        where, params = joined(self._terms(type=type, status="active", project=project, user_id=user_id))
         with self.db.read(snapshot=True) as connection:
             pks = self._chosen(connection, where, params)
             edges = self._edges(connection, pks, "in", [kind])
@@ -335,12 +336,12 @@ class KnowledgeView(Times):
             covered = {near for far, _, _, near in edges if far in standing}
             return self._loaded(connection, [pk for pk in pks if pk not in covered])
 
-    def risky_decisions(self, project: str | None = None) -> list[Entity]:
+    def risky_decisions(self, project: str | None = None, *, user_id: str | None = None) -> list[Entity]:
         """Return the active decisions based on an assumption that is superseded, invalid or flagged, newest first.
 
         Flagged is one whose `properties` have a true "flagged".
         """
-        where, params = joined(self._terms(type="decision", status="active", project=project))
+        where, params = joined(self._terms(type="decision", status="active", project=project, user_id=user_id))
         with self.db.read(snapshot=True) as connection:
             pks = self._chosen(connection, where, params)
             edges = self._edges(connection, pks, "out", ["based_on_assumption"])

@@ -35,17 +35,21 @@ class ProjectStates(Beliefs):
         source: str = "manual",
         confidence: float = 1.0,
         expected_version: int | None = None,
+        user_id: str | None = None,
         actor: str = "",
         note: str = "",
     ) -> ProjectState:
         """Say what holds in a project under a key, and return the entry; saying the same again writes nothing.
 
-        Each change raises `version`; where there is no entry, or it was cleared, that counts as version 0.
+        Each change raises `version`; where there is no entry, or it was cleared, that counts as version 0. State is a project's and
+        nobody's: `user_id`, here and in what follows, says whose name `project` is where several users have one of that name.
         """
         given = values.checked(STATE_CHECKS, {"project": project, "key": key, "value": value, "source": source, "confidence": confidence})
         expected = values.optional(values.integer, "expected_version", expected_version)
+        user_id = values.optional(values.key, "user_id", user_id)
         with self.db.write() as connection:
-            old = self._entry(connection, given["project"], given["key"])
+            given["project_id"] = self._scope(given.pop("project"), user_id)
+            old = self._entry(connection, given["project_id"], given["key"])
             confirm_version(f"{values.shorten(key)} of project {values.shorten(project)}", old, expected)
             changes = {name: given[name] for name in ("value", "source", "confidence")}
             if old is not None and all(getattr(old, name) == said for name, said in changes.items()):
@@ -77,6 +81,7 @@ class ProjectStates(Beliefs):
         id: str | None = None,
         created_at: float | datetime | None = None,
         updated_at: float | datetime | None = None,
+        user_id: str | None = None,
     ) -> ProjectState:
         """Store an entry that was set elsewhere, as it is, and return it; no audit event is written.
 
@@ -87,8 +92,10 @@ class ProjectStates(Beliefs):
             {"project": project, "key": key, "value": value, "source": source, "confidence": confidence, "status": status,
              "version": version, "id": id, "created_at": created_at, "updated_at": updated_at},
         )  # fmt: skip
+        user_id = values.optional(values.key, "user_id", user_id)
         with self.db.write() as connection:
-            old = self._entry(connection, given["project"], given["key"]) if given["status"] == "active" else None
+            given["project_id"] = self._scope(given.pop("project"), user_id)
+            old = self._entry(connection, given["project_id"], given["key"]) if given["status"] == "active" else None
             if old is not None:
                 told = f"{values.shorten(key)} of project {values.shorten(project)} is {values.shorten(old.value)}"
                 raise Exists(f"{told} already; set_state() changes it")
@@ -100,29 +107,29 @@ class ProjectStates(Beliefs):
             return new
 
     def _begin(
-        self, connection: Connection, *, project: str, id: str | None, created_at: float | None, updated_at: float | None, **columns: Any
+        self, connection: Connection, *, id: str | None, created_at: float | None, updated_at: float | None, **columns: Any
     ) -> ProjectState:
         born = self.db.now if created_at is None else created_at
         new = ProjectState(
             id=new_id() if id is None else id,
             created_at=born,
             updated_at=born if updated_at is None else updated_at,
-            project_id=self._scope(project),
             **columns,
         )
         STATES.insert(connection, new)
         return new
 
-    def state(self, project: str) -> dict[str, str]:
+    def state(self, project: str, *, user_id: str | None = None) -> dict[str, str]:
         """Return what holds in a project, by key in alphabetical order."""
-        return {item.key: item.value for item in self.states(project)}
+        return {item.key: item.value for item in self.states(project, user_id=user_id)}
 
-    def states(self, project: str | None = None, *, include_cleared: bool = False) -> list[ProjectState]:
+    def states(self, project: str | None = None, *, include_cleared: bool = False, user_id: str | None = None) -> list[ProjectState]:
         """Return the entries of a project, or of all, by project, key and arrival.
 
         With `include_cleared` also those that were cleared or superseded.
         """
-        project = None if project is None else self._scope(values.key("project", project))
+        user_id = values.optional(values.key, "user_id", user_id)
+        project = None if project is None else self._scope(values.key("project", project), user_id)
         everything = values.flag("include_cleared", include_cleared)
         return STATES.find(
             self.db,
@@ -136,11 +143,11 @@ class ProjectStates(Beliefs):
         with self.db.read() as connection:
             return known(connection, STATES, "entry of project state", id, "store.memories.states()")
 
-    def clear_state(self, project: str, key: str, *, actor: str = "", note: str = "") -> bool:
+    def clear_state(self, project: str, key: str, *, user_id: str | None = None, actor: str = "", note: str = "") -> bool:
         """Let what a project has under a key hold no longer; False where it has nothing there."""
-        project, key = values.key("project", project), values.key("key", key)
+        project, key, user_id = values.key("project", project), values.key("key", key), values.optional(values.key, "user_id", user_id)
         with self.db.write() as connection:
-            old = self._entry(connection, project, key)
+            old = self._entry(connection, self._scope(project, user_id), key)
             if old is None:
                 return False
             new = replace(old, status="invalid", updated_at=self.db.now, version=old.version + 1)
@@ -148,18 +155,19 @@ class ProjectStates(Beliefs):
             self._log_state("clear", old, new, actor, note)
             return True
 
-    def state_history(self, project: str, key: str) -> list[AuditEvent]:
+    def state_history(self, project: str, key: str, *, user_id: str | None = None) -> list[AuditEvent]:
         """Return the audit events of all that a project ever had under a key, oldest first."""
-        project, key = self._scope(values.key("project", project)), values.key("key", key)
+        user_id = values.optional(values.key, "user_id", user_id)
+        project, key = self._scope(values.key("project", project), user_id), values.key("key", key)
         ids = [id for (id,) in self.db.rows("SELECT id FROM project_state WHERE project_id = ? AND key = ?", (project, key))]
         return sorted((event for id in ids for event in self._history("project_state", id)), key=lambda event: event.seq)
 
-    def _scope(self, project: str) -> str:
-        return self._canonical(project) or project
+    def _scope(self, project: str, user_id: str | None) -> str:
+        return self._canonical(project, user_id) or project
 
-    def _entry(self, connection: Connection, project: str, key: str) -> ProjectState | None:
+    def _entry(self, connection: Connection, project_id: str, key: str) -> ProjectState | None:
         """What holds now."""
-        return STATES.first(connection, "WHERE project_id = ? AND key = ? AND status = 'active'", (self._scope(project), key))
+        return STATES.first(connection, "WHERE project_id = ? AND key = ? AND status = 'active'", (project_id, key))
 
     def _turn_state(self, connection: Connection, new: ProjectState) -> None:
         connection.run(

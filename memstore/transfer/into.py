@@ -95,7 +95,7 @@ class _Import:
         self._here = present(connection)
         self._carried = {carried.table: carried for schema in (*folder.schemas.values(), AUDIT) for carried in schema.carried}
         adopted = self.manifest.user_id is None and self._empty()
-        self.intake = Intake(connection, "adopt" if adopted else on_conflict, folder.pages, self._erased(), self._sealed)
+        self.intake = Intake(connection, "adopt" if adopted else on_conflict, folder.pages, self._erased(), self._sealed, store._canonical)
 
     def run(self, actor: str, note: str) -> ImportReport:
         """Take in every room."""
@@ -107,6 +107,9 @@ class _Import:
                 room: Any = getattr(self.store, name)
                 with room.db.write():
                     import_module(f"memstore.{taker}").take_in(room, intake)
+        with self.store.chat.db.write():
+            for step in intake.afterwards:
+                step()
         seq = self._take_log(actor, note)
         self.folder.finish()
         intake.forget()

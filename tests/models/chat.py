@@ -351,8 +351,12 @@ class Chat(Model):
                 chat["project_id"] = project["id"]
 
     def create_project(
-        self, name, *, user_id="local", id=None, description="", status="active", metadata=None, created_at=None, updated_at=None
-    ):
+        self, name, *, exist_ok=False, user_id="local", id=None, description="", status="active", metadata=None, created_at=None,
+        updated_at=None,
+    ):  # fmt: skip
+        own = [each for each in self.owned.values() if each["user_id"] == user_id and name in (each["name"], *each["aliases"])]
+        if own and exist_ok:
+            return plain(own[0])
         self._refuse_taken(name, user_id)
         if id is not None:
             self._refuse_taken(id, user_id)

@@ -227,7 +227,7 @@ class Memories(Model):
         self.entries.append(row)
         return row
 
-    def set_state(self, project, key, value, *, source="manual", confidence=1.0, expected_version=None, actor="", note=""):
+    def set_state(self, project, key, value, *, source="manual", confidence=1.0, expected_version=None, user_id=None, actor="", note=""):
         row = self._entry(project, key)
         version = 0 if row is None else row["version"]
         if expected_version not in (None, version):
@@ -244,14 +244,14 @@ class Memories(Model):
 
     def add_state(
         self, project, key, value, *, source="manual", confidence=1.0, status="active", version=1, id=None, created_at=None,
-        updated_at=None,
+        updated_at=None, user_id=None,
     ):  # fmt: skip
         refuse_unless(status != "active" or self._entry(project, key) is None, Exists)
         refuse_unless(id not in [row["id"] for row in self.entries], Exists)
         columns = {"source": source, "confidence": confidence, "status": status, "version": version}
         return dict(self._begin(project, key, value, id=id, created_at=created_at, updated_at=updated_at, **columns))
 
-    def clear_state(self, project, key, *, actor="", note=""):
+    def clear_state(self, project, key, *, user_id=None, actor="", note=""):
         row = self._entry(project, key)
         if row is None:
             return False
@@ -349,10 +349,10 @@ class Memories(Model):
         merged = [each for each in self.rows if each["id"] == row["superseded_by"] and id in (each["merged_from"] or ())]
         return [...] * (self.trail.get(("memory", id), 0) + len(merged))
 
-    def state(self, project):
+    def state(self, project, *, user_id=None):
         return {row["key"]: row["value"] for row in self.states(project)}
 
-    def states(self, project=None, *, include_cleared=False):
+    def states(self, project=None, *, include_cleared=False, user_id=None):
         found = [row for row in self.entries if include_cleared or row["status"] == "active"]
         found = [row for row in found if project is None or row["project_id"] == self._canonical(project)]
         return [dict(row) for row in sorted(found, key=lambda row: (row["project_id"], row["key"]))]
@@ -360,7 +360,7 @@ class Memories(Model):
     def get_state(self, id):
         return dict(self._row(id, self.entries))
 
-    def state_history(self, project, key):
+    def state_history(self, project, key, *, user_id=None):
         found = [row for row in self.entries if (row["project_id"], row["key"]) == (self._canonical(project), key)]
         return [...] * sum(self.trail.get(("project_state", row["id"]), 0) for row in found)
 
