@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import datetime
+import random
 
 import pytest
+from toy_codec import Toy
 
 from memstore import Exists, Invalid, NotFound, VersionConflict, open_store
+from memstore.knowledge import names as knowledge_names
 from memstore.testing import FakeClock, recorded_statements
 
 
@@ -397,6 +400,47 @@ def test_a_name_that_it_had_finds_it_no_more(graph, store_clock):
     assert (then.find_entity("cassegrain").name, then.find_entity("tube").name) == ("Cassegrain", "Cassegrain")
     assert then.find_entity("Nasmyth") is None
     assert then.find_entity("casegrain").id == "e1", "also merely alike"
+
+
+def test_a_name_is_found_among_very_many_that_are_not_meant(graph, monkeypatch):
+    monkeypatch.setattr(knowledge_names, "_PAGE", 20)
+    graph.add_entity("Component", "pump station", project="mine", id="mine")
+    for number in range(60):
+        graph.add_entity("Component", "pump station", project=f"other {number % 3}")
+        graph.supersede(graph.add_entity("Component", "pump station", project="mine").id)
+    for common in (knowledge_names.COMMON, 10):
+        monkeypatch.setattr(knowledge_names, "COMMON", common)
+        for asked in ("pmup station", "station pump", "pump stations"):
+            assert graph.find_entity(asked, project="mine").id == "mine"
+        assert graph.find_entity("pump valve", project="mine") is None
+
+
+def test_common_pieces_of_words_count_only_where_there_are_no_others(graph, monkeypatch):
+    monkeypatch.setattr(knowledge_names, "COMMON", 10)
+    chain(graph, *(f"part {number}" for number in range(40)), "valve housing", "part housing", kind="part_of")
+    for asked, found in (("prat 7", "part 7"), ("part husing", "part housing"), ("parts", None), ("part zzz", None), ("housing part", "part housing")):
+        hit = graph.find_entity(asked)
+        assert (None if hit is None else hit.name) == found
+    for number in range(20):
+        graph.add_entity("Component", f"housing {number}", id=f"h{number}")
+    assert graph.find_entity("housing part").name == "part housing", "all that is posted is common"
+    assert graph.find_entity("prat hosuing").name == "part housing"
+
+
+def test_whatever_is_common_the_same_names_are_found(rng, monkeypatch):
+    found = []
+    seed = rng.random()
+    for common in (2, 5, 2000):
+        monkeypatch.setattr(knowledge_names, "COMMON", common)
+        again = random.Random(seed)
+        with open_store(codec=again.choice([None, Toy()])) as store:
+            for number in range(30):
+                words = again.sample(["pump", "station", "valve", "housing"], 2)
+                store.knowledge.add_entity("Component", f"{' '.join(words)} {number}", id=f"e{number}")
+            asked = [f"{' '.join(again.sample(['pmup', 'station', 'vlave', 'housing'], 2))} {again.randrange(30)}" for _ in range(20)]
+            hits = [store.knowledge.find_entity(name) for name in asked]
+            found.append([None if hit is None else hit.id for hit in hits])
+    assert found[0] == found[1] == found[2]
 
 
 def test_a_name_is_looked_up_by_an_index(store):
