@@ -411,6 +411,17 @@ def test_everything_ends_on_a_cycle(graph):
     assert graph.path("a", "a") == []
 
 
+def test_impact_against_the_arrows_is_what_breaks_when_something_fails(graph):
+    chain(graph, "app", "service", "disk")
+    graph.relate("disk", "depends_on", chain(graph, "power")[0].id)
+    assert [(near.depth, near.entity.name) for near in graph.impact("disk", direction="in")] == [(1, "service"), (2, "app")]
+    assert names(near.entity for near in graph.impact("disk", 1, direction="in")) == ["service"]
+    assert names(near.entity for near in graph.impact("disk")) == ["power"]
+    assert names(near.entity for near in graph.as_of().impact("disk", direction="both", limit=2)) == ["service", "power"]
+    with pytest.raises(Invalid, match="direction 'up' is none of"):
+        graph.impact("disk", direction="up")
+
+
 def test_a_walk_goes_by_what_is_active_and_valid(graph, store_clock):
     chain(graph, "a", "b", "c")
     chain(graph, "x", "y")

@@ -122,7 +122,7 @@ class ConflictStore(Detection):
             new = self._begun(**{**columns, "project_id": project_id, "members": self._members(members)})
             if winner is not None:
                 new = deciding.won(new, self._winner(new, winner))
-            return self._open_slot(connection, new)
+            return self._today(self._open_slot(connection, new))
 
     def contradict(
         self,
@@ -159,13 +159,13 @@ class ConflictStore(Detection):
             members, digest = [found[side] for side in pair], pair_hash(kind, a_id, b_id)
             there = self._settled(connection, "pair_hash = ? AND kind = 'contradiction'", (digest,), members)
             if there is not None:
-                return there
+                return self._today(there)
             atoms = dict(zip(("atom_a_id", "atom_b_id"), (row[1] for row in pair))) if kind == "atom" else {}
             whose = self._whose(pair, project)
             new = self._begun(
                 id=id, kind="contradiction", pair_hash=digest, created_at=now, updated_at=now, members=members, **said, **atoms, **whose
             )
-            return self._insert(connection, new, "")
+            return self._today(self._insert(connection, new, ""))
 
     def _whose(self, pair: list[tuple[str, str]], project: str | None) -> dict[str, str | None]:
         """Project and user of two rows: what both, or the only one that says it, say."""
@@ -227,7 +227,7 @@ class ConflictStore(Detection):
         """
         id = values.key("id", id)
         with self.db.read(snapshot=True) as connection:
-            return self._known(connection, id)
+            return self._today(self._known(connection, id))
 
     def find(
         self,
@@ -249,7 +249,8 @@ class ConflictStore(Detection):
         limit = values.limit(limit)
         terms = self._terms(status, kind, slot_kind, project, user_id, member_id)
         with self.db.read(snapshot=True) as connection:
-            return self._filled(connection, newest(connection, CONFLICTS, "conflict", terms, limit, before, WHERE))
+            found = newest(connection, CONFLICTS, "conflict", terms, limit, before, WHERE)
+            return [self._today(conflict) for conflict in self._filled(connection, found)]
 
     def count(
         self,

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from ..kernel import (
     Busy,
@@ -35,9 +35,6 @@ from .deciding import Said
 from .rules import Claim, Contest, Rule, Shipped, Standing, answers, contests, described, holds, kind_of
 from .slots import Slots
 from .tables import MEMBER_KINDS, Conflict
-
-if TYPE_CHECKING:
-    from ..kernel.table import Reader
 
 T = TypeVar("T")
 PAGE = 500
@@ -84,7 +81,7 @@ class Detection(Slots):
         with self.db.write():
             found = [self._meet(contest) for contest in self._contested(project)]
         held = {conflict.id: conflict for conflict in found if conflict is not None}
-        return sorted(held.values(), key=lambda conflict: (conflict.created_at, conflict.id))
+        return [self._today(conflict) for conflict in sorted(held.values(), key=lambda conflict: (conflict.created_at, conflict.id))]
 
     def notice(self, connection: Connection, item: Record) -> None:
         """Look whether something that holds from now on contradicts what else holds."""
@@ -137,11 +134,10 @@ class Detection(Slots):
 
     # -- what members say now ---------------------------------------------------------------------------------------
 
-    def _filled(self, reader: Reader, found: list[Conflict]) -> list[Conflict]:
-        """Conflicts with their members and, of the open ones, what these say now."""
-        return [self._today(conflict) if conflict.status == "open" else conflict for conflict in super()._filled(reader, found)]
-
     def _today(self, conflict: Conflict) -> Conflict:
+        """A conflict for the caller: while it is open its members tell what they say now."""
+        if conflict.status != "open":
+            return conflict
         said = self._said(conflict, self._claims(conflict))
         sides = [(member, said.get((member.member_kind, member.member_id))) for member in conflict.members]
         return replace(conflict, members=[replace(member, value_now=None if now is None else now.shown) for member, now in sides])

@@ -75,7 +75,7 @@ class Slots:
             before = old.get((member.member_kind, member.member_id))
             if before is None:
                 MEMBERS.insert(connection, member, conflict=pk)
-            elif replace(member, id=before.id, conflict_id=before.conflict_id, value_now=before.value_now) != before:
+            elif replace(member, id=before.id, conflict_id=before.conflict_id) != before:
                 shown, value = MEMBERS.sealed(
                     connection, before.id, value_snapshot=member.value_snapshot, claim_value=member.claim_value
                 )

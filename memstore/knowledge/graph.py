@@ -59,11 +59,12 @@ class Graph(Knowing):
         updated_at: float | datetime | None = None,
         superseded_by: str | None = None,
     ) -> Entity:
-        """Store an entity and return it; another one of the same name may be there, which is for `conflicts` to judge.
+        """Store an entity and return it; another one of the same name may be there.
 
-        `source_refs` are of the form "memory:<id>"; one without any is `hand_authored` unless said otherwise. A day as `valid_until`
-        ("2026-07-01" or a `date`) counts whole, in UTC. One that is neither active nor candidate is history from elsewhere. The past
-        of an entity begins at `updated_at`, which is `created_at` when not given.
+        Two active requirements of one name in one project open a conflict; for other types a name is no slot. `source_refs` are of the
+        form "memory:<id>"; one without any is `hand_authored` unless said otherwise. A day as `valid_until` ("2026-07-01" or a `date`)
+        counts whole, in UTC. One that is neither active nor candidate is history from elsewhere. The past of an entity begins at
+        `updated_at`, which is `created_at` when not given.
         """
         given = values.checked(
             CHECKS,

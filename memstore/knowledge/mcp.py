@@ -229,8 +229,14 @@ def take_in_file(room: KnowledgeStore, path: str | os.PathLike[str], scope: Answ
     for where, _, item in sorted(read, key=lambda line: line[1]):  # entities before the relations that name them
         try:
             new += session.take_in(item)
-        except (Invalid, NotFound) as error:
+        except Invalid as error:
             raise _refused(where, error) from error
+        except NotFound as error:  # only a relation names what need not be there
+            missing = next(item[end] for end in ("from", "to") if not session.named(item[end]))
+            raise Invalid(
+                f"{where}: this relation names {values.shorten(missing)}, and no entity of the file or the store is called so; add a line "
+                "of type entity for it, or delete this line; nothing was imported"
+            ) from error
     return new
 
 

@@ -241,9 +241,14 @@ class KnowledgeView(Times):
         kinds = None if kind is None else [values.key("kind", kind)]
         return self._reached(id, depth, limit, lambda connection, pks: self._edges(connection, pks, way, kinds))
 
-    def impact(self, id: str, depth: int = 3, *, limit: int | None = None) -> list[Neighbour]:
-        """Return what an entity bears on: all that its outgoing relationships lead to, nearest first."""
-        return self._reached(id, depth, limit, lambda connection, pks: self._edges(connection, pks, "out"))
+    def impact(self, id: str, depth: int = 3, *, direction: Direction = "out", limit: int | None = None) -> list[Neighbour]:
+        """Return what an entity bears on: all that its outgoing relationships lead to, nearest first.
+
+        With `direction="in"` it is all that leads to it: where relationships point at what is needed, as depends_on does, that is
+        what breaks when it fails.
+        """
+        way = values.one_of("direction", direction, DIRECTIONS)
+        return self._reached(id, depth, limit, lambda connection, pks: self._edges(connection, pks, way))
 
     def evidence_chain(self, id: str, *, depth: int | None = None, limit: int | None = None) -> list[Neighbour]:
         """Return what an entity rests on, nearest first: what supports it, what it was validated, analysed or evidenced by, and on.
