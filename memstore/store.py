@@ -414,9 +414,10 @@ class Store:
 
         An empty store becomes the exported one: its id, its log, the same bytes when exported again. Into one with a history
         comes what it does not have; of rows that it has, one raises Exists ("error"), all stay as they are ("skip"), or they get
-        the export's columns ("replace"); what only this store has stays. The foreign log is kept beside ours:
-        `audit.verify(store_id=...)`. What was erased here does not come back. With `dry_run` everything is done and undone again:
-        the report says what would come in.
+        the export's columns ("replace"); what only this store has stays. Projects of a user with one name are one, and rows that carry
+        a name follow it, those here to a project that comes in too: of two that say the same then, the newer stays. The foreign log
+        is kept beside ours: `audit.verify(store_id=...)`. What was erased here does not come back. With `dry_run` everything is done
+        and undone again: the report says what would come in.
         """
         from .transfer import import_store
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from exports import rewrite
 
-from memstore import Exists, open_store
+from memstore import Corrupt, Exists, open_store
 from memstore.knowledge import Section
 from memstore.testing import FakeClock
 
@@ -166,6 +167,27 @@ def test_a_project_that_gets_another_name_by_replacing_brings_what_carries_it_al
     assert places(ours)["memories"] == {"garden"}
     ours.import_(tmp_path / "out", on_conflict="replace")
     assert places(ours) == dict.fromkeys(FULL, {"g"})
+
+
+def test_a_project_here_keeps_what_is_its_own_where_one_comes_that_is_called_by_its_id(ours, theirs, tmp_path):
+    ours.chat.create_project("garden", id="plot")
+    plant(ours, "garden", "a")
+    theirs.chat.create_project("plot", id="p")
+    plant(theirs, "plot", "b")
+    theirs.export(tmp_path / "out")
+    ours.import_(tmp_path / "out")
+    assert places(ours) == dict.fromkeys(FULL, {"plot", "p"})
+    assert found(ours, "plot")["memories"] == {"bed a"} and found(ours, "p")["memories"] == {"bed b"}
+
+
+def test_a_row_of_a_project_that_nobody_can_have_named_is_damage(ours, theirs, tmp_path):
+    ours.chat.create_project("garden")
+    theirs.memories.add("project", "the soil is clay", project="plot")
+    theirs.export(tmp_path / "out")
+    rewrite(tmp_path / "out", "memories.memories.jsonl", lambda lines: [line.replace(b'"plot"', b'"\\u0000"') for line in lines])
+    with pytest.raises(Corrupt, match="a row of memories in the export breaks the rules .*NUL"):
+        ours.import_(tmp_path / "out")
+    assert ours.memories.count() == 0
 
 
 @pytest.mark.parametrize("mode", ["skip", "replace"])

@@ -52,6 +52,18 @@ def test_the_first_program_is_short_and_says_what_its_comments_say(tmp_path):
     assert "chat" in lines[-1]
 
 
+def test_the_program_about_beliefs_runs_again_on_what_it_left(tmp_path):
+    (source,) = [program for program in PROGRAMS if "store.memories.promote" in program]
+    said = [
+        subprocess.run(
+            [sys.executable, "-W", "error", "-c", source], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=60
+        )  # fmt: skip
+        for _ in range(2)
+    ]
+    assert [(done.returncode, done.stderr) for done in said] == [(0, "")] * 2
+    assert said[0].stdout == said[1].stdout != ""
+
+
 def test_every_memstore_command_works(tmp_path):
     for program in PROGRAMS:  # as somebody would who reads from the beginning
         subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=environment(), check=True, capture_output=True, timeout=60)

@@ -166,7 +166,8 @@ class _Merge:
 
     def _join_later(self, project_id: str, user_id: str, name: str) -> None:
         """Let what carries a name here follow it, after what the export has of the project: of two that collide the newer one stays."""
-        self.intake.afterwards.append(partial(self._chat._adopt, self.conn, project_id, user_id, name))
+        if not self.intake.ids("projects", [name]):  # an id means its project to everybody, whatever others are called
+            self.intake.afterwards.append(partial(self._chat._adopt, self.conn, project_id, user_id, name))
 
     # -- conversations ----------------------------------------------------------------------------------------------
 

@@ -150,10 +150,10 @@ class Intake:
         named = {**owners, "id": (kind,)} if kind else owners
         rows = self._not_aside(table, rows, owners, kind)
         if self._were_erased is None:
-            return self.placed(rows)
+            return self.placed(table, rows)
         gone = self.gone((each, row[column]) for row in rows for column, kinds in named.items() if column in row for each in kinds)
         if not gone:
-            return self.placed(rows)
+            return self.placed(table, rows)
         kept = [
             row for row in rows if not any((each, row.get(column)) in gone for column, kinds in named.items() for each in kinds)
         ]
@@ -162,14 +162,15 @@ class Intake:
         self.remember(f"erased from {table}", [(row["pk"], 1) for row in rows if "pk" in row and row["pk"] not in left])
         if kind:
             self.leave_out(kind, {row["id"] for row in rows} - {row["id"] for row in kept})
-        return self.placed(kept)
+        return self.placed(table, kept)
 
-    def placed(self, rows: list[Row]) -> list[Row]:
+    def placed(self, table: str, rows: list[Row]) -> list[Row]:
         """Rows with the projects that theirs are here, by id or else by name."""
         if not rows or "project_id" not in rows[0]:
             return rows
         named = [(row["project_id"], row.get("user_id")) for row in rows]
-        meant = {(name, owner): self.projects.get(name) or self._canonical(name, owner) for name, owner in {*named} if name}
+        with _lawful(table):
+            meant = {(name, owner): self.projects.get(name) or self._canonical(name, owner) for name, owner in {*named} if name}
         return [{**row, "project_id": meant.get(each, each[0])} for row, each in zip(rows, named, strict=True)]
 
     def admitted(self, table: str, kind: str, page: list[Row]) -> list[Row]:

@@ -94,8 +94,8 @@ def _merge_entities(intake: Intake, page: list[Row]) -> None:
 
 def _take_versions(intake: Intake, page: list[Row]) -> None:
     """What an entity was comes in with it, or stays out with it: two pasts of one entity are not mixed."""
-    connection = intake.connection
-    intake.follow("entity_versions", "entity", "entities", page, lambda rows: _keyed(connection, _unlinked(intake, intake.placed(rows))))
+    connection, page = intake.connection, intake.placed("entity_versions", page)
+    intake.follow("entity_versions", "entity", "entities", page, lambda rows: _keyed(connection, _unlinked(intake, rows)))
     renew(connection, sorted(intake.recall("settled entities", (row["entity"] for row in page)).values()))
 
 
