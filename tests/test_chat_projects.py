@@ -55,6 +55,25 @@ def test_names_are_unique_within_a_user_aliases_included(chat):
     assert chat.create_project("alpha", user_id="ana").id != alpha.id
 
 
+def test_a_project_that_is_there_is_gone_on_with_when_asked(chat, store_clock):
+    hers = chat.create_project("alpha", user_id="ana")
+    made = chat.create_project("alpha", exist_ok=True, description="d")
+    assert made.id != hers.id and made.description == "d"
+    chat.alias("alpha", "a")
+    store_clock.advance(1)
+    there = chat.get_project("alpha")
+    assert chat.create_project("alpha", exist_ok=True, id="other", description="e") == there
+    assert chat.create_project("a", exist_ok=True) == there
+    for name in ("alpha", "a"):
+        with pytest.raises(Exists, match="means the project 'alpha'.* already; pass exist_ok=True to go on with it"):
+            chat.create_project(name)
+    with pytest.raises(Exists, match="choose another name"):
+        chat.create_project(made.id, exist_ok=True)
+    with pytest.raises(Invalid, match="status"):
+        chat.create_project("alpha", exist_ok=True, status="On Hold")
+    assert chat.projects() == [hers, there]
+
+
 def test_an_id_a_name_or_an_alias_becomes_the_id_and_the_rest_passes(chat):
     mine, hers = chat.create_project("alpha"), chat.create_project("alpha", user_id="ana")
     only_hers = chat.create_project("beta", user_id="ana")

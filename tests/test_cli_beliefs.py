@@ -130,6 +130,16 @@ def test_a_project_that_is_only_a_name_is_known_by_what_names_it(capsys, db):
     assert call(capsys, "memories", "--db", db, "--project", "memories.alise")[0] == 2
 
 
+def test_memories_are_searched_by_words_best_first(capsys, db):
+    _, out, err = call(capsys, "memories", "search", "rounded", "prices", "--db", db)
+    (line,) = out.splitlines()
+    assert (line.split()[:3], err) == (["m-round-0002", "0.40", "project"], "")
+    status, document = told(capsys, "memories", "search", "rounded", "--db", db)
+    assert (status, document["query"], [hit["memory"]["id"] for hit in document["hits"]]) == (0, "rounded", ["m-round-0002"])
+    assert call(capsys, "memories", "search", "figures", "--db", db) == (0, "", "no memory shares a word with 'figures'\n")
+    assert "m-short-0001" in call(capsys, "memories", "--status", "candidate", "search", "figures", "--db", db)[1]
+
+
 # -- one ----------------------------------------------------------------------------------------------------------------
 
 
@@ -162,7 +172,8 @@ def test_an_id_may_be_typed_by_its_end(capsys, db):
     assert (status, out) == (2, "")
     assert err == "memstore: '0002' ends the id of more than one memory: m-round-0002, n-0002; type more of it\n"
     assert call(capsys, "memories", "show", "d-0002", "--db", db)[1].startswith("memory m-round-0002 ")
-    assert "no memory '002'" in call(capsys, "memories", "show", "002", "--db", db)[2], "too little of it"
+    _, _, err = call(capsys, "memories", "show", "002", "--db", db)
+    assert err == "memstore: no memory '002': the end of an id stands for it from 4 characters on; type more of it\n"
 
 
 @pytest.mark.parametrize(
@@ -172,7 +183,11 @@ def test_an_id_may_be_typed_by_its_end(capsys, db):
         (["entities", "promote", "e-tell-02"], "no entity 'e-tell-02' (nearest: 'e-till-02'); entities lists the newest"),
         (["conflicts", "show", "nothing"], "no conflict 'nothing'; conflicts lists the newest"),
         (["memories", "shwo", "x"], "there is no command 'shwo' (nearest: 'show')"),
+        (["memories", "agent.db"], "there is no command 'agent.db'; to name the store: memstore memories --db agent.db"),
+        (["conflicts", "no such/store"], "to name the store: memstore conflicts --db 'no such/store'"),
         (["memories", "show"], "ID"),
+        (["memories", "search"], "WORD"),
+        (["memories", "--project", "shpo", "search", "price"], "no project 'shpo' (nearest: 'shop')"),
         (["memories", "--status", "activ"], "status 'activ' is none of candidate, active"),
         (["memories", "--type", "projekt"], "memory_type 'projekt' is none of"),
         (["memories", "--project", "shpo"], "no project 'shpo' (nearest: 'shop')"),
@@ -241,6 +256,34 @@ def test_a_conflict_is_listed_and_shown_with_a_suggestion(capsys, clash):
     _, document = told(capsys, "conflicts", "--db", db, "show", id[-8:])
     assert document["suggestion"]["winner_id"] == state
     assert [member["value_snapshot"] for member in document["conflict"]["members"]] == ["12 kg", "14 kg"]
+
+
+def test_a_conflict_shows_what_its_members_say_now(capsys, clash):
+    db, id, state = clash
+    with open_store(db) as store:
+        store.memories.set_state("shop", "till.weight", "14 kg")
+    assert call(capsys, "conflicts", "--db", db)[1] == f"{id}  open  project_state.entity  shop  14 kg / 14 kg\n"
+    _, out, _ = call(capsys, "conflicts", "show", id, "--db", db)
+    assert f"members\n  project_state  {state}  trust 3  14 kg (it said: 12 kg)\n  entity         e-till-02" in out
+    assert "suggestion\n  they say the same now: dismiss closes it\n" in out
+    assert f"conflicts --db {db} resolve {id} dismiss\n" in out
+    with open_store(db) as store:
+        store.knowledge.update("e-till-02", properties={})
+    assert "trust 2  14 kg (claims it no longer)\n" in call(capsys, "conflicts", "show", id, "--db", db)[1]
+    call(capsys, "conflicts", "resolve", id, "no_action", "--db", db)
+    assert "trust 2  14 kg\n" in call(capsys, "conflicts", "show", id, "--db", db)[1]
+
+
+def test_a_conflict_names_the_component_that_it_is_about(capsys, clash):
+    db, *_ = clash
+    with open_store(db) as store:
+        store.knowledge.add_entity("Material", "brass", id="e-brass-01")
+        store.knowledge.relate("e-till-02", "uses_material", "e-brass-01")
+        (item,) = store.conflicts.find(slot_kind="component.material")
+    _, out, _ = call(capsys, "conflicts", "--type", "component.material", "--db", db)
+    assert out == f"{item.id}  open  component.material  shop  till: steel / brass\n"
+    assert "slot_key    till (e-till-02)\n" in call(capsys, "conflicts", "show", item.id, "--db", db)[1]
+    assert told(capsys, "conflicts", "show", item.id, "--db", db)[1]["conflict"]["slot_key"] == "e-till-02"
 
 
 def test_a_conflict_is_resolved_by_a_word(capsys, clash):

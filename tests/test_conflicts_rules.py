@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -379,7 +379,12 @@ def test_another_handle_sees_it_and_need_not_know_the_rule(file_store, store_clo
         other.memories.add("preference", "editor: vim")
         file_store.memories.add("preference", "editor: emacs")
         (seen,) = other.conflicts.find()
-        assert seen == file_store.conflicts.find()[0]
+        assert [member.value_now for member in seen.members] == ["editor: vim", "editor: emacs"], "without the rule what the rows say"
+        file_store_seen = file_store.conflicts.find()[0]
+        assert [member.value_now for member in file_store_seen.members] == ["vim", "emacs"]
+        assert [replace(member, value_now=None) for member in seen.members] == [
+            replace(member, value_now=None) for member in file_store_seen.members
+        ]
         assert other.conflicts.detect() == []
         assert other.conflicts.resolve(seen.id, "dismiss").status == "dismissed"
     assert file_store.conflicts.detect() == []
@@ -391,10 +396,84 @@ def test_a_read_only_store_is_asked_what_is_known(tmp_path):
         vim, _ = (store.memories.add("preference", f"editor: {name}") for name in ("vim", "emacs"))
         (clash,) = store.conflicts.find()
     with open_store(tmp_path / "agent.db", read_only=True) as store:
+        store.conflicts.rule("said", editor, kinds=["memory"])
         assert store.conflicts.find() == [clash]
         assert store.conflicts.suggest(clash.id).winner_id != vim.id
         with pytest.raises(NotFound):
             store.conflicts.get("x")
+
+
+# -- what has changed since ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def healed(store, conflicts, knowledge):
+    """A conflict of a state with an entity, which agree by now."""
+    store.memories.set_state("p", "cur", "EUR")
+    entity = knowledge.add_entity("Parameter", "cur", project="p", properties={"value": "USD"})
+    state = store.memories.set_state("p", "cur", "usd")
+    (clash,) = conflicts.find(status="open")
+    return clash, state, entity
+
+
+def test_a_conflict_that_has_healed_stays_open_and_nobody_is_suggested(conflicts, healed):
+    clash, state, _ = healed
+    assert [(member.value_snapshot, member.value_now) for member in clash.members] == [("EUR", "usd"), ("USD", "USD")]
+    assert conflicts.get(clash.id) == clash
+    suggestion = conflicts.suggest(clash.id)
+    assert (suggestion.winner_kind, suggestion.winner_id, suggestion.reason) == (None, None, "they say the same now: dismiss closes it")
+    assert conflicts.detect() == []
+
+
+def test_who_says_what_the_winner_says_now_does_not_lose(store, conflicts, knowledge, healed):
+    clash, state, entity = healed
+    other = knowledge.add_entity("Parameter", "cur", project="p", properties={"value": "CHF"})
+    assert [member.value_now for member in conflicts.get(clash.id).members] == ["usd", "USD", "CHF"]
+    conflicts.resolve(clash.id, "supersede_others", winner=state.id)
+    assert [knowledge.get(item.id).status for item in (entity, other)] == ["active", "superseded"]
+
+
+def test_what_was_dismissed_when_it_had_healed_is_noticed_when_it_is_as_it_was_before(store, conflicts, healed):
+    closed = conflicts.resolve(healed[0].id, "dismiss")
+    assert [(member.value_snapshot, member.value_now) for member in closed.members] == [("usd", None), ("USD", None)]
+    store.memories.set_state("p", "cur", "EUR")
+    assert [item.status for item in conflicts.find()] == ["open", "dismissed"]
+
+
+def test_who_claims_the_slot_no_longer_says_nothing_there_and_keeps_what_it_is(conflicts, knowledge):
+    one, two, three = (knowledge.add_entity("Requirement", "R1", description=text) for text in ("a", "b", "c"))
+    (clash,) = conflicts.find()
+    knowledge.update(one.id, name="R2")
+    assert [member.value_now for member in conflicts.get(clash.id).members] == [None, "R1: b", "R1: c"]
+    conflicts.resolve(clash.id, "supersede_others", winner=two.id)
+    assert [knowledge.get(item.id).status for item in (one, two, three)] == ["active", "active", "superseded"]
+    four = knowledge.add_entity("Requirement", "R2")
+    knowledge.update(four.id, name="R4")
+    (clash,) = conflicts.find(status="open")
+    assert conflicts.suggest(clash.id).reason == "it is the only one that still claims the slot"
+
+
+def test_without_a_rule_rows_agree_when_they_have_come_to_read_the_same(store, conflicts, knowledge):
+    one, two = (knowledge.add_entity("Tool", "ed") for _ in range(2))
+    twins = conflicts.contradict(one.id, two.id, kind="entity")
+    assert "nothing decides between" in conflicts.suggest(twins.id).reason, "they read the same when they were put into conflict"
+    vim, emacs = (store.memories.add("preference", text, user_id=text) for text in ("vim", "emacs"))
+    clash = conflicts.contradict(vim.id, emacs.id, kind="memory")
+    store.memories.update(vim.id, content="emacs")
+    assert conflicts.suggest(clash.id).reason == "they say the same now: dismiss closes it"
+    conflicts.resolve(clash.id, "supersede_others", winner=emacs.id)
+    assert store.memories.get(vim.id).status == "active"
+
+
+def test_a_rule_that_fails_where_a_conflict_is_read_writes_nothing(store, conflicts):
+    conflicts.rule("said", editor, kinds=["memory"])
+    for name in ("vim", "emacs"):
+        store.memories.add("preference", f"editor: {name}")
+    conflicts.rule("said", len, kinds=["memory"])
+    (clash,) = conflicts.find()
+    assert [member.value_now for member in clash.members] == ["editor: vim", "editor: emacs"]
+    assert "nothing decides between" in conflicts.suggest(clash.id).reason
+    assert failures(store) == []
 
 
 # -- any life of beliefs ------------------------------------------------------------------------------------------------
@@ -464,10 +543,10 @@ def live(store, twin, rng, steps):
                 conflicts.resolve(clash.id, rng.choice(["dismiss", "no_action"]))
                 twin.left.append((place, {(member.member_id, member.claim_value) for member in clash.members}))
             else:
-                winner = rng.choice(standing)[0]
+                winner, value = rng.choice(standing)
                 conflicts.resolve(clash.id, "supersede_others", winner=winner)
-                for member in clash.members:
-                    twin.beliefs[member.member_id].active &= member.member_id == winner
+                for belief in [twin.beliefs[member.member_id] for member in clash.members]:
+                    belief.active &= belief.value == value
         expected = twin.clashes()
         now = {(item.project_id, item.user_id, item.slot_key): item for item in conflicts.find(status="open")}
         held = {(item.project_id, item.user_id, item.slot_key): item for item in conflicts.detect()}

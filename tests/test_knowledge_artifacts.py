@@ -256,3 +256,15 @@ def test_what_runs_changed_is_appended_and_read_newest_first(store, room):
     with pytest.raises(Exists):
         room.record_delta("q", "r3", {}, id=made[0].id)
     assert store.audit.find() == []
+
+
+def test_what_is_known_is_of_the_users_project_where_two_have_one_name(store, room):
+    for owner, id in (("ann", "p1"), ("bob", "p2")):
+        store.chat.create_project("Apollo", id=id, user_id=owner)
+    hers, his = room.set_knowledge_state("Apollo", "hers"), room.set_knowledge_state("Apollo", "his", user_id="bob")
+    assert (hers.project_id, his.project_id) == ("p1", "p2")
+    assert room.knowledge_state("Apollo") == room.knowledge_state("Apollo", user_id="ann") == hers
+    assert room.knowledge_state("Apollo", user_id="bob") == his
+    delta = room.record_delta("Apollo", "r1", {}, user_id="bob")
+    assert room.deltas("Apollo", user_id="bob") == room.deltas("p2") == room.deltas(user_id="ann") == [delta]
+    assert room.deltas("Apollo") == []

@@ -1,13 +1,15 @@
-"""The graph of the knowledge room: entities and their life, relationships, observations, names, walks."""
+"""The graph of the knowledge room: entities and their life, relationships, observations, walks."""
 
 from __future__ import annotations
 
 import datetime
+from functools import partial
 
 import pytest
+from plans import ways
 
 from memstore import Exists, Invalid, NotFound, VersionConflict, open_store
-from memstore.testing import FakeClock, recorded_statements
+from memstore.testing import FakeClock
 
 
 @pytest.fixture
@@ -187,6 +189,30 @@ def test_it_is_superseded_by_another_active_one_only(graph):
     assert graph.get("a").status == "active"
 
 
+def test_what_takes_its_place_matters_only_where_it_can_be_superseded(store):
+    graph = store.knowledge
+    for name, status in (("a", "candidate"), ("b", "candidate"), ("c", "active")):
+        graph.add_entity("X", name, status=status, id=name)
+    assert not graph.supersede("a", by="b")
+    assert not graph.supersede("a", by="nowhere")
+    with pytest.raises(NotFound):
+        graph.supersede("c", by="nowhere")
+    with pytest.raises(NotFound):
+        graph.supersede("nowhere", by="b")
+    assert verbs(store, "entity", "a") == []
+
+
+def test_nothing_is_known_before_it_is_there(graph):
+    chain(graph, "a", "b")
+    for call in (
+        lambda: graph.add_entity("X", "c", created_at=500, updated_at=10),
+        lambda: graph.observe("a", "blue", created_at=500, retired_at=10),
+        lambda: graph.relate("a", "part_of", "b", created_at=500, retired_at=10),
+    ):
+        with pytest.raises(Invalid, match="must not be earlier than created_at 500"):
+            call()
+
+
 def test_promoting_lets_the_memories_that_it_came_from_graduate(store):
     for id in ("m1", "m2"):
         store.memories.add("knowledge", f"belief {id}", id=id)
@@ -237,6 +263,28 @@ def test_what_holds_already_comes_back_as_it_is(graph):
     assert graph.relate("a", "part_of", "b", valid_from=5.0) != one, "another time of the world"
     assert graph.retire_relationship(one.id)
     assert graph.relate("a", "part_of", "b").id != one.id
+
+
+def test_no_relationship_is_looked_for_among_all_of_its_kind(store):
+    graph = store.knowledge
+    chain(graph, *(str(number) for number in range(200)))
+    ends = {"SEARCH relationships USING INDEX relationships__out", "SEARCH relationships USING INDEX relationships__in"}
+    for _ in range(2):
+        assert ways(store, "relationships", lambda: graph.relate("7", "depends_on", "9")) <= ends
+        for direction in ("both", "out", "in"):
+            assert ways(store, "relationships", partial(graph.relationships, "7", kind="depends_on", direction=direction)) <= ends
+        store.optimize()
+
+
+def test_a_page_of_relationships_is_read_in_order(store):
+    graph = store.knowledge
+    chain(graph, *(str(number) for number in range(200)))
+    last = graph.relationships(limit=10)[-1].id
+    for given, index in (({}, "relationships__created"), ({"kind": "depends_on"}, "relationships__kind")):
+        for before in (None, last):
+            way = ways(store, "", partial(graph.relationships, limit=10, before=before, **given))
+            assert f"SEARCH relationships USING INDEX {index}" in way
+            assert not [step for step in way if "TEMP B-TREE" in step], "nothing is sorted"
 
 
 def test_it_belongs_to_the_project_where_it_begins(graph):
@@ -334,84 +382,6 @@ def test_an_observation_is_retired_with_an_event(store):
         graph.observe("a", "is red", id=note.id)
 
 
-# -- names --------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("asked", "found"),
-    [
-        ("Primary Mirror", "Primary Mirror"),
-        (" primary   MIRROR", "Primary Mirror"),
-        ("m1", "Primary Mirror"),
-        ("A-7", "Primary Mirror"),
-        ("primry miror", "Primary Mirror"),
-        ("Mirror, Primary", "Primary Mirror"),
-        ("priamry mirror", "Primary Mirror"),
-        ("TimeDelta", "time delta"),
-        ("pump 13", None),
-        ("pump 21", None),
-        ("pmp 12", "pump 12"),
-        ("secondary mirror", None),
-        ("日本語", "日本語"),
-        ("?!", None),
-    ],
-)
-def test_an_entity_is_found_by_a_name_like_its_own(graph, asked, found):
-    graph.add_entity("Component", "Primary Mirror", aliases=["M1"], external_ids={"plm": "A-7"})
-    for name in ("time delta", "pump 12", "日本語", "tertiary baffle"):
-        graph.add_entity("Component", name)
-    hit = graph.find_entity(asked)
-    assert (hit.name if hit is not None else None) == found
-
-
-def test_a_name_comes_before_an_alias_and_an_alias_before_likeness(graph):
-    graph.add_entity("Component", "mirrors", id="like")
-    assert graph.find_entity("mirror").id == "like"
-    graph.add_entity("Component", "glass", aliases=["mirror"], id="alias")
-    assert graph.find_entity("mirror").id == "alias"
-    graph.add_entity("Component", "Mirror", id="name")
-    graph.add_entity("Component", "looking glass", aliases=["mirror"])
-    assert graph.find_entity("mirror").id == "name"
-
-
-def test_a_name_means_something_active_of_this_project_first(graph):
-    for project in (None, "p", "q"):
-        graph.add_entity("Component", "frame", project=project, id=str(project))
-    graph.add_entity("Component", "frame", project="p", status="candidate")
-    graph.add_entity("Material", "frame", user_id="ann", id="hers")
-    assert graph.find_entity("frame", project="p").id == "p"
-    assert graph.find_entity("frame", project="q").id == "q"
-    assert graph.find_entity("frame", project="r").id in ("None", "hers"), "never another project's"
-    assert graph.find_entity("frame", user_id="ann", type="material").id == "hers"
-    graph.invalidate("p")
-    assert graph.find_entity("frame", project="p", type="Component").id == "None"
-
-
-def test_a_name_that_it_had_finds_it_no_more(graph, store_clock):
-    graph.add_entity("Component", "Cassegrain", id="e1", aliases=["tube"])
-    store_clock.advance(5)
-    graph.update("e1", name="Nasmyth", aliases=[])
-    assert graph.find_entity("cassegrain") is None
-    assert graph.find_entity("tube") is None
-    then = graph.as_of(recorded=store_clock.now - 1)
-    assert (then.find_entity("cassegrain").name, then.find_entity("tube").name) == ("Cassegrain", "Cassegrain")
-    assert then.find_entity("Nasmyth") is None
-    assert then.find_entity("casegrain").id == "e1", "also merely alike"
-
-
-def test_a_name_is_looked_up_by_an_index(store):
-    for number in range(300):
-        store.knowledge.add_entity("Component", f"part {number} of {number * 7}", project="p")
-    with recorded_statements(store) as seen:
-        for scope in ({}, {"project": "p"}, {"project": "p", "type": "Component"}):
-            assert store.knowledge.find_entity("part 200 of 1400", **scope).name == "part 200 of 1400"
-            assert store.knowledge.count(name="part 200 of 1400", **scope) == 1
-    plans = [store.query(f"EXPLAIN QUERY PLAN {sql.replace('Inf', '9e999')}") for sql in seen if sql.lstrip().startswith("SELECT")]
-    assert plans
-    ways = {row["detail"].partition(" (")[0] for plan in plans for row in plan if " entities" in row["detail"]}
-    assert ways == {"SEARCH entities USING INDEX entities__name", "SEARCH entities USING INTEGER PRIMARY KEY"}
-
-
 # -- walks --------------------------------------------------------------------------------------------------------------
 
 
@@ -439,6 +409,17 @@ def test_everything_ends_on_a_cycle(graph):
     assert graph.evidence_chain("a") == []
     assert [item.to_id for item in graph.path("a", "c", direction="out")] == ["b", "c"]
     assert graph.path("a", "a") == []
+
+
+def test_impact_against_the_arrows_is_what_breaks_when_something_fails(graph):
+    chain(graph, "app", "service", "disk")
+    graph.relate("disk", "depends_on", chain(graph, "power")[0].id)
+    assert [(near.depth, near.entity.name) for near in graph.impact("disk", direction="in")] == [(1, "service"), (2, "app")]
+    assert names(near.entity for near in graph.impact("disk", 1, direction="in")) == ["service"]
+    assert names(near.entity for near in graph.impact("disk")) == ["power"]
+    assert names(near.entity for near in graph.as_of().impact("disk", direction="both", limit=2)) == ["service", "power"]
+    with pytest.raises(Invalid, match="direction 'up' is none of"):
+        graph.impact("disk", direction="up")
 
 
 def test_a_walk_goes_by_what_is_active_and_valid(graph, store_clock):
@@ -530,6 +511,23 @@ def test_a_decision_on_a_fallen_assumption_is_at_risk(graph):
     assert graph.risky_decisions(project="p") == []
 
 
+def test_what_is_missing_and_what_leads_where_is_told_of_the_users_project_too(store, graph):
+    given = {}
+    for owner, id in (("ann", "p1"), ("bob", "p2")):
+        store.chat.create_project("Apollo", id=id, user_id=owner)
+        given[owner] = {"project": "Apollo", "user_id": owner}
+        for type in ("Requirement", "ValidationClaim", "Decision"):
+            graph.add_entity(type, f"{type} of {owner}", **given[owner])
+        assumption = graph.add_entity("Assumption", f"assumed by {owner}", properties={"flagged": True}, **given[owner])
+        graph.relate(graph.find_entity(f"Decision of {owner}").id, "based_on_assumption", assumption.id)
+    for owner, asked in given.items():
+        assert names(graph.orphans(**asked)) == [f"Requirement of {owner}"]
+        assert names(graph.unsupported_claims(**asked)) == [f"ValidationClaim of {owner}"]
+        assert names(graph.risky_decisions(**asked)) == [f"Decision of {owner}"]
+        assert [edge.project_id for edge in graph.relationships(**asked)] == [{"ann": "p1", "bob": "p2"}[owner]]
+    assert names(graph.orphans(user_id="bob")) == ["Requirement of bob"] and len(graph.orphans()) == 2
+
+
 # -- the past -----------------------------------------------------------------------------------------------------------
 
 
@@ -558,6 +556,38 @@ def test_a_view_answers_as_the_store_did_then(store, store_clock):
     assert graph.neighbours("a") == []
     assert graph.as_of().get("a") == graph.get("a")
     assert then.as_of(recorded=store_clock.now).get("c").name == "c"
+
+
+def test_a_past_is_looked_up_by_an_index(store, store_clock):
+    graph = store.knowledge
+    chain(graph, *(f"part {number}" for number in range(100)))
+    store_clock.advance(5)
+    for number in range(100):
+        graph.update(f"part {number}", name=f"piece {number}")
+    then = graph.as_of(recorded=store_clock.now - 1)
+
+    def ask():
+        assert then.get("part 7").name == "part 7"
+        assert len(then.neighbours("part 7", depth=3)) == 6
+        assert len(then.path("part 7", "part 11")) == 4
+        assert then.find_entity("part 7").id == "part 7"
+        assert then.find_entity("prat 7").id == "part 7"
+        assert then.risky_decisions() == []
+
+    used = {way.removeprefix("SEARCH entity_versions USING INDEX ") for way in ways(store, "entity_versions", ask)}
+    assert used == {"entity_versions__entity", "entity_versions__type"}
+
+
+def test_a_view_of_a_view_keeps_the_time_that_is_not_given(graph, store_clock):
+    first = store_clock.now
+    graph.add_entity("X", "a", id="a", valid_until=first + 50)
+    store_clock.advance(10)
+    graph.add_entity("X", "b", id="b", valid_from=first + 100)
+    store_clock.advance(100)
+    assert names(graph.as_of(recorded=first).as_of(valid=first + 20).entities()) == ["a"], "b was not known"
+    assert names(graph.as_of(valid=first + 200).as_of(recorded=first + 10).entities()) == ["b"]
+    assert names(graph.as_of(recorded=first).as_of(recorded=first + 10).entities()) == ["a"], "the time of the world goes along"
+    assert names(graph.as_of(valid=first).as_of().entities()) == ["a"]
 
 
 def test_the_later_of_two_changes_at_one_instant_counts(graph, store_clock):

@@ -182,7 +182,7 @@ def test_relations_may_stand_before_their_entities(store, tmp_path):
         ("[]", "line 2: line must be a dict"),
         ('{"type": "node"}', "line 2: type 'node' is none of entity, relation"),
         ('{"type": "entity", "name": "x"}', "line 2: entity has no entityType"),
-        (json.dumps({"type": "relation", **WORKS}), "line 2: no active entity is called 'Acme'"),
+        (json.dumps({"type": "relation", **WORKS}), "line 2: this relation names 'Acme', and no entity .* delete this line"),
         ('{"type": "entity", "name": "x", "entityType": "y", "observations": [NaN]}', "line 2: .*NaN|line 2: .* nan"),
     ],
 )

@@ -100,6 +100,22 @@ def test_a_name_an_alias_and_an_id_of_a_project_are_one(store, memories):
     assert memories.clear_state("p1", "k")
 
 
+def test_of_two_projects_of_one_name_the_one_is_meant_that_is_the_users(store, memories):
+    for owner, id in (("ann", "p1"), ("bob", "p2")):
+        store.chat.create_project("Apollo", id=id, user_id=owner)
+    memories.set_state("Apollo", "k", "hers")
+    memories.set_state("Apollo", "k", "his", user_id="bob")
+    memories.add_state("Apollo", "l", "his too", user_id="bob")
+    assert memories.state("Apollo") == memories.state("Apollo", user_id="ann") == memories.state("p1", user_id="bob") == {"k": "hers"}
+    assert memories.state("Apollo", user_id="bob") == memories.state("p2") == {"k": "his", "l": "his too"}
+    assert [item.project_id for item in memories.states("Apollo", user_id="bob")] == ["p2", "p2"]
+    assert memories.clear_state("Apollo", "k", user_id="bob") and not memories.clear_state("Apollo", "k", user_id="bob")
+    assert [event.project for event in memories.state_history("Apollo", "k", user_id="bob")] == ["p2", "p2"]
+    assert memories.state("Apollo") == {"k": "hers"}
+    with pytest.raises(VersionConflict, match="is at version 0, not 1"):
+        memories.set_state("Apollo", "k", "again", expected_version=1, user_id="bob")
+
+
 def test_an_alias_brings_what_was_set_under_it_along_and_the_newest_wins(store, memories, store_clock):
     store.chat.create_project("Apollo", id="p1")
     older, kept = memories.set_state("p1", "k", "old"), memories.set_state("moon", "alone", "a")

@@ -129,7 +129,8 @@ class _Merge:
         elif self.intake.known("projects", row):
             if meant not in (None, here):
                 raise Exists(f"{row['name']!r} names the project {meant!r} here and {row['id']!r} in the export: rename one of them first")
-            self.intake.update("projects", self.intake.ids("projects", [here])[here], row)
+            name = row["name"] if known else self.conn.value("SELECT name FROM projects WHERE id = ?", (here,))  # theirs may be an alias
+            self.intake.update("projects", self.intake.ids("projects", [here])[here], {**row, "name": name})
         else:
             return
         self._settled.add(here)

@@ -201,7 +201,9 @@ class _Parser(argparse.ArgumentParser):
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if isinstance(action, argparse._SubParsersAction) and value not in action.choices:
-            self.error(f"there is no command {value!r}{values.suggest(value, action.choices)}")
+            named = action.dest == "verb" and ("." in value or os.sep in value)  # no verb has either
+            near = f"; to name the store: {self.prog} --db {shlex.quote(value)}" if named else values.suggest(value, action.choices)
+            self.error(f"there is no command {value!r}{near}")
         super()._check_value(action, value)
 
 
@@ -464,7 +466,11 @@ def _add_sft(commands: Any) -> None:
 
 
 def _add_memories(commands: Any) -> None:
-    _add_candidates(_add_listing(commands, "memories", "show, promote or reject", "identity, preference, project, ..."), "memory")
+    verbs = _add_listing(commands, "memories", "search, show, promote or reject", "identity, preference, project, ...")
+    search = _command(verbs, "search", "find memories by the words that they share with a text, best first", module="beliefs")
+    search.add_argument("query", nargs="+", metavar="WORD", help="of the text")
+    _add_json(search, default=argparse.SUPPRESS)
+    _add_candidates(verbs, "memory")
 
 
 def _add_entities(commands: Any) -> None:

@@ -5,6 +5,7 @@ An id may be typed by its end, which is what a terminal shows of it: its beginni
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from argparse import Namespace
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ..audit import AuditEvent
-    from ..conflicts import Conflict
+    from ..conflicts import Conflict, ConflictMember
     from ..knowledge import Entity
     from ..memories import Memory
     from ..store import Store
@@ -63,7 +64,12 @@ def _named(entity: Entity) -> str:
 
 
 def _claims(conflict: Conflict) -> str:
-    return " / ".join(member.value_snapshot or member.member_id for member in conflict.members)
+    """What its members say: of an open one what they say now."""
+    return " / ".join(_said(member) or member.member_id for member in conflict.members)
+
+
+def _said(member: ConflictMember) -> str:
+    return member.value_snapshot if member.value_now is None else member.value_now
 
 
 KINDS = {
@@ -103,12 +109,13 @@ def listed(options: Namespace) -> int:
     with open_for(options) as store:
         found = kind.find(store, options, limit + 1 if 0 <= limit < sys.maxsize else limit)  # one more tells whether there are more
         projects = _projects(store)
+        subjects = _subjects(store, found[:limit])
         if not found and options.project is not None:
             _refuse_unknown(store, kind, options)
     if options.json:
         print_json({options.command: [item.to_dict() for item in found[:limit]]})
         return 0
-    _print_list(kind, found[:limit], projects)
+    _print_list(kind, found[:limit], projects, subjects)
     if len(found) > limit:
         print(f"there are more than {limit:,}; --limit N shows up to N", file=sys.stderr)
     elif not found:
@@ -130,12 +137,23 @@ def _projects(store: Store) -> dict[str | None, str]:
     return {project.id: project.name for project in store.chat.projects()}
 
 
-def _print_list(kind: Kind, found: Sequence[Any], projects: dict[str | None, str]) -> None:
+def _subjects(store: Store, found: Sequence[Any]) -> dict[str, str]:
+    """The names of the entities whose ids are the keys of slots, by those keys."""
+    names = {}
+    for key in {item.slot_key for item in found if getattr(item, "slot_key", "")}:
+        with contextlib.suppress(NotFound, Invalid):  # a key may be anything
+            names[key] = store.knowledge.get(key).name
+    return names
+
+
+def _print_list(kind: Kind, found: Sequence[Any], projects: dict[str | None, str], subjects: dict[str, str]) -> None:
     page = Page()
     named = any(item.project_id is not None for item in found)
     rows = []
     for item in found:
         word, text = kind.columns(item)
+        subject = subjects.get(getattr(item, "slot_key", ""))
+        text = text if subject is None else f"{subject}: {text}"
         project = projects.get(item.project_id, item.project_id) or ""
         told = [item.status, one_line(word), *([one_line(project)] if named else []), one_line(text)]
         rows.append((_id(item.id, page), *told))
@@ -149,6 +167,26 @@ def _id(id: str, page: Page) -> str:
     return f"…{id[-SHOWN_OF_ID:]}" if short else one_line(id)
 
 
+def search(options: Namespace) -> int:
+    """List the memories that share words with a text, best first, each with the share of its words."""
+    kind, query, limit = KINDS["memories"], " ".join(options.query), options.limit
+    with open_for(options) as store:
+        chosen = {"memory_type": options.type, "status": options.status or "active", "project": options.project}
+        hits = store.memories.search(query, **chosen, user_id=options.user, limit=limit)
+        if not hits and options.project is not None:
+            _refuse_unknown(store, kind, options)
+    if options.json:
+        print_json({"query": query, "hits": [hit.to_dict() for hit in hits]})
+        return 0
+    page = Page()
+    rows = [(_id(hit.memory.id, page), f"{hit.score:.2f}", *map(one_line, kind.columns(hit.memory))) for hit in hits]
+    for line in page.table(rows, (page.dim, page.bold)):
+        print(line)
+    if not hits:
+        print(f"no memory shares a word with {one_line(query)!r}", file=sys.stderr)
+    return 0
+
+
 # -- one ----------------------------------------------------------------------------------------------------------------
 
 
@@ -159,20 +197,21 @@ def show(options: Namespace) -> int:
         item = _one(store, kind, options.id)
         history = getattr(store, kind.room).history(item.id)
         about = _about(store, kind, item)
-        projects = _projects(store)
+        projects, subjects = _projects(store), _subjects(store, [item])
     if options.json:
         print_json({kind.noun: item.to_dict(), **about, "history": [event.to_dict() for event in history]})
         return 0
     page = Page()
     print(page.bold(f"{kind.noun} {one_line(item.id)}"), f"is {item.status}")
     _print_whole(page, [(one_line(line),) for line in kind.head(item).splitlines()])
-    _print_fields(page, item, projects)
+    _print_fields(page, item, {"project_id": projects, "slot_key": subjects})
     if kind.noun == "conflict":
         _print_members(page, item)
     _print_about(page, about)
     if "suggestion" in about:
-        winner = about["suggestion"]["winner_id"]
-        told = ["no_action"] if winner is None else ["supersede_others", "--winner", winner]
+        winner, reason = about["suggestion"]["winner_id"], about["suggestion"]["reason"]
+        left = ["dismiss" if "dismiss" in reason else "no_action"]
+        told = left if winner is None else ["supersede_others", "--winner", winner]
         print(f"  {command('conflicts', '--db', store_path(options), 'resolve', item.id, *told)}")
     _print_history(page, history)
     return 0
@@ -184,7 +223,11 @@ def _one(store: Store, kind: Kind, typed: str) -> Any:
     try:
         return room.get(typed)
     except NotFound:
-        ends = [] if len(typed) < LEAST_OF_ID else _ending(store, kind, typed)
+        if len(typed) < LEAST_OF_ID:
+            raise NotFound(
+                f"no {kind.noun} {typed!r}: the end of an id stands for it from {LEAST_OF_ID} characters on; type more of it"
+            ) from None
+        ends = _ending(store, kind, typed)
         if len(ends) > 1:
             raise Invalid(f"{typed!r} ends the id of more than one {kind.noun}: {', '.join(ends)}; type more of it") from None
         if not ends:
@@ -213,11 +256,12 @@ def _about(store: Store, kind: Kind, item: Any) -> dict[str, Any]:
     return {}
 
 
-def _print_fields(page: Page, item: Any, projects: dict[str | None, str]) -> None:
-    """Its other columns that say anything."""
+def _print_fields(page: Page, item: Any, names: dict[str, dict[Any, str]]) -> None:
+    """Its other columns that say anything; what some of them name stands before the id."""
     fields = {name: value for name, value in item.to_dict().items() if name not in SAID and value not in NOTHING}
-    if fields.get("project_id") in projects:
-        fields["project_id"] = f"{projects[fields['project_id']]} ({fields['project_id']})"
+    for name, known in names.items():
+        if fields.get(name) in known:
+            fields[name] = f"{known[fields[name]]} ({fields[name]})"
     print()
     _print_whole(page, [(name, _value(name, value)) for name, value in fields.items()])
 
@@ -240,10 +284,18 @@ def _print_about(page: Page, about: dict[str, Any]) -> None:
 
 def _print_members(page: Page, conflict: Conflict) -> None:
     rows = [
-        (member.member_kind, one_line(member.member_id), f"trust {member.member_layer_trust}", one_line(member.value_snapshot))
+        (member.member_kind, one_line(member.member_id), f"trust {member.member_layer_trust}", one_line(_since(conflict, member)))
         for member in conflict.members
     ]
     _section(page, "members", rows)
+
+
+def _since(conflict: Conflict, member: ConflictMember) -> str:
+    """What a member said when it was noticed and, where that has changed, what it says now."""
+    then, now = member.value_snapshot, member.value_now
+    if conflict.status != "open" or now == then:
+        return then
+    return f"{then} (claims it no longer)" if now is None else f"{now} (it said: {then})"
 
 
 def _section(page: Page, name: str, rows: Sequence[tuple[str, ...]]) -> None:

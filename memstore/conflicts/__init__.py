@@ -56,6 +56,12 @@ _CLOSES = {"dismiss": "dismissed", "supersede_others": "resolved", "no_action": 
 class ConflictStore(Detection):
     """Slots, contradictions and what a person decided.
 
+    Four rules are shipped. By `component.material` and `component.part_of` each `uses_material` and `part_of` of an entity of type
+    Component claims that component (the slot is its id); the relationship loses, the entity at its end stays. By `requirement.name`
+    every entity of type Requirement claims its name, and loses itself. By `project_state.entity` a state claims its key, an entity
+    in the same project its name with `properties["value"]`, or else its description, and `<name>.<property>` with each property;
+    the state is cleared or the entity superseded. Types, names and values are compared without case and with single spaces.
+
     >>> from memstore import open_store
     >>> with open_store(":memory:") as store:
     ...     store.conflicts.rule("editor", lambda memory: ("editor", memory.content), kinds=["memory"])
@@ -116,7 +122,7 @@ class ConflictStore(Detection):
             new = self._begun(**{**columns, "project_id": project_id, "members": self._members(members)})
             if winner is not None:
                 new = deciding.won(new, self._winner(new, winner))
-            return self._open_slot(connection, new)
+            return self._today(self._open_slot(connection, new))
 
     def contradict(
         self,
@@ -153,13 +159,13 @@ class ConflictStore(Detection):
             members, digest = [found[side] for side in pair], pair_hash(kind, a_id, b_id)
             there = self._settled(connection, "pair_hash = ? AND kind = 'contradiction'", (digest,), members)
             if there is not None:
-                return there
+                return self._today(there)
             atoms = dict(zip(("atom_a_id", "atom_b_id"), (row[1] for row in pair))) if kind == "atom" else {}
             whose = self._whose(pair, project)
             new = self._begun(
                 id=id, kind="contradiction", pair_hash=digest, created_at=now, updated_at=now, members=members, **said, **atoms, **whose
             )
-            return self._insert(connection, new, "")
+            return self._today(self._insert(connection, new, ""))
 
     def _whose(self, pair: list[tuple[str, str]], project: str | None) -> dict[str, str | None]:
         """Project and user of two rows: what both, or the only one that says it, say."""
@@ -215,10 +221,13 @@ class ConflictStore(Detection):
     # -- read -------------------------------------------------------------------------------------------------------
 
     def get(self, id: str) -> Conflict:
-        """Return a conflict, open or closed, with its members in the order in which they joined."""
+        """Return a conflict, open or closed, with its members in the order in which they joined.
+
+        A member of an open one says in `value_snapshot` what it said when they met, and in `value_now` what it says now.
+        """
         id = values.key("id", id)
         with self.db.read(snapshot=True) as connection:
-            return self._known(connection, id)
+            return self._today(self._known(connection, id))
 
     def find(
         self,
@@ -240,7 +249,8 @@ class ConflictStore(Detection):
         limit = values.limit(limit)
         terms = self._terms(status, kind, slot_kind, project, user_id, member_id)
         with self.db.read(snapshot=True) as connection:
-            return self._filled(connection, newest(connection, CONFLICTS, "conflict", terms, limit, before, WHERE))
+            found = newest(connection, CONFLICTS, "conflict", terms, limit, before, WHERE)
+            return [self._today(conflict) for conflict in self._filled(connection, found)]
 
     def count(
         self,
@@ -285,12 +295,13 @@ class ConflictStore(Detection):
         """Return the member that might win and why, in words; nothing is applied.
 
         The most trusted layer wins (project state before entities and relationships before memories and atoms), then the larger
-        confidence, then the newer row. Where nothing decides there is no winner.
+        confidence, then the newer row. Where nothing decides, or they say the same by now, there is no winner.
         """
         conflict = self.get(id)
         if conflict.status != "open":
             return Suggestion(None, None, f"it is closed: {deciding.told(conflict)}")
-        return deciding.suggest(conflict, self._claims(conflict))
+        claims = self._claims(conflict)
+        return deciding.suggest(conflict, claims, self._said(conflict, claims))
 
     # -- change -----------------------------------------------------------------------------------------------------
 
@@ -300,8 +311,8 @@ class ConflictStore(Detection):
         """Close an open conflict as a person has decided, and return it.
 
         "dismiss": it was none; "no_action": it is one, and stays; "supersede_others": the `winner` (the id of a member, or its
-        kind and id) stays active, and all that still claims the slot beside it is superseded, retired or cleared. A `note` takes
-        the place of the conflict's own.
+        kind and id) stays active, and all that still claims the slot beside it and says something else is superseded, retired or
+        cleared. A `note` takes the place of the conflict's own.
         """
         id, action = values.key("id", id), values.one_of("action", action, RESOLUTIONS)  # type: ignore[assignment]
         actor, note = values.label("actor", actor), values.text("note", note)
@@ -317,6 +328,8 @@ class ConflictStore(Detection):
                 won = self._winner(old, winner)
                 lost = self._supersede_others(old, won, actor, note)
                 new = deciding.won(new, won)
+            else:
+                self._renew(connection, old)
             self._close(connection, old, new, lost, actor, note)
             return self._known(connection, id)
 
@@ -355,14 +368,22 @@ class ConflictStore(Detection):
     def _supersede_others(self, conflict: Conflict, won: ConflictMember, actor: str, note: str) -> list[tuple[str, str]]:
         """Take back what claims the slot beside the winner, and return what that was; what no longer holds is passed over."""
         claims = self._claims(conflict)
+        said = self._said(conflict, claims)
         if (won.member_kind, won.member_id) not in claims:
             raise Invalid(f"winner {won.member_kind} {won.member_id} is no longer active; choose another member, or no_action")
-        lost = {}
+        lost, kept = {}, said.get((won.member_kind, won.member_id))
         for member in conflict.members:
-            claim = claims.get((member.member_kind, member.member_id))
-            if claim is not None and member.claim != won.claim:
-                lost[member.claim] = claim
+            side = member.member_kind, member.member_id
+            if side in said and member.claim != won.claim and (kept is None or said[side].value != kept.value):
+                lost[member.claim] = claims[side]
         return [row for row, claim in lost.items() if self._supersede(conflict, row, claim, won, actor, note)]
+
+    def _renew(self, connection: Connection, conflict: Conflict) -> None:
+        """Let members say what they claim now: that is what a person leaves as it is."""
+        said = self._ruled(conflict, self._claims(conflict))
+        sides = [(member, said.get((member.member_kind, member.member_id))) for member in conflict.members]
+        members = [replace(member, value_snapshot=now.shown, claim_value=now.value) for member, now in sides if now is not None]
+        self._join(connection, connection.value("SELECT pk FROM conflicts WHERE id = ?", (conflict.id,)), conflict, members)
 
     def _supersede(
         self, conflict: Conflict, row: tuple[str, str], claim: Any, won: ConflictMember, actor: str, note: str

@@ -5,9 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from .tables import Conflict, ConflictMember, Suggestion
+
+
+class Said(NamedTuple):
+    """What a member says: as it is compared, and for people."""
+
+    value: str
+    shown: str
+
 
 Side = tuple[ConflictMember, Any]  # a member, and the row that makes its claim
 #: What decides, in this order.
@@ -18,13 +26,15 @@ MEASURES: dict[str, Callable[[Side], float]] = {
 }
 
 
-def suggest(conflict: Conflict, claims: dict[tuple[str, str], Any]) -> Suggestion:
-    """The member whose claim is trusted most; `claims` are the rows that still hold, by member."""
-    leading = [(member, claims[side]) for member in conflict.members if (side := (member.member_kind, member.member_id)) in claims]
+def suggest(conflict: Conflict, claims: dict[tuple[str, str], Any], said: dict[tuple[str, str], Said]) -> Suggestion:
+    """The member whose claim is trusted most; `claims` are the rows that still hold, by member, and `said` what they say."""
+    leading = [(member, claims[side]) for member in conflict.members if (side := (member.member_kind, member.member_id)) in said]
     if not leading:
         return Suggestion(None, None, "none of its members is active any more")
     if len(leading) == 1:
-        return _named(leading[0][0], "it is the only one that is still active")
+        return _named(leading[0][0], f"it is the only one that {'is still active' if len(claims) == 1 else 'still claims the slot'}")
+    if len({now.value for now in said.values()}) == 1:
+        return Suggestion(None, None, "they say the same now: dismiss closes it")
     equal: list[str] = []
     for what, measure in MEASURES.items():
         ranked = sorted(leading, key=measure, reverse=True)

@@ -8,7 +8,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from ..kernel import (
@@ -29,6 +31,7 @@ from ..kernel import (
     WrongKey,
     values,
 )
+from .deciding import Said
 from .rules import Claim, Contest, Rule, Shipped, Standing, answers, contests, described, holds, kind_of
 from .slots import Slots
 from .tables import MEMBER_KINDS, Conflict
@@ -58,7 +61,8 @@ class Detection(Slots):
         It is asked for every record of these kinds ("memory", "entity", "atom", "relationship", "project_state") that is active and
         not expired. Records that claim one key within one project with different values, compared exactly, are in conflict. A rule
         lives as long as the store object; one of the same `slot_kind`, shipped ones too, is replaced. After an active add all
-        records of its kinds in that project are looked through: keep it quick.
+        records of its kinds in that project are looked through: keep it quick. One that raises, or answers anything else, blocks
+        nothing: that record claims nothing by it, and the log gets one event conflict.rule_failed for each kind of error.
         """
         slot_kind = values.key("slot_kind", slot_kind)
         if not callable(fn):
@@ -77,7 +81,7 @@ class Detection(Slots):
         with self.db.write():
             found = [self._meet(contest) for contest in self._contested(project)]
         held = {conflict.id: conflict for conflict in found if conflict is not None}
-        return sorted(held.values(), key=lambda conflict: (conflict.created_at, conflict.id))
+        return [self._today(conflict) for conflict in sorted(held.values(), key=lambda conflict: (conflict.created_at, conflict.id))]
 
     def notice(self, connection: Connection, item: Record) -> None:
         """Look whether something that holds from now on contradicts what else holds."""
@@ -111,9 +115,9 @@ class Detection(Slots):
         claims = [claim for each in records for claim in self._claimed(rule, each)]
         return [*contests(rule, [claim for claim in claims if claim.slot_key in own])]
 
-    def _claimed(self, rule: Rule, item: Any) -> list[Standing]:
+    def _claimed(self, rule: Rule, item: Any, *, report: bool = True) -> list[Standing]:
         """What a record claims by a rule."""
-        said = self._asked(rule, item, lambda: [self._standing(item, claim) for claim in answers(rule.fn(item))])
+        said = self._asked(rule, item, lambda: [self._standing(item, claim) for claim in answers(rule.fn(item))], report=report)
         return [standing for standing in said or () if standing is not None]
 
     def _standing(self, item: Any, claim: Claim) -> Standing | None:
@@ -127,6 +131,45 @@ class Detection(Slots):
             shown = claim.shown or described(claim.member[0], target)
         age = (item.created_at, item.id)
         return Standing(claim.slot_key, claim.value, shown, member, claim.by, kind, item.project_id, getattr(item, "user_id", None), age)
+
+    # -- what members say now ---------------------------------------------------------------------------------------
+
+    def _today(self, conflict: Conflict) -> Conflict:
+        """A conflict for the caller: while it is open its members tell what they say now."""
+        if conflict.status != "open":
+            return conflict
+        said = self._said(conflict, self._claims(conflict))
+        sides = [(member, said.get((member.member_kind, member.member_id))) for member in conflict.members]
+        return replace(conflict, members=[replace(member, value_now=None if now is None else now.shown) for member, now in sides])
+
+    def _said(self, conflict: Conflict, claims: dict[tuple[str, str], Any]) -> dict[tuple[str, str], Said]:
+        """What members say now: by the rule of their slot or, where it knows none of them, by their rows."""
+        ruled = self._ruled(conflict, claims)
+        if ruled:
+            return ruled
+        alike, said = Counter(member.claim_value for member in conflict.members), {}
+        for member in conflict.members:
+            side = kind, id = member.member_kind, member.member_id
+            if side in claims:
+                shown = described(kind, self._piece(kind, id))
+                # Rows that were put into conflict while they read the same never differed by how they read.
+                said[side] = Said(shown if alike[member.claim_value] == 1 else f"{kind} {id}", shown)
+        return said
+
+    def _ruled(self, conflict: Conflict, claims: dict[tuple[str, str], Any]) -> dict[tuple[str, str], Said]:
+        """What members claim now by the rule of their slot; nothing where there is no such rule here."""
+        rule = self._rules.get(conflict.slot_kind) if conflict.kind == "slot" else None
+        if rule is None:
+            return {}
+        said = {}
+        for side, row in claims.items():
+            for item in [row] if kind_of(row) == side[0] else [row, self._piece(*side)]:
+                for claim in self._claimed(rule, item, report=False) if kind_of(item) in rule.kinds else ():
+                    if (claim.slot_key, claim.member) == (conflict.slot_key, side):
+                        said[side] = Said(claim.value, claim.shown)
+        return said
+
+    # -- asking -----------------------------------------------------------------------------------------------------
 
     def _holding(self, kind: str, project: str | None) -> Iterator[Any]:
         """Every record of a kind that holds now."""
@@ -146,14 +189,15 @@ class Detection(Slots):
         now = self.db.now
         yield from (item for item in records if holds(item, now) and project in (None, item.project_id))
 
-    def _asked(self, rule: Rule, item: Any, question: Callable[[], T]) -> T | None:
-        """The answer to a question that runs somebody's function; None where that fails."""
+    def _asked(self, rule: Rule, item: Any, question: Callable[[], T], *, report: bool = True) -> T | None:
+        """The answer to a question that runs somebody's function; None where that fails, which a reading call leaves unreported."""
         try:
             return question()
         except NO_RULES_FAILURE:
             raise
         except Exception as error:
-            self._report(rule, item, error)
+            if report:
+                self._report(rule, item, error)
             return None
 
     def _report(self, rule: Rule, item: Any, error: Exception) -> None:

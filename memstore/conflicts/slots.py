@@ -170,8 +170,8 @@ class Slots:
     def _member(
         self, kind: str, id: str, *, shown: str, value: str | None = None, by: tuple[str, str] | None = None
     ) -> ConflictMember:
-        lost = (None, None) if by is None or by == (kind, id) else by
-        return ConflictMember(new_id(), "", kind, id, TRUST[kind], shown, shown if value is None else value, *lost)
+        loser, its_id = (None, None) if by is None or by == (kind, id) else by
+        return ConflictMember(new_id(), "", kind, id, TRUST[kind], shown, shown if value is None else value, loser, its_id, None)
 
     # -- finding ----------------------------------------------------------------------------------------------------
 

@@ -106,6 +106,7 @@ class ConflictMember(Record):
     claim_value: str
     claim_kind: str | None
     claim_id: str | None
+    value_now: str | None  # while the conflict is open; None where it claims the slot no longer
 
     @property
     def claim(self) -> tuple[str, str]:
@@ -175,7 +176,10 @@ class Assessment(Record):
 
 @record
 class Suggestion(Record):
-    """The member that a conflict's winner might be, None where nothing decides, and why."""
+    """The member that a conflict's winner might be, None where nothing decides, and why.
+
+    `winner_id` is what `resolve(winner=)` takes.
+    """
 
     winner_kind: str | None
     winner_id: str | None
@@ -194,7 +198,10 @@ MEMBERS = Table(
     ConflictMember,
     "conflict_members",
     hidden=("pk", "conflict"),
-    computed={"conflict_id": "(SELECT id FROM conflicts WHERE pk = conflict_members.conflict)"},
+    computed={
+        "conflict_id": "(SELECT id FROM conflicts WHERE pk = conflict_members.conflict)",
+        "value_now": "NULL",  # filled in by what stands in the other rooms
+    },
     schema=SCHEMA,
 )
 ASSESSMENTS = Table(

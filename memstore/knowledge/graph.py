@@ -11,7 +11,7 @@ from ..kernel import Exists, Invalid, NotFound, new_id, values
 from ..kernel.lifecycle import LIVE, WAYS, confirm_version, log, shown, turn
 from ..kernel.rows import filled, known, refuse_taken
 from . import names
-from .graph_tables import CHECKS, FAMILIES, KINDS, Entity, Observation, Relationship, in_order
+from .graph_tables import CHECKS, FAMILIES, KINDS, Entity, Observation, Relationship, in_order, refuse_before
 from .schema import ENTITIES, OBSERVATIONS, RELATIONSHIPS, VERSIONS
 from .view import Knowing
 
@@ -59,11 +59,12 @@ class Graph(Knowing):
         updated_at: float | datetime | None = None,
         superseded_by: str | None = None,
     ) -> Entity:
-        """Store an entity and return it; another one of the same name may be there, which is for `conflicts` to judge.
+        """Store an entity and return it; another one of the same name may be there.
 
-        `source_refs` are of the form "memory:<id>"; one without any is `hand_authored` unless said otherwise. A day as `valid_until`
-        ("2026-07-01" or a `date`) counts whole, in UTC. One that is neither active nor candidate is history from elsewhere. The past
-        of an entity begins at `updated_at`, which is `created_at` when not given.
+        Two active requirements of one name in one project open a conflict; for other types a name is no slot. `source_refs` are of the
+        form "memory:<id>"; one without any is `hand_authored` unless said otherwise. A day as `valid_until` ("2026-07-01" or a `date`)
+        counts whole, in UTC. One that is neither active nor candidate is history from elsewhere. The past of an entity begins at
+        `updated_at`, which is `created_at` when not given.
         """
         given = values.checked(
             CHECKS,
@@ -79,6 +80,7 @@ class Graph(Knowing):
             raise Invalid(f"superseded_by is of entities with status 'superseded', and this one is {status!r}")
         with self.db.write() as connection:
             new = self._new_entity(**given, project_id=self._canonical(project, user_id))
+            refuse_before(new.created_at, "updated_at", new.updated_at)
             refuse_taken(connection, ENTITIES, "an entity", new.id, "update() changes it")
             pk = ENTITIES.insert(connection, new, **self._keys(new))
             names.post(connection, pk, new)
@@ -207,7 +209,8 @@ class Graph(Knowing):
         if by == id:
             raise Invalid(f"entity {values.shorten(id)} cannot supersede itself")
         with self.db.write() as connection:
-            if by is not None and self._known(connection, by).status != "active":
+            old = self._known(connection, id)
+            if old.status == "active" and by is not None and self._known(connection, by).status != "active":
                 raise Invalid(f"entity {values.shorten(by)} is not active, so it cannot take the place of another")
             return self._turn(connection, id, "superseded", actor, note, superseded_by=by)
 
@@ -285,8 +288,7 @@ class Graph(Knowing):
                 return same
             project_id = source.project_id if project is None else self._canonical(project, user_id)
             columns = filled(connection, RELATIONSHIPS, "a relationship", given, self.db.now)
-            if columns["retired_at"] is not None and columns["retired_at"] < columns["created_at"]:
-                raise Invalid(f"retired_at {columns['retired_at']} must not be earlier than created_at {columns['created_at']}")
+            refuse_before(columns["created_at"], "retired_at", columns["retired_at"])
             new = Relationship(**columns, from_id=source.id, to_id=target.id, project_id=project_id)
             keys = [connection.value("SELECT pk FROM entities WHERE id = ?", (end,)) for end in ends]
             RELATIONSHIPS.insert(connection, new, source=keys[0], target=keys[1])
@@ -301,10 +303,11 @@ class Graph(Knowing):
             raise Invalid(f"{values.shorten(kind)} is no kind of relationship{near}; register_kind(kind, family) adds one")
 
     def _same_edge(self, connection: Connection, ends: tuple[str, str], given: dict[str, Any]) -> Relationship | None:
+        # The plus sign keeps SQLite from reading all of a kind, or all there are, for the sake of their order.
         return RELATIONSHIPS.first(
             connection,
             "WHERE source = (SELECT pk FROM entities WHERE id = ?) AND kind = ? AND target = (SELECT pk FROM entities WHERE id = ?)"
-            " AND retired_at IS NULL AND user_id IS ? AND valid_from IS ? AND valid_until IS ? ORDER BY pk LIMIT 1",
+            " AND retired_at IS NULL AND user_id IS ? AND valid_from IS ? AND valid_until IS ? ORDER BY +pk LIMIT 1",
             (ends[0], given["kind"], ends[1], given["user_id"], given["valid_from"], given["valid_until"]),
         )
 
@@ -363,7 +366,9 @@ class Graph(Knowing):
             for same in self._noted(connection, pk, key, given["user_id"]) if given["retired_at"] is None else ():
                 if same.content == given["content"]:
                     return same
-            new = Observation(**filled(connection, OBSERVATIONS, "an observation", given, self.db.now), entity_id=entity.id)
+            columns = filled(connection, OBSERVATIONS, "an observation", given, self.db.now)
+            refuse_before(columns["created_at"], "retired_at", columns["retired_at"])
+            new = Observation(**columns, entity_id=entity.id)
             OBSERVATIONS.insert(connection, new, entity=pk, content_key=key)
             return new
 

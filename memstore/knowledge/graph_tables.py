@@ -64,6 +64,7 @@ CREATE TABLE entity_versions(
     id                TEXT NOT NULL DEFAULT '',                 -- the entity's{_STATE}) STRICT;
 CREATE INDEX entity_versions__entity ON entity_versions(entity, retired_at);
 CREATE INDEX entity_versions__retired ON entity_versions(retired_at);
+CREATE INDEX entity_versions__type ON entity_versions(type_key, status, created_at);
 
 CREATE TABLE entity_names(
     name_key TEXT NOT NULL,                                     -- of each name, alias and external id that it has or had
@@ -104,7 +105,8 @@ CREATE TABLE relationships(
 -- All that a walk asks of an edge, so that it never touches the rows.
 CREATE INDEX relationships__out ON relationships(source, kind, target, created_at, retired_at, valid_from, valid_until);
 CREATE INDEX relationships__in ON relationships(target, kind, source, created_at, retired_at, valid_from, valid_until);
-CREATE INDEX relationships__kind ON relationships(kind);
+CREATE INDEX relationships__created ON relationships(created_at);
+CREATE INDEX relationships__kind ON relationships(kind, created_at);
 CREATE INDEX relationships__user ON relationships(user_id) WHERE user_id IS NOT NULL;
 CREATE INDEX relationships__retired ON relationships(retired_at) WHERE retired_at IS NOT NULL;
 
@@ -267,3 +269,9 @@ def in_order(valid_from: float | None, valid_until: float | None) -> None:
     """Refuse what would end before it begins."""
     if valid_from is not None and valid_until is not None and valid_until <= valid_from:
         raise Invalid(f"valid_until {valid_until} must be later than valid_from {valid_from}")
+
+
+def refuse_before(created_at: float, name: str, moment: float | None) -> None:
+    """Refuse what the store would have known before it was there."""
+    if moment is not None and moment < created_at:
+        raise Invalid(f"{name} {moment} must not be earlier than created_at {created_at}")

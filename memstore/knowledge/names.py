@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
 import unicodedata
 from typing import TYPE_CHECKING, Any
@@ -19,17 +20,38 @@ from ..kernel.words import key_of, tagged, words
 from .graph_tables import Entity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Sequence
 
     from ..kernel import Cipher, Connection
 
 ALIKE = 0.75  # of difflib's ratio: below it two names are two names
 NOT = 2  # a rank
+COMMON = 2000  # entities that share a piece of a word: it tells them apart no more
 _WORD = re.compile(r"[^\W_]+")
 _NUMBER = re.compile(r"\d+")
 _LONG = 24  # letters: longer words, and those beyond the first _MANY, are found whole only
 _MANY = 16
 _COMPARED = 200  # letters of a name
+_PAGE = 5000
+_POSTED = """
+SELECT value, (SELECT count(*) FROM (SELECT 1 FROM entity_words WHERE word = asked.value LIMIT ?))
+FROM json_each(?) AS asked ORDER BY value
+"""
+_HAVING = """
+SELECT one.entity, ? FROM entity_words AS one
+WHERE one.word = ? AND NOT EXISTS (
+    SELECT 1 FROM json_each(?) AS asked
+    WHERE NOT EXISTS (SELECT 1 FROM entity_words AS other WHERE other.word = asked.value AND other.entity = one.entity)
+)
+ORDER BY one.entity DESC LIMIT ? OFFSET ?
+"""
+_SHARING = """
+SELECT one.entity, count(*) + (
+    SELECT count(*) FROM json_each(?) AS asked CROSS JOIN entity_words AS other ON other.word = asked.value AND other.entity = one.entity
+) AS shared
+FROM entity_words AS one WHERE one.word IN (SELECT value FROM json_each(?))
+GROUP BY one.entity ORDER BY shared DESC, one.entity DESC LIMIT ? OFFSET ?
+"""
 
 
 def texts(entity: Entity) -> list[str]:
@@ -50,11 +72,15 @@ def word_keys(found: Iterable[str], cipher: Cipher | None) -> set[str]:
     """What `entity_words` has of some names, or is asked for them."""
     pieces: set[str] = set()
     for name in found:
-        whole = sorted({*_WORD.findall(_folded(name)), *words(name)})
+        whole = _whole(name)
         pieces.update(whole)
         for word in [word for word in whole if 4 <= len(word) <= _LONG][:_MANY]:
             pieces.update(word[:place] + word[place + 1 :] for place in range(len(word)))
     return set(tagged(pieces, cipher))
+
+
+def _whole(name: str) -> list[str]:
+    return sorted({*_WORD.findall(_folded(name)), *words(name)})
 
 
 def post(connection: Connection, pk: int, entity: Entity) -> None:
@@ -63,6 +89,30 @@ def post(connection: Connection, pk: int, entity: Entity) -> None:
     connection.many("INSERT OR IGNORE INTO entity_names(name_key, entity) VALUES (?, ?)", names)
     pieces = [(word, pk) for word in sorted(word_keys([entity.canonical_name, *entity.aliases], connection.cipher))]
     connection.many("INSERT OR IGNORE INTO entity_words(word, entity) VALUES (?, ?)", pieces)
+
+
+def sharing(connection: Connection, name: str) -> Iterator[dict[int, int]]:
+    """Keys of the entities that share pieces of words with a name, and how many each; the most first, page by page.
+
+    What shares none but common pieces is met only where the name has no others.
+    """
+    cipher = connection.cipher
+    asked = json.dumps(sorted(word_keys([name], cipher)))
+    posted = {word: count for word, count in connection.rows(_POSTED, (COMMON, asked)) if count}
+    common = [word for word, count in posted.items() if count == COMMON]
+    rare = [word for word in posted if word not in common]
+    known = [] if rare else [word for word in _whole(name) if tagged([word], cipher)[0] in posted]
+    if known and posted.keys() <= word_keys(known, cipher):  # none shares more than what has all these words
+        yield from _paged(connection, _HAVING, (len(posted), *tagged(known[:1], cipher), json.dumps(tagged(known[1:], cipher))))
+    yield from _paged(connection, _SHARING, (json.dumps(common if rare else []), json.dumps(rare or common)))
+
+
+def _paged(connection: Connection, sql: str, params: Sequence[Any]) -> Iterator[dict[int, int]]:
+    place, page, found = 0, 0, dict[int, int]()
+    while len(found) == page:
+        place, page = place + page, 10 * page or _PAGE  # each page is counted anew
+        found = dict(connection.rows(sql, (*params, page, place)))
+        yield found
 
 
 def rank(entity: Entity, key: str, cipher: Cipher | None) -> int:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Container, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..kernel import Room, values
 from ..kernel.lifecycle import STATUSES, Believed, History
@@ -42,13 +42,14 @@ class KnowledgeView(Times):
         """Return the same questions about another time.
 
         `recorded` is when the store was asked: what was written since is invisible. `valid` is the time in the world that it was
-        asked about; not given it is the same time. Without both it is now, and goes on being now.
+        asked about; not given it is the same time. Without both it is now, and goes on being now. A view's own views keep of its
+        times what is not given anew.
         """
         return KnowledgeView(
             self.db,
             self._canonical,
-            valid=values.optional(values.moment, "valid", valid),
-            recorded=values.optional(values.moment, "recorded", recorded),
+            valid=self._valid if valid is None else values.moment("valid", valid),
+            recorded=self._recorded if recorded is None else values.moment("recorded", recorded),
         )
 
     # -- entities ---------------------------------------------------------------------------------------------------
@@ -135,22 +136,24 @@ class KnowledgeView(Times):
         project_id = self._canonical(values.optional(values.key, "project", project), user_id)
         if project_id is not None:
             terms.append(("(project_id IS NULL OR project_id = ?)", project_id))
+        where, asked = joined(terms)
         with self.db.read(snapshot=True) as connection:
 
-            def among(term: str, *params: Any) -> list[int]:
-                where, asked = joined(_among((term, *params), terms))
+            def among(pks: Iterable[int]) -> list[int]:
                 order = "project_id IS ? DESC, user_id IS ? DESC, created_at DESC, pk DESC"
-                return self._chosen(connection, where, (*asked, project_id, user_id), order)
+                return self._chosen(connection, where, (*asked, project_id, user_id), order, among=pks)
 
-            called = self._loaded(connection, among("pk IN (SELECT entity FROM entity_names WHERE name_key = ?)", key))
+            bearers = connection.rows("SELECT entity FROM entity_names WHERE name_key = ?", (key,))
+            called = self._loaded(connection, among(pk for (pk,) in bearers))
             ranks = [names.rank(item, key, self.db.cipher) for item in called]
             if min(ranks, default=names.NOT) != names.NOT:
                 return called[ranks.index(min(ranks))]
-            pieces = json.dumps(sorted(names.word_keys([name], self.db.cipher)))
-            alike = [pk for pk, _ in connection.rows(_ALIKE, (pieces,))]
-            chosen = among("pk IN (SELECT value FROM json_each(?))", json.dumps(alike))
-            closest = set(sorted(chosen, key=alike.index)[:CANDIDATES])
-            return names.most_alike(name, self._loaded(connection, [pk for pk in chosen if pk in closest]))
+            closest: dict[int, None] = {}
+            for shared in names.sharing(connection, name):
+                closest |= dict.fromkeys(sorted(among(shared), key=shared.__getitem__, reverse=True))
+                if len(closest) >= CANDIDATES:
+                    break
+            return names.most_alike(name, self._loaded(connection, among(list(closest)[:CANDIDATES])))
 
     # -- relationships and observations -----------------------------------------------------------------------------
 
@@ -189,7 +192,7 @@ class KnowledgeView(Times):
         with self.db.read(snapshot=True) as connection:
             if entity_id is not None:
                 pk = self._entity(connection, values.key("entity_id", entity_id))[0]
-                terms.append((ends, *[pk] * ends.count("?")))
+                terms = _among((ends, *[pk] * ends.count("?")), terms)
             return newest(connection, RELATIONSHIPS, "relationship", terms, limit, before, "store.knowledge.relationships()")
 
     def observations(self, entity_id: str, *, include_retired: bool = False) -> list[Observation]:
@@ -221,9 +224,14 @@ class KnowledgeView(Times):
         kinds = None if kind is None else [values.key("kind", kind)]
         return self._reached(id, depth, limit, lambda connection, pks: self._edges(connection, pks, way, kinds))
 
-    def impact(self, id: str, depth: int = 3, *, limit: int | None = None) -> list[Neighbour]:
-        """Return what an entity bears on: all that its outgoing relationships lead to, nearest first."""
-        return self._reached(id, depth, limit, lambda connection, pks: self._edges(connection, pks, "out"))
+    def impact(self, id: str, depth: int = 3, *, direction: Direction = "out", limit: int | None = None) -> list[Neighbour]:
+        """Return what an entity bears on: all that its outgoing relationships lead to, nearest first.
+
+        With `direction="in"` it is all that leads to it: where relationships point at what is needed, as depends_on does, that is
+        what breaks when it fails.
+        """
+        way = values.one_of("direction", direction, DIRECTIONS)
+        return self._reached(id, depth, limit, lambda connection, pks: self._edges(connection, pks, way))
 
     def evidence_chain(self, id: str, *, depth: int | None = None, limit: int | None = None) -> list[Neighbour]:
         """Return what an entity rests on, nearest first: what supports it, what it was validated, analysed or evidenced by, and on.
@@ -352,10 +360,6 @@ class Knowing(KnowledgeView):
         self._memories = memories
 
 
-_ALIKE = """
-SELECT entity, count(*) AS shared FROM entity_words WHERE word IN (SELECT value FROM json_each(?))
-GROUP BY entity ORDER BY shared DESC, entity DESC LIMIT 1000
-"""
 _ENDS = {"both": "(source = ? OR target = ?)", "out": "source = ?", "in": "target = ?"}
 
 

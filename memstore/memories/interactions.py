@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 class ExplainedPiece(Record):
     """A piece of context as it was told, and as it stands now.
 
-    `state` is "unchanged", "changed" (another version), a status other than active, "expired", "erased" (gone for whatever reason)
-    or "unknown" (nothing that versions are kept of, and nothing here has it). `now` is the record itself, None where there is none.
+    `state` is "unchanged", "changed" (another version), "candidate", "superseded", "invalid" or "graduated" (its status), "expired",
+    "erased" (gone for whatever reason) or "unknown" (nothing that versions are kept of, and nothing here has it). `now` is the record
+    itself, None where there is none.
     """
 
     kind: str
@@ -34,7 +35,7 @@ class ExplainedPiece(Record):
 
 @record
 class Explanation(Record):
-    """What stood behind a response: the interaction, and each piece of its context."""
+    """What stood behind a response: the interaction, and each piece of its context with its `state` now, "unchanged" to "erased"."""
 
     interaction: Interaction
     pieces: list[ExplainedPiece]

@@ -81,4 +81,19 @@ def hubs(bench: Bench) -> Iterator[Row]:
     yield from rows(bench, "hub", questions)
 
 
-CASES = (uniform, hubs)
+def related(bench: Bench) -> Iterator[Row]:
+    """Relationships of one kind as they are added, the first and the last tenth of them: no more is read for the later ones."""
+    room, rng, count = bench.store("related").knowledge, random.Random(9), bench.size(EDGES // 10)
+    with room.db.write():
+        ids = [room.add_entity("Component", f"part {number}").id for number in range(bench.size(ENTITIES // 10))]
+    spent = []
+    for _ in range(10):
+        begin = bench.clock()
+        with room.db.write():
+            for _ in range(count // 10):
+                room.relate(rng.choice(ids), "depends_on", rng.choice(ids))
+        spent.append((bench.clock() - begin) / (count // 10))
+    yield Row(f"relate, the last of {count:,} of a kind beside the first", spent[-1], spent[0], at_most(2))
+
+
+CASES = (uniform, hubs, related)
