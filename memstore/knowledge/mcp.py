@@ -20,7 +20,7 @@ from ..kernel import Invalid, NotFound, path_of, values
 from ..kernel.rows import joined
 from .graph_tables import Entity, Observation, Relationship
 from .schema import OBSERVATIONS, RELATIONSHIPS
-from .times import RECORDED, VALID
+from .times import VALID
 
 if TYPE_CHECKING:
     import os
@@ -176,7 +176,7 @@ class _Session:
 
     def edges(self, clause: str, *params: str) -> list[Relationship]:
         """The relationships that one of the clauses below picks, oldest first."""
-        return RELATIONSHIPS.find(self.store.db, clause, (*params, *self.store._held, *self.mine))
+        return RELATIONSHIPS.find(self.store.db, clause, (*params, self.store._at, self.store._at, *self.mine))
 
     @property
     def mine(self) -> tuple[str | None, str | None]:
@@ -214,7 +214,7 @@ KEYS = "(SELECT pk FROM entities WHERE id IN (SELECT value FROM json_each(?)))"
 OF = f"entity IN {KEYS}"
 HELD = f"retired_at IS NULL AND {MINE} ORDER BY created_at, pk"
 IN_ORDER = f"SELECT id FROM entities WHERE pk IN {KEYS} ORDER BY created_at, pk"
-STANDING = f"{RECORDED} AND {VALID} AND {MINE} ORDER BY created_at, pk"
+STANDING = f"retired_at IS NULL AND {VALID} AND {MINE} ORDER BY +created_at, pk"  # with a plus, as no index has both ends and it
 ALL = f"WHERE {STANDING}"
 TOUCHING = f"WHERE (source IN {KEYS} OR target IN {KEYS}) AND {STANDING}"
 BETWEEN = f"WHERE source IN {KEYS} AND kind = ? AND target IN {KEYS} AND {STANDING}"
