@@ -31,11 +31,12 @@ def join(room: ProjectStates, connection: Connection, name: str, project_id: str
     """
     if name == project_id:
         return
+    moving: list[Memory] = []
     for (owner,) in connection.rows(OWNERS, (name, name)):
         if owner in (None, user_id) or room._canonical(name, owner) == project_id:
-            found = MEMORIES.find(connection, "WHERE project_id = ? AND user_id IS ? ORDER BY pk", (name, owner))
-            move(room, connection, found, project_id)
+            moving += MEMORIES.find(connection, "WHERE project_id = ? AND user_id IS ? ORDER BY pk", (name, owner))
             connection.run("UPDATE interactions SET project_id = ? WHERE project_id = ? AND user_id IS ?", (project_id, name, owner))
+    move(room, connection, moving, project_id)
     for item in STATES.find(connection, "WHERE project_id = ? ORDER BY pk", (name,)):
         _move_state(room, connection, item, project_id)
 
