@@ -487,7 +487,7 @@ CALLS: dict[str, tuple[Call, ...]] = {
             inside={"ids": (one, lambda value: ["mem-1", value]), "metadata": (keyed,)},
         ),
     ),
-    "memories.promote": (Call({"id": "mem-2"}, itself, {**AUDITED, "id": event("entity_id")}),),
+    "memories.promote": (Call({"id": "mem-2"}, itself, {**AUDITED, "id": event("entity_id")}, unkept=("override",)),),
     "memories.reject": (Call({"id": "mem-2"}, itself, {**AUDITED, "id": event("entity_id")}),),
     "memories.search": (Call({"query": "rounded bills"}),),
     "memories.set_state": (

@@ -134,10 +134,11 @@ class Memories(Model):
         return dict(row)
 
     def update(
-        self, id, *, content=None, confidence=None, domain_tags=None, valid_until=KEEP, metadata=KEEP, expected_version=None,
-        override=False, actor="", note="",
+        self, id, *, memory_type=None, content=None, confidence=None, domain_tags=None, valid_until=KEEP, metadata=KEEP,
+        expected_version=None, override=False, actor="", note="",
     ):  # fmt: skip
-        given = {"content": content, "confidence": confidence, "domain_tags": None if domain_tags is None else cleaned(domain_tags)}
+        given = {"memory_type": memory_type, "content": content, "confidence": confidence,
+                 "domain_tags": None if domain_tags is None else cleaned(domain_tags)}  # fmt: skip
         changes = {name: value for name, value in given.items() if value is not None}
         if valid_until is not KEEP:
             changes["valid_until"] = ENDS[valid_until]
@@ -157,9 +158,11 @@ class Memories(Model):
         self._event("update", id, actor, note)
         return dict(row)
 
-    def promote(self, id, *, actor="", note=""):
+    def promote(self, id, *, override=False, actor="", note=""):
         row = self._row(id)
         refuse_unless(row["status"] != "candidate" or self._twin({**row, "status": "active"}) is None, Exists)
+        if row["status"] == "candidate" and not override:
+            self._refuse_rejected(row)
         return self._turn(id, "candidate", "active", "promote", actor, note)
 
     def reject(self, id, *, actor="", note=""):
@@ -277,15 +280,28 @@ class Memories(Model):
         return ...
 
     def _join(self, name, project):
-        for owner in sorted({row["user_id"] for row in self.rows}, key=lambda owner: owner or ""):
-            for row in [row for row in self.rows if (row["project_id"], row["user_id"]) == (name, owner)]:
-                twin = self._twin({**row, "project_id": project})
-                row["project_id"] = project
-                self._outdo(row, twin, "memory")
+        for row in sorted((row for row in self.rows if row["project_id"] == name), key=lambda row: row["status"] not in LIVE):
+            twin = self._twin({**row, "project_id": project})
+            self._heed(row, twin, project)
+            row["project_id"] = project
+            self._outdo(row, twin, "memory")
         for row in [row for row in self.entries if row["project_id"] == name]:
             twin = self._entry(project, row["key"]) if row["status"] == "active" else None
             row["project_id"] = project
             self._outdo(row, twin, "project_state")
+
+    def _heed(self, moved, twin, project):
+        """What was rejected in a project does not hold there when it comes from elsewhere."""
+        no = [
+            row["id"] for row in self.rows
+            if (row["status"], row["expired_at"], row["project_id"]) == ("invalid", None, project)
+            and (None in (row["user_id"], moved["user_id"]) or row["user_id"] == moved["user_id"])
+            and normal(row["content"]) == normal(moved["content"])
+        ]  # fmt: skip
+        if no and twin is None and moved["status"] in LIVE:
+            verb = "reject" if moved["status"] == "candidate" else "invalidate"
+            note = f"was rejected in the project before, as memory {no[-1]}"
+            self._turn(moved["id"], moved["status"], "invalid", verb, "project-join", note)
 
     def _outdo(self, moved, twin, kind):
         """Of two that cannot stand side by side the one stays that was changed last, of equals the one that came last."""
