@@ -384,7 +384,7 @@ def test_a_project_of_a_name_that_is_taken_is_refused_and_its_conversations_keep
     store.chat.create_project("Straße", user_id="ana")
     report = take(ONE_OF_EACH)
     assert [(row.table, row.id) for row in report.refused] == [("projects", "p1")]
-    assert "choose another name" in report.refused[0].reason
+    assert "means the project 'Straße'" in report.refused[0].reason
     assert store.chat.get_conversation("c1").project_id == "p1"
 
 

@@ -212,7 +212,8 @@ def test_what_expired_may_come_back_and_what_was_rejected_may_not(memories, stor
     memories.reject(second.id)
     store_clock.advance(14 * DAY)
     assert [item.id for item in memories.expire()] == [first.id]
-    (again,) = memories.extract_candidates(source.id)
+    assert memories.extract_candidates(source.id) == [], "what an interaction gave once it does not give again"
+    (again,) = memories.extract_candidates(memories.capture("how?", source.response).id)
     assert (again.content, again.status) == ("water is wet", "candidate")
     assert again.id != first.id
 

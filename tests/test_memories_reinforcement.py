@@ -77,7 +77,7 @@ def test_only_what_is_active_and_has_not_expired_is_reinforced(memories, store_c
     before = memories.find(include_expired=True)
     assert memories.reinforce("water is wet and cold") == []
     assert memories.find(include_expired=True) == before
-    memories.promote(memories.find(status="candidate")[0].id)
+    memories.promote(memories.find(status="candidate")[0].id, override=True)
     assert len(memories.reinforce("water is wet and cold")) == 1
 
 

@@ -368,8 +368,9 @@ class Memories(Model):
     def state(self, project, *, user_id=None):
         return {row["key"]: row["value"] for row in self.states(project)}
 
-    def states(self, project=None, *, include_cleared=False, user_id=None):
+    def states(self, project=None, *, keys=None, include_cleared=False, user_id=None):
         found = [row for row in self.entries if include_cleared or row["status"] == "active"]
+        found = [row for row in found if keys is None or row["key"].casefold() in [key.casefold() for key in keys]]
         found = [row for row in found if project is None or row["project_id"] == self._canonical(project)]
         return [dict(row) for row in sorted(found, key=lambda row: (row["project_id"], row["key"]))]
 
@@ -405,6 +406,7 @@ class Memories(Model):
         "alias": one_of(*NAMES),
         "name": one_of(*NAMES),
         "key": one_of("deadline", "pilot"),
+        "keys": one_of(None, [], ["deadline"], ["PILOT", "x"]),
         "value": one_of("1969", "Neil", ""),
         "source": one_of("manual", "meeting"),
         "user_id": one_of(None, "ann", "bob"),
@@ -446,7 +448,7 @@ class Memories(Model):
         "tag": NO_KEY, "valid_until": ("tomorrow", True, float("nan")), "metadata": NO_DICT, "override": NO_FLAG,
         "created_at": NO_MOMENT, "updated_at": NO_MOMENT, "reference_count": (-1, 1.5, True), "entity_id": NO_KEY,
         "expected_version": ("1", 1.0, True), "version": (0, "1"), "include_expired": NO_FLAG, "include_cleared": NO_FLAG,
-        "limit": NO_LIMIT, "ids": ("id-1", [7], [""]),
+        "limit": NO_LIMIT, "ids": ("id-1", [7], [""]), "keys": ("deadline", [7]),
     }  # fmt: skip
 
 
