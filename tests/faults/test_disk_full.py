@@ -353,7 +353,7 @@ print(names)
 
 
 @needs_layer
-@pytest.mark.parametrize("step", [1_500, pytest.param(11, marks=pytest.mark.nightly)], ids=["some", "all"])
+@pytest.mark.parametrize("step", [2_500, pytest.param(11, marks=pytest.mark.nightly)], ids=["some", "all"])
 def test_whichever_allocation_fails_a_call_is_whole_or_has_not_happened(tmp_path, step):
     outcomes = eval(run(ALLOCATIONS, tmp_path, step, timeout=1800))
     print(outcomes)
