@@ -59,6 +59,7 @@ def test_a_memory_keeps_id_text_times_user_and_all_that_is_mem0s_own(store, take
     own = {name: ITEM[name] for name in ("agent_id", "run_id", "hash", "actor_id", "role", "updated_at", "metadata")}
     assert kept.metadata == {"category": "hobbies", "city": "Zürich", "mem0": own}
     assert report.notes == ["memories: without created_at, got the time of the import (rows: 1)"]
+    assert report.tables[0].left_out == {}, "what has no column of its own has a home in the metadata"
     assert store.memories.get("b").user_id == "bob"
 
 

@@ -91,8 +91,9 @@ class Tables:
         row.left.setdefault("hash", md5(content.encode(), usedforsecurity=False).hexdigest())  # as mem0 makes it, which did not always
         if row.columns.get("updated_at") is not None:
             row.left["updated_at"] = row.columns["updated_at"]
+        told, row.left = row.left, {}  # all of it has a home in the metadata
         return {
-            **_meant(row.left), "content": content, "user_id": user or None, "decayed_at": unfaded(self._store), **times,
+            **_meant(told), "content": content, "user_id": user or None, "decayed_at": unfaded(self._store), **times,
         }  # fmt: skip
 
 
