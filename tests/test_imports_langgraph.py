@@ -59,6 +59,7 @@ def test_an_item_is_a_memory_with_its_namespace_key_and_value(store, items):
     assert json.loads(page.content) == {"title": "t", "pages": [1, 2]}
     assert page.metadata["namespace"] == ["docs"]
     assert report.notes == ["store_migrations: derived and not taken (rows: 5)"]
+    assert report.tables[0].left_out == {}
     assert [hit.memory.id for hit in store.memories.search("who lives in Zürich?")] == [zurich.id]
 
 

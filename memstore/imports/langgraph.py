@@ -74,6 +74,7 @@ class Tables:
             raise Invalid(f"value is not a JSON object but {values.shorten(value)}")
         values.to_json("value", value)  # before somebody looks into it: it may nest deeper than Python goes
         told = {"value": value, **row.given("ttl_minutes", "expires_at")}
+        row.need("key")  # of which, as of all the rest, the metadata tell
         return {
             **_meant(told), "project": row.need("prefix"), "metadata": _named(row, told), "decayed_at": unfaded(self._store),
             **row.moments("created_at", "updated_at"),
