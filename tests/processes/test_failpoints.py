@@ -1,7 +1,8 @@
 """SIGKILL at every step of every call that writes: the file is as before or as after, it is sound, and the call can be made again.
 
 A case says what is called on which file. It comes through once, which tells its steps; then it is killed at the 1st, 2nd, 3rd ...,
-each time on a fresh copy. `some` steps in the fast suite (of calls that write alike, of one), `every` one at night. A failure names the step.
+each time on a fresh copy. `some` steps in the fast suite (of calls that write alike, of one), `every` one at night.
+A failure names the step.
 """
 
 from __future__ import annotations
