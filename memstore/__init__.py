@@ -10,7 +10,9 @@ if TYPE_CHECKING:
     from .backups import BackupStore, HandoffNote
     from .chat import ChatStore, Message
     from .conflicts import ConflictStore
+    from .context import ContextPack
     from .corrections import CorrectionStore
+    from .documents import DocumentStore, IngestReport
     from .erasure import EraseReceipt
     from .evals import EvalStore
     from .kernel.errors import (
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from .pruning import PruneReport
     from .store import Embedder, Store, open_store
     from .transfer import ExportReceipt, ImportReport
+    from .vectors import VectorIndex
 
 __version__ = "0.1.0"
 
@@ -52,9 +55,11 @@ _HOMES = {
     "ChatStore": "chat",
     "Closed": "kernel.errors",
     "ConflictStore": "conflicts",
+    "ContextPack": "context",
     "CorrectionStore": "corrections",
     "Corrupt": "kernel.errors",
     "DiskFull": "kernel.errors",
+    "DocumentStore": "documents",
     "Embedder": "store",
     "EraseReceipt": "erasure",
     "EvalStore": "evals",
@@ -62,6 +67,7 @@ _HOMES = {
     "ExportReceipt": "transfer",
     "HandoffNote": "backups",
     "ImportReport": "transfer",
+    "IngestReport": "documents",
     "Invalid": "kernel.errors",
     "KeywordIndex": "keywords",
     "KnowledgeStore": "knowledge",
@@ -81,6 +87,7 @@ _HOMES = {
     "StoreError": "kernel.errors",
     "Tampered": "kernel.errors",
     "TransactionAborted": "kernel.errors",
+    "VectorIndex": "vectors",
     "VersionConflict": "kernel.errors",
     "WrongKey": "kernel.errors",
     "open_store": "store",
@@ -94,9 +101,11 @@ __all__ = [
     "ChatStore",
     "Closed",
     "ConflictStore",
+    "ContextPack",
     "CorrectionStore",
     "Corrupt",
     "DiskFull",
+    "DocumentStore",
     "Embedder",
     "EraseReceipt",
     "EvalStore",
@@ -104,6 +113,7 @@ __all__ = [
     "ExportReceipt",
     "HandoffNote",
     "ImportReport",
+    "IngestReport",
     "Invalid",
     "KeywordIndex",
     "KnowledgeStore",
@@ -123,6 +133,7 @@ __all__ = [
     "StoreError",
     "Tampered",
     "TransactionAborted",
+    "VectorIndex",
     "VersionConflict",
     "WrongKey",
     "open_store",

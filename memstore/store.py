@@ -40,6 +40,7 @@ from .kernel.blocks import Level
 from .kernel.connection import Database
 from .kernel.room import check_schema, open_database, rooms_in_file
 from .kernel.schema import KERNEL, Schema, tables
+from .reports import Report, Stats, TableStats
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -49,7 +50,9 @@ if TYPE_CHECKING:
     from .backups import BackupStore
     from .chat import ChatStore
     from .conflicts import ConflictStore
+    from .context import ContextPack
     from .corrections import CorrectionStore
+    from .documents import DocumentStore
     from .erasure import EraseReceipt
     from .evals import EvalStore
     from .kernel import Connection
@@ -58,6 +61,7 @@ if TYPE_CHECKING:
     from .memories import MemoryStore
     from .pruning import PruneReport
     from .transfer import ExportReceipt, ImportReport
+    from .vectors import VectorIndex
 
     P = ParamSpec("P")
     T = TypeVar("T")
@@ -70,6 +74,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "memories": ("memories", "interactions", "project_state"),
     "knowledge": ("entities", "relationships", "atoms", "artifacts"),
     "conflicts": ("conflicts",),
+    "documents": ("documents", "chunks"),
+    "vectors": ("vectors",),
     "audit": ("audit_log",),
     "evals": ("model_runs", "assertion_events", "promotions"),
     "keywords": ("keyword_items",),
@@ -84,6 +90,9 @@ PIECES: dict[str, tuple[str, str, str]] = {
     "atom": ("knowledge", "atoms", "get_atom"),
     "correction": ("corrections", "corrections", "get"),
     "message": ("chat", "messages", "get_message"),
+    "chunk": ("documents", "chunks", "get_chunk"),
+    "document": ("documents", "documents", "get"),
+    "backup": ("backups", "context_backups", "get"),
 }
 
 
@@ -94,56 +103,6 @@ class Embedder:
     model: str
     fn: Callable[[Sequence[str]], Sequence[Sequence[float]]]
     dims: int | None = None
-
-
-@record
-class Report(Record):
-    """What `check` found; `ok` is False when something is wrong, not when there is only advice.
-
-    As a condition it is `ok`.
-    """
-
-    ok: bool
-    findings: list[Finding]
-
-    def __bool__(self) -> bool:
-        return self.ok
-
-
-@record
-class TableStats(Record):
-    """Rows of one table, its bytes with those of its indexes, and how many of them are what callers have said.
-
-    `bytes` are None where SQLite was built without the means to tell. `text_bytes` are of texts and JSON, in UTF-8 or encrypted;
-    0 in a table that has none or whose texts are derived from another's.
-    """
-
-    room: str
-    table: str
-    rows: int
-    bytes: int | None
-    text_bytes: int
-
-
-@record
-class Stats(Record):
-    """Size and state of a store."""
-
-    path: str
-    store_id: str
-    bytes: int
-    wal_bytes: int
-    free_bytes: int
-    scrub_owed: bool
-    sqlite_version: str
-    rooms: dict[str, int]
-    tables: list[TableStats]
-    operation_count: int
-    last_vacuum_at: float | None
-    last_analyze_at: float | None
-    total_vacuums: int
-    total_analyzes: int
-    advice: list[str]
 
 
 def open_store(
@@ -273,6 +232,21 @@ class Store:
         return ConflictStore(self._room(SCHEMA), self._record, self._canonical, self._history, self._piece, *rooms)
 
     @cached_property
+    def documents(self) -> DocumentStore:
+        """Texts to look things up in, in chunks that are found by their words and their meaning."""
+        from .documents import SCHEMA, DocumentStore
+
+        rooms = (lambda: self.vectors, lambda: self.keywords)
+        return DocumentStore(self._room(SCHEMA), self._record, self._canonical, *rooms, self.embedder, self._stale)
+
+    @cached_property
+    def vectors(self) -> VectorIndex:
+        """Vectors of whatever has an id, and which are nearest."""
+        from .vectors import SCHEMA, VectorIndex
+
+        return VectorIndex(self._room(SCHEMA), self._record, self._text_of)
+
+    @cached_property
     def evals(self) -> EvalStore:
         """Model runs, assertions and promotions: which model is good at what."""
         from .evals import SCHEMA, EvalStore
@@ -295,7 +269,7 @@ class Store:
 
     def _joined(self, connection: Connection, name: str, project_id: str, user_id: str) -> None:
         """A name means a project from now on: beliefs that carry it from before follow it, and meet what it has."""
-        rooms = [room for room in ("memories", "knowledge", "conflicts") if room in rooms_in_file(self._database)]
+        rooms = [room for room in ("memories", "knowledge", "conflicts", "documents") if room in rooms_in_file(self._database)]
         moved = [getattr(self, room).join_project(connection, name, project_id, user_id) for room in rooms]
         if any(moved):
             self.conflicts.notice_joined(project_id)
@@ -314,6 +288,17 @@ class Store:
             return None
         found: Record = getattr(keeper, get)(id)
         return found
+
+    def _stale(self, _connection: Connection, chunk_ids: Sequence[str]) -> None:
+        """Chunks are gone: what rests on them has to be looked at again."""
+        if "knowledge" in rooms_in_file(self._database):
+            for chunk_id in chunk_ids:
+                self.knowledge.mark_stale(chunk_id=chunk_id)
+
+    def _text_of(self, kind: str, ids: Sequence[str]) -> dict[str, str]:
+        """What items that have vectors say; those that are gone, or of a kind without a text, are left out."""
+        found = {id: self._piece(kind, id) for id in ids}
+        return {id: piece.content for id, piece in found.items() if piece is not None and hasattr(piece, "content")}
 
     def _sources(self) -> list[TextSource]:
         return [self.chat.texts]
@@ -362,6 +347,29 @@ class Store:
 
     def __reduce__(self) -> Any:
         raise NotSupported("a store cannot be pickled; open the path again in the other process")
+
+    def context(
+        self,
+        query: str,
+        *,
+        project: str | None = None,
+        user_id: str | None = None,
+        conversation_id: str | None = None,
+        specialist: str | None = None,
+        max_tokens: int = 2000,
+        count: Callable[[str], int] = values.estimate_tokens,
+        embedding: Any = None,
+    ) -> ContextPack:
+        """Put together what an agent should know for a question: what is trusted most first, and never more than `max_tokens`.
+
+        The same store and question give the same pack.
+        """
+        from .context import build
+
+        return build(
+            self, query, project=project, user_id=user_id, conversation_id=conversation_id, specialist=specialist,
+            max_tokens=max_tokens, count=count, embedding=embedding,
+        )  # fmt: skip
 
     def query(self, sql: str, params: Sequence[Any] | dict[str, Any] = ()) -> list[dict[str, Any]]:
         """Answer one SELECT with a list of dicts; anything that would write is refused."""

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from ..audit import AuditHead
 from ..kernel import ADVICE, Corrupt, Finding, Invalid, values
 from ..keywords.words import prefixes
-from ..store import ROOMS, Report
+from ..reports import Report
+from ..store import ROOMS
 from . import command, open_for, store_path
 from .terminal import Page, cells, count, cut, excerpt, moment, one_line, print_json, size
 
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
     from ..audit import AuditEvent, Verification
     from ..chat import Conversation, MessageHit
-    from ..store import Stats, Store
+    from ..reports import Stats
+    from ..store import Store
 
 NEWEST_SHOWN = 5
 SHOWN_OF_ID = 8  # the end of an id: its beginning is the time, which neighbours share

@@ -80,6 +80,11 @@ def statement_key(text: str, cipher: Cipher | None = None) -> str:
     return _key(unended(normal(text)), cipher)
 
 
+def text_key(text: str, cipher: Cipher | None = None) -> str:
+    """SHA-256 of a text as it is, to the last space, in hex; under a codec a tag of it."""
+    return hashlib.sha256(text.encode()).hexdigest() if cipher is None else cipher.tag("exact", text)
+
+
 def _key(compared: str, cipher: Cipher | None) -> str:
     if cipher is not None and compared:
         return cipher.tag("text", compared)
