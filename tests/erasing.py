@@ -131,8 +131,8 @@ class Life:
     def shelve(self, store):
         """Documents in their states, chunks made by hand, what was noticed about them, and choices; nothing logged has a project."""
         say, room, owned = self.word, store.documents, {"user_id": self.user_id, "conversation_id": self.chat}
-        columns = ("title", "display_name", "source_type", "file_path", "url", "storage_uri", "ticket_id", "git_repo", "git_commit", "suffix",
-                   "mime_type", "original_path", "base_path", "relative_path", "extra_text", "content_hash")  # fmt: skip
+        columns = ("title", "display_name", "source_type", "file_path", "url", "storage_uri", "ticket_id", "git_repo", "git_commit",
+                   "suffix", "mime_type", "original_path", "base_path", "relative_path", "extra_text", "content_hash")  # fmt: skip
 
         def document(**given):
             texts = {name: say(name) for name in columns}

@@ -74,8 +74,8 @@ def shelve(store, tag, whose):
         room.add_text(text, uri=f"file:/b{tag}", id=f"q2{tag}" if number == 0 else None)
     room.remove(room.add_text(f"hidden{tag}", id=f"q3{tag}").id)
     room.add_text("", uri=f"file:/c{tag}", id=f"q4{tag}")
-    chunks = [{"content": f"chunk {number}{tag}", "id": f"h{number}{tag}", "heading_path": "é", "metadata": {"i": "é"}} for number in range(3)]
-    room.set_chunks(f"q4{tag}", chunks)
+    known = {"heading_path": "é", "metadata": {"i": "é"}}
+    room.set_chunks(f"q4{tag}", [{"content": f"chunk {number}{tag}", "id": f"h{number}{tag}", **known} for number in range(3)])
     room.annotate(f"h1{tag}", "secret", start_char=1, end_char=3, detail="é", metadata={"j": "é"}, id=f"j1{tag}")
     room.select([f"q1{tag}", f"q2{tag}"], True, user_id=f"ann{tag}")
     room.select([f"q2{tag}"], False, conversation_id=f"c1{tag}")

@@ -132,6 +132,85 @@ def test_a_user_s_export_has_the_documents_of_that_user(tmp_path):
         assert [(item.document_id, item.enabled) for item in copy.documents.selections(user_id=ANN)] == [("ann", False)]
 
 
+class Shelf:
+    """What a store with documents must show: by uri the words of each text, and whether it is hidden."""
+
+    def __init__(self, store):
+        self.store = store
+        self.texts, self.hidden, self.ids, self.gone = {}, set(), {}, set()
+
+    def live(self, rng):
+        for _ in range(12):
+            uri = f"file:/{rng.randrange(6)}"
+            act = rng.choice([self.add, self.add, self.add, self.remove, self.erase, self.prune])
+            act(uri, [f"amber{rng.randrange(9)}x{part}" for part in range(rng.randrange(1, 4))])
+
+    def add(self, uri, words):
+        self.ids[uri] = self.store.documents.add_text("\n\n".join(f"# {word}\n\n{word}" for word in words), uri=uri).id
+        self.texts[uri] = words
+        self.hidden.discard(uri)
+
+    def remove(self, uri, _):
+        if uri in self.texts:
+            self.store.documents.remove(self.ids[uri])
+            self.hidden.add(uri)
+
+    def erase(self, uri, _):
+        if uri in self.texts:
+            self.store.erase(document_id=self.ids[uri])
+            self.gone.add(self.ids[uri])
+            self.drop(uri)
+
+    def prune(self, *_):
+        self.store.prune(room="documents", keep_last=0)
+        for uri in [*self.hidden]:
+            self.drop(uri)
+
+    def drop(self, uri):
+        del self.texts[uri], self.ids[uri]
+        self.hidden.discard(uri)
+
+    def take(self, other, mode, folder):
+        other.store.export(folder)
+        self.store.import_(folder, on_conflict=mode)
+        for uri in other.texts:
+            if other.ids[uri] in self.gone or (mode == "skip" and uri in self.texts):
+                continue
+            self.ids.setdefault(uri, other.ids[uri])
+            self.texts[uri] = other.texts[uri]
+            (self.hidden.add if uri in other.hidden else self.hidden.discard)(uri)
+
+    def agree(self):
+        room = self.store.documents
+        documents = room.find(include_deleted=True, limit=None)
+        assert {item.uri: (item.id, item.is_deleted) for item in documents} == {
+            uri: (self.ids[uri], uri in self.hidden) for uri in self.texts
+        }  # fmt: skip
+        for item in documents:
+            assert room.text(item.id) == "\n\n".join(f"# {word}\n\n{word}" for word in self.texts[item.uri])
+        for number in range(9):
+            for part in range(3):
+                word = f"amber{number}x{part}"
+                uris = {hit.document.uri for hit in room.search(word, limit=None)}
+                assert uris == {uri for uri in {*self.texts} - self.hidden if word in self.texts[uri]}, word
+
+
+@pytest.mark.parametrize("codec", [None, Toy()], ids=["plain", "encrypted"])
+def test_stores_that_live_erase_prune_and_meet_hold_what_their_twins_do(tmp_path, rng, codec):
+    with open_store(clock=FakeClock(), codec=codec) as one, open_store(tmp_path / "two.db", clock=FakeClock(), codec=codec) as two:
+        shelves = [Shelf(one), Shelf(two)]
+        for store in (one, two):  # so that neither takes over the other
+            store.chat.create_conversation()
+        for number in range(4):
+            for shelf in shelves:
+                shelf.live(rng)
+                shelf.agree()
+            rng.shuffle(shelves)
+            shelves[0].take(shelves[1], rng.choice(["skip", "replace"]), tmp_path / f"out{number}")
+            shelves[0].agree()
+            assert shelves[0].store.check().ok
+
+
 # -- erased -------------------------------------------------------------------------------------------------------------
 
 

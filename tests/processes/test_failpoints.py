@@ -480,7 +480,7 @@ CASES = {
         lambda store: store.conflicts.resolve("z2", "supersede_others", winner="t1", actor="ann"), base="contested"
     ),
     "documents.add_text": Case(
-        lambda store: store.documents.add_text("# Elm\n\nelm words\n\n# Oak\n\noak words", uri="file:/e", project="Apollo", id="q9"), base="shelved"
+        lambda store: store.documents.add_text("# Elm\n\nelm words\n\n# Oak\n\noak", uri="file:/e", project="p1", id="q9"), base="shelved"
     ),
     "documents.add_text in place of another": Case(lambda store: store.documents.add_text("elm lamp", uri="file:/a"), base="shelved"),
     "documents.add_text of what is there": Case(
