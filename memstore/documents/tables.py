@@ -330,3 +330,15 @@ CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "analyzed": values.flag,
     "metadata": partial(values.optional, values.json_object),
 }  # fmt: skip
+
+#: Of the columns that `set_chunks` takes, the check of each.
+CHUNK_CHECKS: dict[str, Callable[[str, Any], Any]] = {
+    "id": _key,
+    "created_at": _moment,
+    "content": values.text,
+    "heading_path": values.text,
+    **dict.fromkeys(("start_char", "end_char", "anchor_start", "anchor_end", "token_count"), CHECKS["size_bytes"]),
+    "anchor_type": values.key,
+    "sanitized_hash": _text,
+    "metadata": partial(values.optional, values.json_object),
+}
