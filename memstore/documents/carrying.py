@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ..kernel import Exists, values
 from ..kernel.subject import AMONG, listed
 from ..kernel.words import text_key
-from .derived import identity
+from .tables import uri_key
 from .removal import VISIBLE, forsake, take_chunks
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def take_in(room: DocumentStore, intake: Intake) -> None:
 
 def _keyed(connection: Connection, rows: list[Row]) -> list[Row]:
     """Documents with what is derived from them."""
-    return [{**row, "uri_key": identity(row["uri"], row["content_hash"], connection.cipher)} for row in rows]
+    return [{**row, "uri_key": uri_key(row["uri"], row["content_hash"], connection.cipher)} for row in rows]
 
 
 def _hashed(connection: Connection, rows: list[Row]) -> list[Row]:

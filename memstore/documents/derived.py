@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 from ..kernel import Finding
 from ..kernel.rows import Span, spans
 from ..kernel.words import text_key
-from .tables import ANNOTATIONS, CHUNKS, DOCUMENTS
+from .tables import ANNOTATIONS, CHUNKS, DOCUMENTS, uri_key
 
 if TYPE_CHECKING:
     from ..kernel import Connection
-    from ..kernel.cipher import Cipher
 
 GAPS = """
     SELECT documents.pk, documents.id FROM documents JOIN chunks ON chunks.document = documents.pk
@@ -21,17 +20,12 @@ GAPS = """
 """
 
 
-def identity(uri: str | None, content_hash: str, cipher: Cipher | None) -> str:
-    """The key of what a document is known by within its project and user: its uri, or what it says where it has none."""
-    return text_key(f"hash\n{content_hash}" if uri is None else f"uri\n{uri}", cipher)
-
-
 def differences(connection: Connection) -> Iterator[Finding]:
     """Keys, hashes, lengths and places that are not those of their texts, a page of rows at a time."""
     for span in spans(connection, DOCUMENTS):
         keys = connection.rows("SELECT pk, uri_key FROM documents WHERE pk BETWEEN ? AND ? ORDER BY pk", span)
         for (pk, key), item in zip(keys, DOCUMENTS.find(connection, "WHERE pk BETWEEN ? AND ? ORDER BY pk", span), strict=True):
-            if key != identity(item.uri, item.content_hash, connection.cipher):
+            if key != uri_key(item.uri, item.content_hash, connection.cipher):
                 yield Finding("derived", pk, f"document {item.id}: its key is not that of its uri or content")
     for pk, id in connection.rows(GAPS):
         yield Finding("places", pk, f"document {id}: its chunks are not numbered 0, 1, 2 ...")
