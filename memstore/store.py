@@ -301,7 +301,8 @@ class Store:
         return {id: piece.content for id, piece in found.items() if piece is not None and hasattr(piece, "content")}
 
     def _sources(self) -> list[TextSource]:
-        return [self.chat.texts]
+        """Texts of other rooms that are searched; a room that the file does not have need not be loaded to say so."""
+        return [self.chat.texts, *([self.documents.texts] if "documents" in rooms_in_file(self._database) else [])]
 
     # -- one file ---------------------------------------------------------------------------------------------------
 
