@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 #: What `add_text` is given where nothing is said of a column; None for all others.
 UNSAID = {"title": "", "display_name": "", "source_type": "unknown", "tags": [], "extra_text": "", "analyzed": False}
 _BORN = ("id", "created_at")  # only a new row takes them
+_status = partial(values.optional, CHECKS["ingestion_status"])
 
 
 @dataclass(slots=True)
@@ -109,8 +110,7 @@ class Adding(Replacing):
         """A document with all its columns checked, and its text cut."""
         text, project = values.text("text", text), values.optional(values.key, "project", project)
         said = {**given, "content_hash": text_key(text) if content_hash is None else content_hash}
-        checks = {**CHECKS, "ingestion_status": partial(values.optional, CHECKS["ingestion_status"])}
-        columns = values.checked(checks, said)
+        columns = values.checked({**CHECKS, "ingestion_status": _status}, said)
         return Arrival(project, columns, cut(text, columns, size, overlap, self.db.cipher))
 
     def _bring(self, items: Sequence[Arrival], *, actor: str, note: str) -> list[tuple[Document, Document | None]]:
