@@ -111,7 +111,9 @@ class Adding(Replacing):
         text, project = values.text("text", text), values.optional(values.key, "project", project)
         said = {**given, "content_hash": text_key(text) if content_hash is None else content_hash}
         columns = values.checked({**CHECKS, "ingestion_status": _status}, said)
-        return Arrival(project, columns, cut(text, columns, size, overlap, self.db.cipher))
+        with self.db.read() as connection:  # a new file has the secret of its tags once the room is made
+            cipher = connection.cipher
+        return Arrival(project, columns, cut(text, columns, size, overlap, cipher))
 
     def _bring(self, items: Sequence[Arrival], *, actor: str, note: str) -> list[tuple[Document, Document | None]]:
         """Take documents in by one transaction, and return each as it is now and as it was."""
