@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..kernel import Invalid, values
 from ..kernel.subject import AMONG
+from ..kernel.words import text_key
 from .library import Library, keys_of
 from .tables import CHUNKS
 
@@ -90,7 +91,7 @@ class Embedding(Library):
         hashes = [] if document_id is None else self.db.rows(HASHES, (document_id,))
         lacking = {*self._vectors().lacking("chunk", [id for id, _ in hashes], model=embedder.model)} if hashes else set()
         have = {chunk_hash for id, chunk_hash in hashes if id not in lacking}
-        wanting = [draft for draft in drafts if draft.embedding is None and draft.chunk_hash not in have]
+        wanting = [draft for draft in drafts if draft.embedding is None and text_key(draft.content, self.db.cipher) not in have]
         texts = list(dict.fromkeys(draft.content for draft in wanting))
         found: dict[str, Any] = {}
         for start in range(0, len(texts), BATCH):

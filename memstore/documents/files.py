@@ -135,8 +135,8 @@ class Files(Adding):
 
     def _hashes(self, files: Sequence[_File], project: str | None, user_id: str | None) -> dict[str | None, str]:
         """What the documents of some files that are not hidden say, by their uris."""
-        keys = json.dumps([uri_key(file.uri, "", self.db.cipher) for file in files])
         with self.db.read(snapshot=True) as connection:
+            keys = json.dumps([uri_key(file.uri, "", connection.cipher) for file in files])
             among = (keys, *self._place(project, user_id))
             rows = connection.rows(f"SELECT id FROM documents WHERE uri_key {AMONG} AND {OF} AND is_deleted = 0", among)
             terms = [among_ids([id for (id,) in rows])]
