@@ -111,6 +111,7 @@ class Query:
 
     def _scale(self, exponent: int) -> tuple[tuple[float, ...], float]:
         shift = exponent - self._exponent
-        scaled = tuple([math.ldexp(each, shift) for each in self.numbers]), math.ldexp(self.norm, shift)
+        factor = math.ldexp(1.0, shift)
+        scaled = tuple(map(factor.__mul__, self.numbers)), factor * self.norm
         self._scaled[exponent] = scaled
         return scaled
