@@ -98,7 +98,7 @@ class _Look:
 
     def deep_enough(self) -> int:
         """The sum below which as good as no vector is expected to be among the best."""
-        wanted, sums = max(FIRST, 2 * self._search.limit), [(block.sums, block.mask) for block in self._blocks]
+        wanted, sums = max(FIRST, self._search.limit * 3 // 2), [(block.sums, block.mask) for block in self._blocks]
         errors: list[float] = []
         total = 0
         while wanted < self.everything:

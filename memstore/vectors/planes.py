@@ -158,7 +158,7 @@ class Weights:
         most = {weight: weight * (2 if abs(weight) <= grain.single else 3) * len(each) for weight, each in dims.items()}
         self._plus, self._minus = _levels(dims, 1, grain.single), _levels(dims, -1, grain.single)
         self._bits = sum(map(abs, most.values())).bit_length()
-        self._base = math.fsum(map(mul, query, scale.means)) - self.unit * (sum(most.values()) / 2 + (1 << self._bits) - 1)
+        self._base = sum(map(mul, query, scale.means)) - self.unit * (sum(most.values()) / 2 + (1 << self._bits) - 1)
 
     def sums(self, block: Block, mask: int) -> list[int]:
         """The planes of what each vector adds up to, the lowest first; vectors outside the mask have no meaning."""
