@@ -229,7 +229,8 @@ def test_documents_are_found_by_what_describes_them_newest_first(documents, stor
     made = {}
     for name, columns in {
         "plain": {}, "title": {"title": "Das große LAMPEN-Buch"}, "url": {"url": "https://lampen.example"},
-        "text": {"extra_text": "Lampen"}, "ticket": {"ticket_id": "lampen-1"}, "path": {"file_path": "/srv/Lampen.txt"}, "git": {"git_repo": "org/lampen"},
+        "text": {"extra_text": "Lampen"},
+        "ticket": {"ticket_id": "lampen-1"}, "path": {"file_path": "/srv/Lampen.txt"}, "git": {"git_repo": "org/lampen"},
         "name": {"display_name": "lampen"},
     }.items():  # fmt: skip
         store_clock.advance(1)
@@ -338,7 +339,8 @@ def test_an_id_whose_chunk_says_something_else_now_is_a_new_chunk_under_it(docum
     ("chunks", "told"),
     [("text", "list"), (None, "list"), ([7], "content"), ([{}], "content"), ([{"content": "a", "contents": "b"}], "contents"),
      ([{"content": "a", "id": "x"}, {"content": "b", "id": "x"}], "twice"),
-     ([{"content": "abc", "start_char": 0, "end_char": 2}], "3 char"), ([{"content": "abc", "start_char": 0}], "both"), ([{"content": "abc", "embedding": [1.0]}], "model=")],
+     ([{"content": "abc", "start_char": 0, "end_char": 2}], "3 char"),
+     ([{"content": "abc", "start_char": 0}], "both"), ([{"content": "abc", "embedding": [1.0]}], "model=")],
 )  # fmt: skip
 def test_chunks_that_make_no_sense_are_refused(documents, store, chunks, told):
     documents.add_text(USE, id="d1")
