@@ -112,8 +112,8 @@ class Annotations(Library):
         id = values.key("id", id)
         with self.db.write() as connection:
             old = known(connection, ANNOTATIONS, "annotation", id, LISTED)
-            whose = "FROM documents WHERE pk = (SELECT document FROM chunks WHERE id = ?)"
-            owners = connection.rows(f"SELECT id, user_id, project_id, conversation_id {whose}", (old.chunk_id,))
+            clause = "FROM documents WHERE pk = (SELECT document FROM chunks WHERE id = ?)"
+            owners = connection.rows(f"SELECT id, user_id, project_id, conversation_id {clause}", (old.chunk_id,))
             connection.run("DELETE FROM annotations WHERE id = ?", (id,))
             for document_id, user_id, project_id, conversation_id in owners:
                 self._audit(
