@@ -45,6 +45,7 @@ def fill(path):
         used = [item.id for item in store.memories.find()]
         store.memories.capture("how?", "so", memories_used=used, context={"pieces": [{"kind": "message", "id": "mine-first"}]}, id="i-1")
         store.memories.set_state("Invoices", "currency", "euro")
+        store.vectors.add([(f"n-{number}", [number, 1.0, -0.5]) for number in range(300)], model="toy", kind="note")
         learn(store)
         store.audit.redact(1, reason="asked for")
 
@@ -94,6 +95,8 @@ def uses(store):
         lambda: (store.knowledge.claims(), store.knowledge.links(), store.knowledge.mentions(), store.knowledge.merges()),
         lambda: (store.knowledge.artifacts(), store.knowledge.sections("w-1"), store.knowledge.citations(), store.knowledge.deltas()),
         lambda: [store.conflicts.assessments(clash.id) for clash in store.conflicts.find()],
+        lambda: (store.vectors.nearest([1, 2, 3], model="toy"), store.vectors.nearest([1, 2, 3], model="toy", exact=True)),
+        lambda: (store.vectors.get("n-7", kind="note"), store.vectors.models(), store.vectors.stats(), store.vectors.count()),
         lambda: store.backups.coverage(),
         lambda: store.backups.find(),
         lambda: (store.evals.runs(), store.evals.assertions(), store.evals.promotions(), store.evals.reliability()),
@@ -118,6 +121,8 @@ def changes(store):
         lambda: store.knowledge.update("ledger", name="the great ledger"),
         lambda: store.knowledge.set_knowledge_state("Invoices", "nothing is rounded"),
         lambda: store.conflicts.resolve(store.conflicts.find(status="open")[0].id, "supersede_others", winner="a-ledger"),
+        lambda: store.vectors.add([("n-1", [1, 2, 3])], model="toy", kind="note"),
+        lambda: store.vectors.remove("n-2", kind="note"),
         lambda: store.evals.promote("coder", None, "model-third"),
         store.optimize,
     )

@@ -74,6 +74,11 @@ def unpacked(blob: bytes) -> tuple[float, ...]:
     return struct.unpack(f"<{len(blob) // WIDTH}f", blob)
 
 
+def sound(vector: object, dims: int) -> bool:
+    """Whether what is stored is a vector of that many dimensions."""
+    return isinstance(vector, bytes) and 0 < len(vector) == WIDTH * dims and 0.0 < norm(vector) < math.inf
+
+
 def norm(blob: bytes) -> float:
     """The Euclidean length of a stored vector."""
     return math.hypot(*unpacked(blob))
@@ -110,8 +115,10 @@ class Query:
         try:
             distance = math.dist(numbers, self._unpack(blob))
             cosine = (own * own + length * length - distance * distance) / (2.0 * own * length)
-        except (struct.error, TypeError, ZeroDivisionError, OverflowError) as error:
+        except (ZeroDivisionError, OverflowError) as error:
             raise Corrupt(f"a stored vector is damaged ({error}); check() says which") from error
+        if not abs(cosine) < 1.1:
+            raise Corrupt(f"a stored vector is damaged, its cosine comes out as {cosine}; check() says which")
         return max(-1.0, min(1.0, cosine))
 
     def _scale(self, exponent: int) -> tuple[tuple[float, ...], float]:

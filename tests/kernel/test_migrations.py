@@ -69,6 +69,10 @@ def fill_conflicts(store, rows):
             store.conflicts.open("belief", f"of {number}", members=sides, status="resolved", created_at=0)
 
 
+def fill_vectors(store, rows):
+    store.vectors.add([(f"item {number}", [number + 1.0, 1.0]) for number in range(rows)], model="toy", created_at=0)
+
+
 def fill_evals(store, rows):
     for number in range(rows):
         store.evals.record_run(f"conversation {number % 50}", "coder", utility_score=number / 7, vcg_winner=number % 3 == 0)
@@ -88,6 +92,7 @@ FILLERS = {
     "knowledge": fill_knowledge,
     "conflicts": fill_conflicts,
     "evals": fill_evals,
+    "vectors": fill_vectors,
     "keywords": fill_keywords,
 }
 
