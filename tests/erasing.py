@@ -117,6 +117,7 @@ class Life:
         room.merge(self.memories[:2], say("merged"), id=say("memory"), actor=self.user_id)
         room.graduate(self.memories[2], say("entity"))
         room.supersede(self.memories[3], by=room.add("project", say("believed"), id=say("memory"), **given).id)
+        store.vectors.allow("toy")
         store.vectors.add([(id, [1.0, 2.0]) for id in self.memories], model="toy", kind="memory")
         store.vectors.add([(self.message, [3.0, 4.0])], model="toy", kind="message")
         room.reject(room.add("project", say("refused"), status="candidate", id=say("memory"), **given).id)

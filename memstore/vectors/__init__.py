@@ -15,6 +15,7 @@ from __future__ import annotations
 import heapq
 import json
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..kernel import Corrupt, Finding, Invalid, ModelMismatch, NotFound, NotSupported, Prunable, Recorder, Room, values
@@ -24,7 +25,7 @@ from .nearest import Search
 from .tables import PERMITS, SCHEMA, Reembedded, Vector, VectorHit, VectorModel, VectorPermit, VectorStats
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from ..kernel import Connection
@@ -279,14 +280,10 @@ class VectorIndex:
 
 def _vectors(items: Any) -> dict[str, bytes]:
     """Ids and vectors, ready to store."""
-    if isinstance(items, (str, bytes, dict)):
-        raise Invalid(f"items must be pairs of an id and a vector, not a {type(items).__name__}")
+    if isinstance(items, (str, bytes, Mapping)) or not isinstance(items, Iterable):
+        raise Invalid(f"items must be pairs of an id and a vector, not {type(items).__name__} {values.shorten(items)}")
     found: dict[str, bytes] = {}
-    try:
-        pairs = list(items)
-    except TypeError:
-        raise Invalid(f"items must be pairs of an id and a vector, not {values.shorten(items)}") from None
-    for place, pair in enumerate(pairs):
+    for place, pair in enumerate(items):
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
             raise Invalid(f"items[{place}] must be a pair of an id and a vector, not {values.shorten(pair)}")
         found[values.key(f"items[{place}][0]", pair[0])] = packed(f"items[{place}][1]", pair[1])

@@ -27,7 +27,8 @@ def take_in(index: VectorIndex, intake: Intake) -> None:
     else:
         for page in intake.pages("vectors"):
             _merge(index, intake, _measured(_permitted(index, intake, page)))
-    _count(intake.connection)
+    if intake.added["vectors"] or intake.replaced["vectors"]:
+        _count(intake.connection)
 
 
 def _permit(intake: Intake, page: list[Row]) -> None:

@@ -361,9 +361,7 @@ CALLS: dict[str, tuple[Call, ...]] = {
             unkept=("items",),
         ),
     ),
-    "vectors.allow": (
-        Call({"model": "toy"}, itself, {**AUDITED, "model": event("entity_id")}),
-    ),
+    "vectors.allow": (Call({"model": "toy"}, itself, {**AUDITED, "model": event("entity_id")}),),
     "vectors.count": (Call(),),
     "vectors.get": (Call({"id": "v-1"}),),
     "vectors.lacking": (Call({"kind": "chunk", "ids": ["v-1"], "model": "toy"}, inside={"ids": (one,)}),),
@@ -375,11 +373,7 @@ CALLS: dict[str, tuple[Call, ...]] = {
         Call({"fn": embedded, "model": "new", "kind": "message"}, itself, unkept=("fn", "model", "kind", "batch"), inside={"fn": (answering,)}),
     ),
     "vectors.remove": (
-        Call(
-            {"id": "v-1"},
-            itself,
-            {**AUDITED, "id": event("entity_id"), "kind": lambda store, _: store.audit.find(limit=1)[0].before["kind"]},
-        ),
+        Call({"id": "v-1"}, itself, AUDITED, unkept=("id", "kind")),
     ),
     # -- corrections
     "corrections.add": (
