@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from .corrections import CorrectionStore
     from .documents import DocumentStore, IngestReport
     from .erasure import EraseReceipt
-    from .embedder import Embedder
     from .evals import EvalStore
+    from .kernel.embedder import Embedder
     from .kernel.errors import (
         Busy,
         Closed,
@@ -62,7 +62,7 @@ _HOMES = {
     "Corrupt": "kernel.errors",
     "DiskFull": "kernel.errors",
     "DocumentStore": "documents",
-    "Embedder": "embedder",
+    "Embedder": "kernel.embedder",
     "EraseReceipt": "erasure",
     "EvalStore": "evals",
     "Exists": "kernel.errors",
