@@ -17,6 +17,7 @@ from functools import cached_property, partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
+from .embedder import Embedder
 from .kernel import (
     ADVICE,
     Busy,

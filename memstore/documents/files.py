@@ -196,7 +196,7 @@ def _roots(paths: Paths) -> list[str]:
     roots = [os.path.realpath(values.key("paths", path_of(path))) for path in paths]
     for root in roots:
         if not os.path.exists(root):
-            raise Invalid(f"there is no file or folder {root}; nothing was taken in")
+            raise Invalid(f"paths names {values.one_line(root, 500)}, and there is no such file or folder; nothing was taken in")
     return roots
 
 

@@ -860,7 +860,7 @@ CALLS: dict[str, tuple[Call, ...]] = {
             {"document_id": "doc-2", "chunks": ["another piece"]},
             itself,
             AUDITED,
-            unkept=("document_id", "chunks"),
+            unkept=("document_id", "chunks", "model", "updated_at"),
             inside={"chunks": (one, *CHUNKS_WITH)},
         ),
     ),
