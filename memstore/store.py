@@ -17,6 +17,7 @@ from functools import cached_property, partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
+from .embedder import Embedder
 from .kernel import (
     ADVICE,
     Busy,
@@ -31,7 +32,6 @@ from .kernel import (
     SchemaTooNew,
     StoreError,
     WrongKey,
-    record,
     sealed,
     upkeep,
     values,
@@ -95,15 +95,6 @@ PIECES: dict[str, tuple[str, str, str]] = {
     "document": ("documents", "documents", "get"),
     "backup": ("backups", "context_backups", "get"),
 }
-
-
-@record
-class Embedder:
-    """A model that turns texts into vectors: its name, a function from texts to vectors, and their length."""
-
-    model: str
-    fn: Callable[[Sequence[str]], Sequence[Sequence[float]]]
-    dims: int | None = None
 
 
 def open_store(

@@ -16,9 +16,9 @@ from .tables import CHECKS, CHUNKS, DOCUMENTS, Chunk, Document, IngestionStatus,
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from ..embedder import Embedder
     from ..kernel import Connection
     from ..keywords import KeywordIndex
-    from ..store import Embedder
     from ..vectors import VectorIndex
 
 #: Tells whoever rests on some chunks, by their ids, that these are gone; a chunk that says something else is another one.
@@ -117,8 +117,8 @@ class Library:
             return []
         with self.db.read(snapshot=True) as connection:
             clause, params = joined(given(connection))
-            newest_file = "ORDER BY COALESCE(file_modified_at, created_at, ingested_at) DESC, pk DESC"
-            return DOCUMENTS.find(connection, f"WHERE {clause} {newest_file} LIMIT ?", (*params, limit))
+            order = "COALESCE(file_modified_at, created_at, ingested_at) DESC, pk DESC"
+            return DOCUMENTS.find(connection, f"WHERE {clause} ORDER BY {order} LIMIT ?", (*params, limit))
 
     def _asked(
         self,
@@ -259,7 +259,7 @@ class Library:
         return self._rewrite(connection, old, changes) if changed(old, replace(old, **changes), changes) else old
 
     def _rewrite(self, connection: Connection, old: Document, changes: dict[str, Any]) -> Document:
-        new = replace(old, **changes, updated_at=self.db.now, version=old.version + 1)
+        new = replace(old, **{"updated_at": self.db.now, **changes}, version=old.version + 1)
         key = uri_key(new.uri, new.content_hash, connection.cipher)
         twin = self._same(connection, key, new.project_id, new.user_id)
         if twin is not None and twin.id != old.id:
