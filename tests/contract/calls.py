@@ -806,6 +806,8 @@ CALLS: dict[str, tuple[Call, ...]] = {
     "documents.get_annotation": (Call({"id": "mark-1"}),),
     "documents.get_chunk": (Call({"id": "piece-1"}),),
     "documents.is_selected": (Call({"document_id": "doc-1"}),),
+    "documents.compact": (Call(),),
+    "documents.rebuild": (Call(),),
     "documents.remove": (Call({"id": "doc-1"}, itself, {**AUDITED, "id": event("entity_id")}),),
     "documents.remove_annotation": (Call({"id": "mark-1"}, itself, {**AUDITED, "id": event("entity_id")}),),
     "documents.search": (Call({"query": "rounded invoices"}),),
@@ -900,5 +902,6 @@ CALLS: dict[str, tuple[Call, ...]] = {
 PASSED_ON = {"store.run.args", "store.run.kwargs"}  # to the function, as they are
 PASSED_ON |= {"store.rekey.actor", "store.rekey.note", "store.rekey.progress"}  # in a store that has a key: see test_codec.py
 #: They take a connection, which only a room can have.
-ROOMS_ONLY = {"keywords.numbers", "keywords.discard", "memories.forget", "conflicts.notice", "conflicts.notice_joined"}
+ROOMS_ONLY = {"keywords.numbers", "keywords.best", "keywords.discard", "keywords.restore"}
+ROOMS_ONLY |= {"memories.forget", "conflicts.notice", "conflicts.notice_joined"}
 ROOMS_ONLY |= {f"{room}.join_project" for room in ("memories", "knowledge", "conflicts", "documents")} | {f"{room}.erase" for room in ROOMS}
