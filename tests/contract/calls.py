@@ -806,8 +806,6 @@ CALLS: dict[str, tuple[Call, ...]] = {
     "documents.get_annotation": (Call({"id": "mark-1"}),),
     "documents.get_chunk": (Call({"id": "piece-1"}),),
     "documents.is_selected": (Call({"document_id": "doc-1"}),),
-    "documents.compact": (Call(),),
-    "documents.rebuild": (Call(),),
     "documents.remove": (Call({"id": "doc-1"}, itself, {**AUDITED, "id": event("entity_id")}),),
     "documents.remove_annotation": (Call({"id": "mark-1"}, itself, {**AUDITED, "id": event("entity_id")}),),
     "documents.search": (Call({"query": "rounded invoices"}),),
