@@ -95,6 +95,8 @@ class Files(Adding):
         project, user_id = values.optional(values.key, "project", project), values.optional(values.key, "user_id", user_id)
         prune, max_bytes = values.flag("prune", prune), values.integer("max_bytes", max_bytes, low=0)
         pieces("", size=chunk_size, overlap=overlap)  # raises where they do not fit
+        values.listener("progress", progress)
+        actor, note = values.label("actor", actor), values.text("note", note)
         tally, reasons = Counter[str](), dict[str, str]()
         found = _found(roots, reasons)
         take = partial(self._take, tally, reasons, project, user_id, {"size": chunk_size, "overlap": overlap}, actor, note)
