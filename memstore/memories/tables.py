@@ -227,11 +227,11 @@ INTERACTIONS = Table(
 PIECES = Table(InteractionPiece, "interaction_pieces", hidden=("pk", "interaction"), schema=SCHEMA)
 STATES = Table(ProjectState, "project_state", hidden=("pk", "normal_key"), schema=SCHEMA)
 
+_HITS = "(SELECT memory, count(*) AS hits FROM memory_words WHERE word IN (SELECT value FROM json_each(?)) GROUP BY memory) AS hit"
 #: The live memories that share stems with a text, whose tagged stems are bound as JSON: it costs the words of the text.
-SHARING = """
-    (SELECT memory, count(*) AS hits FROM memory_words WHERE word IN (SELECT value FROM json_each(?)) GROUP BY memory) AS hit
-    CROSS JOIN memories ON memories.pk = hit.memory
-"""
+SHARING = f"{_HITS} CROSS JOIN memories ON memories.pk = hit.memory"
+#: All memories, with the hits of those that share some.
+SHARED_OR_NOT = f"memories LEFT JOIN {_HITS} ON hit.memory = memories.pk"
 
 
 _label = partial(values.optional, values.label)
