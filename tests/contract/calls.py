@@ -186,7 +186,7 @@ CALLS: dict[str, tuple[Call, ...]] = {
     ),
     "store.check": (Call(),),
     "store.context": (
-        Call({"query": "how is it rounded?", "project": "p-1", "conversation_id": "c-1", "specialist": "coder"}, inside={"count": (answering,)}),
+        Call({"query": "rounded?", "project": "p-1", "conversation_id": "c-1", "specialist": "coder"}, inside={"count": (answering,)}),
     ),
     "store.rekey": (Call({"new_codec": None}, alone=True),),
     "store.snapshot": (Call({"path": "copy.db"}, alone=True),),
