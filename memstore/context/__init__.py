@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ContextPack", "ContextPiece", "build"]
 
-CANDIDATES = 10  # of a band, and another one for each ten tokens of its share
-CHUNKS = 10  # of a thousand tokens, beside those
+CANDIDATES = 8  # of a band, and another one for each 20 tokens of its share
+SHARE = 20  # percent, for documents, whose chunks take more than that
 
 
 def build(
@@ -52,6 +52,10 @@ def build(
     user_id = values.optional(values.key, "user_id", user_id)
     if not callable(count):
         raise Invalid(f"count must be a function from a text to its tokens, not {values.shorten(count)}")
+    if embedding is not None:
+        from ..vectors.floats import packed
+
+        packed("embedding", embedding)  # refused here, whether or not there is anything to compare it with
     asked = Question(
         query,
         *_project(store, rooms, values.optional(values.key, "project", project), user_id),
@@ -64,7 +68,7 @@ def build(
     for band in BANDS:
         room, gather = GATHERERS[band.name]
         if room in rooms and max_tokens:
-            found[band.name] = gather(store, asked, CANDIDATES + max_tokens * (band.share or CHUNKS) // 1000)
+            found[band.name] = gather(store, asked, CANDIDATES + max_tokens * (band.share or SHARE) // 2000)
     pieces, text, tokens = fitted(found, Budget(max_tokens, count))
     return ContextPack(query, asked.project, text, tokens, max_tokens, pieces)
 

@@ -12,7 +12,7 @@ from ..kernel import Canonical, Exists, Invalid, Record, Recorder, Room, new_id,
 from ..kernel.lifecycle import LIVE, STATUSES, Believed, History, changed, confirm_version, log, refuse_rejected, retire, shown, turn
 from ..kernel.rows import Term, counted, filters, joined, known, newest, refuse_taken, scope
 from ..kernel.words import statement_key, stems, tagged
-from .tables import CHECKS, MEMORIES, MEMORY_TYPES, SHARED_OR_NOT, SHARING, TAGS, Memory, MemoryHit, MemoryType
+from .tables import CHECKS, EACH, MEMORIES, MEMORY_TYPES, PERSONAL, SHARING, TAGS, Memory, MemoryHit, MemoryType
 
 if TYPE_CHECKING:
     from datetime import date, datetime
@@ -286,16 +286,18 @@ class Beliefs:
             ("memory_type IN (SELECT value FROM json_each(?))", json.dumps(types)),
             ("(project_id IS NULL OR project_id = ?)", project),
         ]
+        if {"identity", "preference"}.issuperset(types):
+            terms.append((PERSONAL,))
         return self._ranked(query, terms, limit, unmatched)
 
     def _ranked(self, query: str, terms: Iterable[Term], limit: int, unmatched: bool = False) -> list[MemoryHit]:
         where, params = joined(terms)
-        table = SHARED_OR_NOT if unmatched else SHARING
+        table = EACH if unmatched else SHARING
         with self.db.read(snapshot=True) as connection:
             asked = json.dumps(tagged(stems(query), connection.cipher))
             best = connection.rows(
-                f"SELECT memories.pk, ifnull(1.0 * hit.hits / stem_count, 0.0) FROM {table} WHERE {where} ORDER BY 2 DESC,"
-                " hit.hits DESC, EXISTS (SELECT 1 FROM json_each(domain_tags) WHERE instr(?, value) > 0) DESC, confidence DESC,"
+                f"SELECT memories.pk, ifnull(1.0 * hits / stem_count, 0.0) FROM {table} WHERE {where} ORDER BY 2 DESC,"
+                " hits DESC, EXISTS (SELECT 1 FROM json_each(domain_tags) WHERE instr(?, value) > 0) DESC, confidence DESC,"
                 " created_at DESC, memories.pk DESC LIMIT ?",
                 (asked, *params, query.lower(), limit),
             )
