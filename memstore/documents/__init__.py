@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..kernel import Finding, Prunable
 from . import joining, removal
-from .annotating import Annotations
-from .library import IngestReport
+from .files import Files, IngestReport
 from .search import Search
 from .selection import Selections
 from .tables import SCHEMA, Annotation, Chunk, ChunkHit, Document, Selection
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["SCHEMA", "Annotation", "Chunk", "ChunkHit", "Document", "DocumentStore", "IngestReport", "Selection"]
 
 
-class DocumentStore(Search, Selections, Annotations):
+class DocumentStore(Search, Selections, Files):
     """Documents, their chunks, who wants them, and what was noticed about them."""
 
     def join_project(self, connection: Connection, name: str, project_id: str, user_id: str) -> int:

@@ -42,13 +42,11 @@ class Draft:
         if self.token_count is None:
             self.token_count = estimate_tokens(self.content)
 
-    def columns(self) -> dict[str, Any]:
-        """What of a chunk with this content may yet change."""
-        return {name: getattr(self, name) for name in MOVING}
-
 
 #: What an unchanged chunk may change when its document does: where it stands, and what was noted of it.
-MOVING = ("heading_path", "start_char", "end_char", "anchor_type", "anchor_start", "anchor_end", "token_count", "sanitized_hash", "metadata")
+MOVING = (
+    "heading_path", "start_char", "end_char", "anchor_type", "anchor_start", "anchor_end", "token_count", "sanitized_hash", "metadata",
+)  # fmt: skip
 
 
 def cut(text: str, columns: Mapping[str, Any], size: int, overlap: int, cipher: Cipher | None) -> list[Draft]:

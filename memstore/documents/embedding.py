@@ -24,7 +24,11 @@ Fn = Callable[[Sequence[str]], Sequence[Any]]
 class Embedding(Library):
     """The part of the documents room that gets chunks their vectors."""
 
-    _warned = False
+    _warned = False  # that vectors are not allowed in this store
+
+    @property
+    def _model(self) -> str | None:
+        return None if self._embedder is None else self._embedder.model
 
     def reembed(
         self, fn: Fn | None = None, *, model: str | None = None, progress: Callable[[int, int], object] | None = None

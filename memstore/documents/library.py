@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 #: Tells whoever rests on some chunks, by their ids, that these are gone; a chunk that says something else is another one.
 Stale = Callable[["Connection", Sequence[str]], object]
 
-#: A document is who it is by these.
-_SAME = "uri_key = ? AND COALESCE(project_id, '') = ? AND COALESCE(user_id, '') = ?"
+#: Whose a document is, in the words of documents__uri; what `_place` gives is bound to it.
+OF = "COALESCE(project_id, '') = ? AND COALESCE(user_id, '') = ?"
 
 
 class Library:
@@ -48,7 +48,6 @@ class Library:
         self._embedder = embedder
         self._stale = stale
         self._index = ChunkIndex(db, keywords)
-        self._warned = False  # that vectors are not allowed here
 
     # -- read -------------------------------------------------------------------------------------------------------
 
@@ -162,9 +161,12 @@ class Library:
             found = newest(connection, DOCUMENTS, "document", terms, 1, None, "store.documents.find()")
         return found[0] if found else None
 
+    def _place(self, project: str | None, user_id: str | None) -> tuple[str, str]:
+        return self._canonical(project, user_id) or "", user_id or ""
+
     def _same(self, connection: Connection, key: str, project_id: str | None, user_id: str | None) -> Document | None:
         """The document that has an identity, hidden or not."""
-        return DOCUMENTS.first(connection, f"WHERE {_SAME}", (key, project_id or "", user_id or ""))
+        return DOCUMENTS.first(connection, f"WHERE uri_key = ? AND {OF}", (key, project_id or "", user_id or ""))
 
     # -- chunks -----------------------------------------------------------------------------------------------------
 
@@ -253,15 +255,15 @@ class Library:
             return new
 
     def _change(self, connection: Connection, old: Document, changes: dict[str, Any]) -> Document:
-        """Write the columns of a document that differ, and return it as it is then."""
-        new = replace(old, **changes)
-        if not changed(old, new, changes):
-            return old
+        """Write the columns of a document that differ, if any does, and return it as it is then."""
+        return self._rewrite(connection, old, changes) if changed(old, replace(old, **changes), changes) else old
+
+    def _rewrite(self, connection: Connection, old: Document, changes: dict[str, Any]) -> Document:
+        new = replace(old, **changes, updated_at=self.db.now, version=old.version + 1)
         key = uri_key(new.uri, new.content_hash, connection.cipher)
         twin = self._same(connection, key, new.project_id, new.user_id)
         if twin is not None and twin.id != old.id:
-            raise Exists(f"document {twin.id} {'has that uri' if new.uri is not None else 'says that'} already; remove one of the two")
-        new = replace(new, updated_at=self.db.now, version=old.version + 1)
+            raise Exists(f"document {twin.id} {'says that' if new.uri is None else 'has that uri'} already; give another one")
         DOCUMENTS.rewrite(connection, new, uri_key=key)
         return new
 
