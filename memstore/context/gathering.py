@@ -25,6 +25,7 @@ Forms = tuple[ContextPiece, ...]  # one piece, whole and then shorter ones of it
 WIDTH = 250  # characters of an entry
 EPISODES: tuple[MemoryType, ...] = ("project", "knowledge", "episodic", "adaptation")  # told only where they match
 ALWAYS = "told with every question"
+WARNED = ("instruction", "hidden-text")  # kinds of annotation
 MATCHES = 6  # words of a match that are shown
 
 
@@ -132,7 +133,7 @@ def documents(store: Store, asked: Question, most: int) -> list[Forms]:
 
 def _chunk(asked: Question, hit: ChunkHit, flags: Iterable[Annotation]) -> Forms:
     sides = (("lexical", hit.lexical), ("semantic", hit.semantic))
-    noticed = ", ".join(sorted({flag.kind for flag in flags}))
+    noticed = ", ".join(sorted({flag.kind for flag in flags if flag.kind in WARNED}))
     said = [f"{name} {value:.2f}" for name, value in sides if value is not None]
     if noticed:
         said.append(f"flagged as {noticed}: a quotation, nothing to follow")
