@@ -1,4 +1,4 @@
-"""Erasing a user, a conversation, a project, a message or a memory from every room of a file at once.
+"""Erasing a user, a conversation, a project, a message, a memory or a document from every room of a file at once.
 
 1. One transaction over all rooms that the file has, each through its own Store; a room that this memstore does not know forbids it,
    for nobody could tell what it holds. The audit log comes last: it empties the events that name what the others have removed.
@@ -36,8 +36,9 @@ NEAREST = {  # by kind the room that holds such things, and their ids
     "project": ("chat", "SELECT id FROM projects UNION SELECT name FROM projects UNION SELECT alias FROM project_aliases LIMIT 1000"),
     "message": ("chat", "SELECT id FROM messages WHERE supplied = 1 ORDER BY pk DESC LIMIT 1000"),
     "memory": ("memories", "SELECT id FROM memories ORDER BY pk DESC LIMIT 1000"),
+    "document": ("documents", "SELECT id FROM documents ORDER BY pk DESC LIMIT 1000"),
 }
-UNWRITTEN = ("message", "memory")  # kinds whose ids people do not write into texts
+UNWRITTEN = ("message", "memory", "document")  # kinds whose ids people do not write into texts
 
 
 @record

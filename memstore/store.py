@@ -66,15 +66,16 @@ if TYPE_CHECKING:
     P = ParamSpec("P")
     T = TypeVar("T")
 
-#: Every room, with the tables that a newcomer wants to see counted.
+#: Every room, with the tables that a newcomer wants to see counted; in this order they forget, so what rests on chunks stands after them,
+#: and vectors after all that may have one.
 ROOMS: dict[str, tuple[str, ...]] = {
     "chat": ("projects", "conversations", "messages"),
     "corrections": ("corrections",),
     "backups": ("context_backups", "token_counters"),
+    "documents": ("documents", "chunks"),
     "memories": ("memories", "interactions", "project_state"),
     "knowledge": ("entities", "relationships", "atoms", "artifacts"),
     "conflicts": ("conflicts",),
-    "documents": ("documents", "chunks"),
     "vectors": ("vectors",),
     "audit": ("audit_log",),
     "evals": ("model_runs", "assertion_events", "promotions"),
@@ -301,7 +302,8 @@ class Store:
         return {id: piece.content for id, piece in found.items() if piece is not None and hasattr(piece, "content")}
 
     def _sources(self) -> list[TextSource]:
-        return [self.chat.texts]
+        """Texts of other rooms that are searched; a room that the file does not have need not be loaded to say so."""
+        return [self.chat.texts, *([self.documents.texts] if "documents" in rooms_in_file(self._database) else [])]
 
     # -- one file ---------------------------------------------------------------------------------------------------
 
@@ -367,8 +369,8 @@ class Store:
         from .context import build
 
         return build(
-            self, query, project=project, user_id=user_id, conversation_id=conversation_id, specialist=specialist,
-            max_tokens=max_tokens, count=count, embedding=embedding,
+            self, rooms_in_file(self._database), query, project=project, user_id=user_id, conversation_id=conversation_id,
+            specialist=specialist, max_tokens=max_tokens, count=count, embedding=embedding,
         )  # fmt: skip
 
     def query(self, sql: str, params: Sequence[Any] | dict[str, Any] = ()) -> list[dict[str, Any]]:
@@ -447,11 +449,12 @@ class Store:
         project: str | None = None,
         message_id: str | None = None,
         memory_id: str | None = None,
+        document_id: str | None = None,
         reason: str = "",
         actor: str = "",
         dry_run: bool = False,
     ) -> EraseReceipt:
-        """Forget one conversation, user, project, message or memory in every room, to the last byte, and return the receipt.
+        """Forget one conversation, user, project, message, memory or document in every room, to the last byte, and return the receipt.
 
         A conversation takes along its messages, counters, notes, runs and corrections, a user or project its conversations, and
         audit events that name any of it lose their references and payload; one event with counts and a salted digest says so. What may
@@ -464,8 +467,9 @@ class Store:
         from . import erasure
 
         subject = erasure.subject_of(
-            {"conversation_id": conversation_id, "user_id": user_id, "project": project, "message_id": message_id, "memory_id": memory_id}
-        )
+            {"conversation_id": conversation_id, "user_id": user_id, "project": project, "message_id": message_id, "memory_id": memory_id,
+             "document_id": document_id}
+        )  # fmt: skip
         return erasure.erase(self, subject, reason=reason, actor=actor, dry_run=values.flag("dry_run", dry_run))
 
     def prune(

@@ -55,7 +55,7 @@ class Life:
     def subjects(self):
         """What may be erased of it, by the argument that names it."""
         return {"conversation_id": self.chat, "project": self.project, "user_id": self.user_id, "message_id": self.message,
-                "memory_id": self.memories[0]}  # fmt: skip
+                "memory_id": self.memories[0], "document_id": self.document}  # fmt: skip
 
     def word(self, what):
         """A new word, which stands nowhere else."""
@@ -90,6 +90,7 @@ class Life:
         store.corrections.update(self.correction, claim=say("claim"), rejected=say("again"), actor=user)
         store.corrections.applied(self.correction, conversation_id=self.chat)
         self.believe(store)
+        self.shelve(store)
         self.learn(store)
         self.contend(store)
         store.backups.track(self.chat, say("specialist"), "some text")
@@ -126,6 +127,35 @@ class Life:
         room.capture(**texts, **used, **owned, context=pack, metadata={say("k"): say("v")}, id=self.interaction)
         for _ in range(2):
             room.add_state(self.project, say("key"), say("value"), id=say("entry"), source=say("source"))
+
+    def shelve(self, store):
+        """Documents in their states, chunks made by hand, what was noticed about them, and choices; nothing logged has a project."""
+        say, room, owned = self.word, store.documents, {"user_id": self.user_id, "conversation_id": self.chat}
+        columns = ("title", "display_name", "source_type", "file_path", "url", "storage_uri", "ticket_id", "git_repo", "git_commit",
+                   "suffix", "mime_type", "original_path", "base_path", "relative_path", "extra_text", "content_hash")  # fmt: skip
+
+        def document(**given):
+            texts = {name: say(name) for name in columns}
+            known = {"tags": [say("tag")], "extra_json": {say("k"): say("v")}, "metadata": {say("k"): say("v")}, "id": say("document")}
+            return room.add_text(f"# {say('heading')}\n\n{say('said')} {say('more')}", uri=say("uri"), **texts, **known, **given)
+
+        self.document = document(**owned).id
+        room.update(self.document, title=say("retitled"), actor=self.user_id)
+        room.add_text(f"{say('said')} anew", uri=room.get(self.document).uri, user_id=self.user_id)
+        places = ("id", "content", "heading_path", "anchor_type", "sanitized_hash")
+        made = document(**owned).id
+        for _ in range(2):
+            chunks = [{**{name: say(name) for name in places}, "metadata": {say("k"): say("v")}} for _ in range(2)]
+            (self.chunk, *_) = [chunk.id for chunk in room.set_chunks(made, chunks, actor=self.user_id)]
+        told = {"detail": say("detail"), "source": say("source"), "metadata": {say("k"): say("v")}}
+        for _ in range(2):
+            noted = room.annotate(self.chunk, say("kind"), id=say("annotation"), **told)
+        room.remove_annotation(noted.id, actor=self.user_id)
+        room.remove(document(**owned).id, actor=self.user_id)
+        document(project=self.project, **owned)
+        document(project=self.project)
+        room.select([made], False, user_id=self.user_id)
+        room.select([self.document, made], True, conversation_id=self.chat)
 
     def learn(self, store):
         """Atoms with all that hangs on them, and what was made from them; what is logged has no project here either."""

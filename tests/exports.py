@@ -44,6 +44,7 @@ def fill(store, tag=""):
     store.memories.set_state(f"moon{tag}", "deadline", "the summer of 1969")
     store.memories.set_state(f"moon{tag}", "pilot", "Neil")
     store.memories.clear_state(f"moon{tag}", "pilot")
+    shelve(store, tag, whose)
     learn(store, tag, whose)
     clash(store, tag)
     for _ in range(3):
@@ -61,6 +62,35 @@ def fill(store, tag=""):
     store.keywords.add(f"n1{tag}", "amber delta note", kind="note", conversation_id=f"c1{tag}")
     store.keywords.add(f"m1{tag}", "delta instead of a message")
     store.keywords.remove(f"m2{tag}")
+
+
+def shelve(store, tag, whose):
+    """Documents in their states, chunks made by hand, what was noticed about one, and who wants to hear from which."""
+    room = store.documents
+    given = {"project": f"moon{tag}", "tags": ["optics"], "metadata": {"h": "é"}, "source_type": "web", **whose}
+    said = f"# Amber{tag}\n\nbasalt é 日本語\n\n# Cedar\n\n" + "delta words " * 120
+    room.add_text(said, uri=f"file:/a{tag}", title="é", id=f"q1{tag}", **given)
+    for number, text in enumerate((f"as it was{tag}", f"as it is{tag} é")):
+        room.add_text(text, uri=f"file:/b{tag}", id=f"q2{tag}" if number == 0 else None)
+    room.remove(room.add_text(f"hidden{tag}", id=f"q3{tag}").id)
+    room.add_text("", uri=f"file:/c{tag}", id=f"q4{tag}")
+    known = {"heading_path": "é", "metadata": {"i": "é"}}
+    room.set_chunks(f"q4{tag}", [{"content": f"chunk {number}{tag}", "id": f"h{number}{tag}", **known} for number in range(3)])
+    room.annotate(f"h1{tag}", "secret", start_char=1, end_char=3, detail="é", metadata={"j": "é"}, id=f"j1{tag}")
+    room.select([f"q1{tag}", f"q2{tag}"], True, user_id=f"ann{tag}")
+    room.select([f"q2{tag}"], False, conversation_id=f"c1{tag}")
+
+
+def shelved(store):
+    """What the documents of a store answer to its readers."""
+    room = store.documents
+    documents = sorted(room.find(include_deleted=True, limit=None), key=lambda item: item.id)
+    return {
+        "documents": [item.to_dict() for item in documents],
+        "chunks": [chunk.to_dict() for item in documents for chunk in room.chunks(item.id)],
+        "annotations": sorted((note.to_dict() for note in room.annotations(limit=None)), key=str),
+        "retrieved": [hit.chunk.id for word in ("amber basalt", "chunk", "hidden", "it", "日本") for hit in room.search(word, limit=None)],
+    }
 
 
 def learn(store, tag, whose):
@@ -179,6 +209,7 @@ def answers(store):
         "interactions": sorted((item.to_dict() for item in store.memories.interactions(limit=None)), key=str),
         "explained": sorted((store.memories.explain(item.id).to_dict() for item in store.memories.interactions(limit=None)), key=str),
         "states": sorted((item.to_dict() for item in store.memories.states(include_cleared=True)), key=str),
+        **shelved(store),
         **related(store),
         **learned(store),
         "conflicts": sorted((item.to_dict() for item in store.conflicts.find()), key=str),

@@ -45,8 +45,20 @@ def fill(path):
         used = [item.id for item in store.memories.find()]
         store.memories.capture("how?", "so", memories_used=used, context={"pieces": [{"kind": "message", "id": "mine-first"}]}, id="i-1")
         store.memories.set_state("Invoices", "currency", "euro")
+        shelve(store)
         learn(store)
         store.audit.redact(1, reason="asked for")
+
+
+def shelve(store):
+    """Documents that are there and hidden, what was noticed about them, and who wants to hear from which."""
+    room = store.documents
+    for name in ("ledger", "invoice"):
+        given = {"tags": ["code"], "metadata": {"x": 1}, "extra_json": {"x": 1}}
+        room.add_text(f"# The {name}\n\nThe {name} is rounded.", uri=f"file:/{name}", title=name, id=f"d-{name}", **given)
+        room.annotate(room.chunks(f"d-{name}")[0].id, "secret", start_char=0, end_char=3, metadata={"x": 1})
+    room.select(["d-ledger", "d-invoice"], True, user_id="Zoë")
+    room.remove(room.add_text("no longer rounded", id="d-hidden").id)
 
 
 def learn(store):
@@ -88,6 +100,10 @@ def uses(store):
         lambda: [store.memories.search(query) for query in ("which rounding?", "tests of the code")],
         lambda: [store.memories.history(item.id) for item in store.memories.find()],
         lambda: (store.memories.interactions(), store.memories.explain("i-1")),
+        lambda: [store.documents.search(query) for query in ("which ledger is rounded?", "invoice", "nothingofthekind")],
+        lambda: (store.documents.find(tags=["code"]), store.documents.search_metadata("ledger"), store.documents.annotations()),
+        lambda: [(store.documents.chunks(item.id), store.documents.text(item.id)) for item in store.documents.find(include_deleted=True)],
+        lambda: (store.documents.selections(user_id="Zoë"), store.documents.selected(user_id="Zoë")),
         lambda: (store.knowledge.find_entity("which ledger?"), store.knowledge.entities(), store.knowledge.relationships("ledger")),
         lambda: [store.knowledge.neighbours("ledger"), store.knowledge.observations("ledger"), store.knowledge.history("ledger")],
         lambda: (store.knowledge.atoms(tag="code"), store.knowledge.evidence("a-ledger"), store.knowledge.atom_history("a-ledger")),
@@ -118,6 +134,8 @@ def changes(store):
         lambda: store.knowledge.update("ledger", name="the great ledger"),
         lambda: store.knowledge.set_knowledge_state("Invoices", "nothing is rounded"),
         lambda: store.conflicts.resolve(store.conflicts.find(status="open")[0].id, "supersede_others", winner="a-ledger"),
+        lambda: store.documents.add_text("The ledger is kept.", uri="file:/ledger"),
+        lambda: store.documents.remove("d-invoice"),
         lambda: store.evals.promote("coder", None, "model-third"),
         store.optimize,
     )

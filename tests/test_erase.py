@@ -38,6 +38,8 @@ def test_the_lives_fill_every_text_column_of_every_room(lives):
             "correction_rejections.subject_key", "correction_rejections.rejected_key", "memories.content_key",
             "entities.name_key", "entity_versions.name_key", "entity_versions.superseded_by", "observations.content_key",
             "atoms.body_key", "evidence.snippet_key", "claims.subject_key", "claims.predicate_key"}  # fmt: skip
+    legal |= {"documents.ingestion_status"}
+    made |= {"documents.uri_key", "chunks.chunk_hash"}
     made |= {"conflicts.pair_hash", "conflicts.slot_hash", "conflict_members.claim_hash"}
     named = {"projects.status", "model_runs.round", "assertion_events.level", "context_backups.trigger", "entity_versions.project_id"}
     ids = {"token_counters.id", "context_backups.id", "assertion_events.id", "artifact_sections.id"}
@@ -83,7 +85,7 @@ def test_one_event_says_so_with_counts_and_a_digest_and_no_name(lives):
     assert not any(word in repr(store.query("SELECT body, refs, payload FROM audit_log")) for word in ada.words)
 
 
-@pytest.mark.parametrize("kind", ["conversation_id", "project", "user_id", "message_id", "memory_id"])
+@pytest.mark.parametrize("kind", ["conversation_id", "project", "user_id", "message_id", "memory_id", "document_id"])
 def test_every_kind_of_subject_takes_what_is_its_own(lives, searcher, kind):
     store, ada, bob = lives
     subject = ada.subjects[kind]
@@ -534,7 +536,7 @@ def test_exactly_one_subject_is_named(store):
         store.erase(user_id="")
 
 
-@pytest.mark.parametrize("kind", ["conversation_id", "project", "message_id", "memory_id"])
+@pytest.mark.parametrize("kind", ["conversation_id", "project", "message_id", "memory_id", "document_id"])
 def test_what_no_room_knows_is_not_found_and_the_nearest_is_named(lives, kind):
     store, ada, _ = lives
     near = ada.subjects[kind]
@@ -605,7 +607,7 @@ def test_a_keyed_log_needs_its_key(tmp_path):
 # -- a trial, and inside a transaction ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["conversation_id", "project", "user_id", "message_id", "memory_id"])
+@pytest.mark.parametrize("kind", ["conversation_id", "project", "user_id", "message_id", "memory_id", "document_id"])
 def test_a_dry_run_tells_the_same_and_writes_nothing(lives, searcher, kind):
     store, ada, _ = lives
     given = {kind: ada.subjects[kind]}

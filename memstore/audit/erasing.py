@@ -48,7 +48,7 @@ FORGET = "DELETE FROM audit_places WHERE reference = ? AND page = ?"
 REFERENCE_START = 42  # of the first reference in refs, behind the salt
 REMEMBERED = (  # beside the subject itself
     "conversation", "project", "session", "correction", "memory", "interaction", "project_state", "atom", "artifact",
-    "knowledge_state", "knowledge_delta", "entity", "relationship", "observation", "conflict",
+    "knowledge_state", "knowledge_delta", "entity", "relationship", "observation", "conflict", "document", "chunk",
 )  # fmt: skip
 
 #: References, and members of a payload, that name a thing of a kind whatever its id is.
@@ -59,6 +59,7 @@ SAYING = {
     "project": ("project", "project_id"),
     "message": ("message_id",),
     "memory": ("memory_id",),
+    "document": ("document_id",),
     "entity": ("entity_id", "from_id", "to_id"),
 }
 

@@ -384,7 +384,7 @@ def _add_erase(commands: Any) -> None:
     parser = _command(
         commands,
         "erase",
-        "forget a conversation, user, project, message or memory in every room, to the last byte; status 1 if bytes are left for now",
+        "forget a conversation, user, project, message, memory or document, to the last byte; status 1 if bytes are left for now",
         module="upkeep",
     )
     subject = parser.add_mutually_exclusive_group(required=True)
@@ -393,6 +393,7 @@ def _add_erase(commands: Any) -> None:
     subject.add_argument("--project", metavar="NAME", help="its id, name or alias; with its conversations")
     subject.add_argument("--message", metavar="ID")
     subject.add_argument("--memory", metavar="ID")
+    subject.add_argument("--document", metavar="ID", help="with its chunks and their vectors")
     parser.add_argument("--dry-run", action="store_true", help="show what would go, and what stays")
     parser.add_argument("--yes", action="store_true", help="do not ask")
     _add_why(parser)

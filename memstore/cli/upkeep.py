@@ -99,7 +99,7 @@ def erase(options: argparse.Namespace) -> int:
         raise Invalid("erasing cannot be undone; give --yes to do it, or --dry-run to see what would go")
     given = {
         "conversation_id": options.conversation, "user_id": options.user, "project": options.project, "message_id": options.message,
-        "memory_id": options.memory, "reason": options.reason, "actor": options.actor,
+        "memory_id": options.memory, "document_id": options.document, "reason": options.reason, "actor": options.actor,
     }  # fmt: skip
     with open_for(options, read_only=False) as store:
         trial = store.erase(**given, dry_run=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..kernel import Finding, Prunable
-from .annotating import Annotations
-from .library import IngestReport
+from . import joining, removal
+from .files import Files, IngestReport
 from .search import Search
 from .selection import Selections
 from .tables import SCHEMA, Annotation, Chunk, ChunkHit, Document, Selection
@@ -18,26 +18,32 @@ if TYPE_CHECKING:
 __all__ = ["SCHEMA", "Annotation", "Chunk", "ChunkHit", "Document", "DocumentStore", "IngestReport", "Selection"]
 
 
-class DocumentStore(Search, Selections, Annotations):
+class DocumentStore(Search, Selections, Files):
     """Documents, their chunks, who wants them, and what was noticed about them."""
 
     def join_project(self, connection: Connection, name: str, project_id: str, user_id: str) -> int:
         """Let what carries a name follow it to the project that it has come to mean; return how many rows may clash there."""
-        raise NotImplementedError
+        return joining.join(self, connection, name, project_id, user_id)
 
     # -- remove -----------------------------------------------------------------------------------------------------
 
     def erase(self, connection: Connection, subject: Subject) -> None:
         """Remove what is the subject's for `Store.erase`."""
-        raise NotImplementedError
+        from . import erasing
+
+        erasing.erase(self, connection, subject)
 
     @property
     def prunable(self) -> list[Prunable]:
         """What `Store.prune` may remove: documents that are hidden."""
-        raise NotImplementedError
+        return removal.prunable(self)
 
     # -- check ------------------------------------------------------------------------------------------------------
 
     def check(self) -> list[Finding]:
-        """Recompute all that is derived and report what differs."""
-        raise NotImplementedError
+        """Recompute all that is derived from documents and chunks, the word index included, and report what differs."""
+        from .derived import differences
+
+        with self.db.read(snapshot=True) as connection:
+            found = list(differences(connection))
+        return [*found, *self._index.check()]

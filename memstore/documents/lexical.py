@@ -1,17 +1,32 @@
-"""The words of chunks: FTS5 where SQLite has it and the file is not encrypted, the keyword index elsewhere."""
+"""The words of chunks: FTS5 where SQLite has it and the file is not encrypted, the keyword index elsewhere.
+
+1. What serves a file is fixed by its first chunk and stands in `chunk_index`; what is hidden is in no index.
+2. Search is complete whoever opens the file. A Python whose SQLite has no FTS5 reads through all chunks of a file that has it;
+   if it writes there, the index is `stale` until one that has FTS5 writes or optimizes: until then that one reads through them too.
+3. The index is derived: whatever becomes of it, `rebuild` makes it from the chunks.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ..kernel import Finding, Room
+from ..kernel import Corrupt, Finding, NotSupported, Room, StoreError, values
+from ..kernel.fulltext import has_fts5
+from ..kernel.rows import Term, joined
+from . import fulltext
+from .texts import ChunkTexts
 
 if TYPE_CHECKING:
     from ..kernel import Connection
+    from ..kernel.bm25 import Scored
     from ..keywords import KeywordIndex
 
 Text = tuple[int, str]  # the integer key of a chunk, and its content
+PAGE = 500  # chunks that are indexed at a time
+SAMPLE = 1000  # chunks that a check looks up by their words
+INDEX_EVERY = 4096  # chunks after which the keyword index may have a batch to write
 
 
 class ChunkIndex:
@@ -19,24 +34,167 @@ class ChunkIndex:
 
     def __init__(self, db: Room, keywords: Callable[[], KeywordIndex]) -> None:
         self.db = db
+        self.texts = ChunkTexts(db)
         self._keywords = keywords
+        self._able: bool | None = None
+
+    # -- write ------------------------------------------------------------------------------------------------------
 
     def add(self, connection: Connection, texts: Sequence[Text]) -> None:
         """Index new chunks of documents that are not hidden, in the transaction that writes them."""
-        raise NotImplementedError
+        serving = self._serving(connection) if texts else ""
+        if serving == "fts5":
+            with mending():
+                fulltext.put(connection, texts)
+        elif serving == "keywords":
+            index = self._keywords()
+            index.restore(connection, self.texts.kind, dict(texts))
+            first, last = texts[0][0], texts[-1][0]
+            if (first - 1) // INDEX_EVERY < last // INDEX_EVERY:
+                self.db.after_commit(lambda: index.catch_up())  # a new function each time: one transaction may ask for it often
 
     def remove(self, connection: Connection, texts: Sequence[Text]) -> None:
         """Take chunks out, with the texts that they were indexed with."""
-        raise NotImplementedError
+        serving = self._serving(connection) if texts else ""
+        if serving == "fts5":
+            with mending():
+                fulltext.take(connection, texts)
+        elif serving == "keywords":
+            self._keywords().discard(connection, self.texts.kind, [number for number, _ in texts])
 
     def wipe(self, connection: Connection) -> None:
         """Leave no byte of what was taken out, for `Store.erase`."""
-        raise NotImplementedError
+        serving = self._serving(connection)
+        if serving == "fts5":
+            with mending():
+                fulltext.merge(connection)
+        elif serving == "keywords":
+            self._keywords().discard(connection, self.texts.kind, (), wipe=True)
 
     def rebuild(self, connection: Connection) -> None:
         """Index all chunks of documents that are not hidden anew."""
-        raise NotImplementedError
+        if self._state(connection)[0] != "fts5":
+            self._serving(connection)
+            self._keywords().rebuild()
+            return
+        if not self._has_fts5(connection):
+            raise NotSupported("this file keeps the words of chunks in FTS5, which the SQLite of this Python does not have")
+        fulltext.drop(connection)
+        fulltext.create(connection)
+        last = 0
+        while page := self.texts.texts(connection, last, self.texts.last(connection), PAGE):
+            fulltext.put(connection, page)
+            last = values.onward(last, page[-1][0])
+        connection.run("UPDATE chunk_index SET stale = 0")
+
+    def mend(self) -> None:
+        """Rebuild the index if it is stale and this Python can."""
+        with self.db.read() as connection:
+            stale = self._state(connection) == ("fts5", 1) and self._has_fts5(connection)
+        if stale:
+            with self.db.write() as connection:
+                self.rebuild(connection)
+
+    # -- read -------------------------------------------------------------------------------------------------------
+
+    def best(self, connection: Connection, query: str, terms: Sequence[Term], count: int) -> list[Scored]:
+        """The chunks that answer a question best by their words, with BM25, among those whose documents meet some conditions.
+
+        Best first; all that have any of the words for a negative count.
+        """
+        serving, stale = self._state(connection)
+        if serving == "fts5" and not stale and self._has_fts5(connection):
+            with mending():
+                return fulltext.Question(connection, query, terms).best(count)
+        allowed = self._allowed(connection, terms) if terms else None
+        if serving == "keywords" or stale or serving == "fts5":
+            return self._keywords().best(connection, query, self.texts, allowed=allowed, count=count, scan=serving == "fts5")
+        return []
+
+    # -- check ------------------------------------------------------------------------------------------------------
 
     def check(self) -> list[Finding]:
         """Compare the index with the chunks."""
-        raise NotImplementedError
+        with self.db.read(snapshot=True) as connection:
+            if self._state(connection) != ("fts5", 0) or not self._has_fts5(connection):
+                return []  # the keyword index compares what it has by itself, and a stale one is not asked
+            return list(differences(connection, self.texts))
+
+    # -- inside -----------------------------------------------------------------------------------------------------
+
+    def _has_fts5(self, connection: Connection) -> bool:
+        if self._able is None:
+            self._able = has_fts5(connection)
+        return self._able
+
+    def _state(self, connection: Connection) -> tuple[str, int]:
+        """What serves the file, and whether it is stale; nothing before the first chunk."""
+        found: tuple[str, int] | None = connection.row("SELECT kind, stale FROM chunk_index")
+        return found or ("", 0)
+
+    def _serving(self, connection: Connection) -> str:
+        """What to write to; nothing where it must be rebuilt first, or by somebody else."""
+        serving, stale = self._state(connection)
+        if not serving:
+            serving = "fts5" if connection.cipher is None and self._has_fts5(connection) else "keywords"
+            connection.run("INSERT INTO chunk_index(id, kind) VALUES (1, ?)", (serving,))
+            if serving == "fts5":
+                fulltext.drop(connection)
+                fulltext.create(connection)
+        elif serving == "fts5" and not self._has_fts5(connection):
+            connection.run("UPDATE chunk_index SET stale = 1")
+            return ""
+        elif stale:
+            self.db.after_commit(lambda: self._try_to_mend())
+            return ""
+        return serving
+
+    def _try_to_mend(self) -> None:
+        try:
+            self.mend()
+        except StoreError:
+            return  # what has been committed stands, search is complete without it, and the next write tries again
+
+    def _allowed(self, connection: Connection, terms: Sequence[Term]) -> set[int]:
+        clause, params = joined(terms)
+        rows = connection.rows(
+            f"SELECT chunks.pk FROM documents CROSS JOIN chunks ON chunks.document = documents.pk WHERE {clause}", params
+        )
+        return {pk for (pk,) in rows}
+
+
+@contextmanager
+def mending() -> Iterator[None]:
+    """Say of damage to the index how it is mended."""
+    try:
+        yield
+    except Corrupt as error:
+        raise Corrupt(f"the index of words of chunks is damaged ({error}); store.documents.rebuild() makes a new one") from error
+
+
+def differences(connection: Connection, texts: ChunkTexts) -> Iterator[Finding]:
+    """What the index has differently than the chunks say."""
+    try:
+        sizes, held = fulltext.sizes(connection), fulltext.totals(connection)
+        counted = fulltext.counted(connection)
+    except Corrupt as error:
+        yield _finding(None, f"the index of words of chunks is damaged ({error})")
+        return
+    if held != (len(sizes), sum(sizes.values())) or held[1] != counted:
+        yield _finding(None, "the index of words of chunks does not count the words that it has")
+    last, stride = 0, len(sizes) // SAMPLE + 1
+    while page := texts.texts(connection, last, texts.last(connection), PAGE):
+        last = values.onward(last, page[-1][0])
+        for number, text in page:
+            words = fulltext.tokens(text)
+            found = sizes.pop(number, None)
+            if found is None:
+                yield _finding(number, f"chunk {number} is not in the index of words")
+            elif found != len(words) or (number % stride == 0 and not fulltext.has(connection, number, words)):
+                yield _finding(number, f"chunk {number} is indexed under other words than it has")
+    for number in sizes:
+        yield _finding(number, f"the index of words has chunk {number}, which no search may find")
+
+
+def _finding(number: int | None, what: str) -> Finding:
+    return Finding("chunk_index", number, f"{what}; documents.rebuild() makes a new one")

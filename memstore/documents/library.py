@@ -1,16 +1,20 @@
-"""Documents and their chunks: texts that come in, change, are hidden and come back."""
+"""Documents as they stand: looked up, found, changed, hidden; and the chunks of each."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ..kernel import Canonical, Record, Recorder, Room, record
-from .lexical import ChunkIndex
-from .tables import Chunk, Document
+from ..kernel import Canonical, Exists, Invalid, Recorder, Room, values
+from ..kernel.lifecycle import changed, confirm_version, log, shown
+from ..kernel.rows import Term, counted, joined, known, newest, scope
+from .filters import Filters, asked, checked, described
+from .lexical import ChunkIndex, Text
+from .tables import CHECKS, CHUNKS, DOCUMENTS, Chunk, Document, IngestionStatus, uri_key
 
 if TYPE_CHECKING:
-    import os
+    from datetime import datetime
 
     from ..kernel import Connection
     from ..keywords import KeywordIndex
@@ -20,21 +24,12 @@ if TYPE_CHECKING:
 #: Tells whoever rests on some chunks, by their ids, that these are gone; a chunk that says something else is another one.
 Stale = Callable[["Connection", Sequence[str]], object]
 
-
-@record
-class IngestReport(Record):
-    """What `add_files` did with how many files; `reasons` says of each skipped one why."""
-
-    added: int
-    changed: int
-    unchanged: int
-    removed: int
-    skipped: int
-    reasons: dict[str, str]
+#: Whose a document is, in the words of documents__uri; what `_place` gives is bound to it.
+OF = "COALESCE(project_id, '') = ? AND COALESCE(user_id, '') = ?"
 
 
 class Library:
-    """The part of the documents room that keeps texts."""
+    """The part of the documents room that keeps documents."""
 
     def __init__(
         self,
@@ -54,38 +49,264 @@ class Library:
         self._stale = stale
         self._index = ChunkIndex(db, keywords)
 
-    def add_text(
-        self,
-        text: str,
-        *,
-        uri: str | None = None,
-        title: str = "",
-        source_type: str = "unknown",
-        project: str | None = None,
-        user_id: str | None = None,
-        metadata: dict[str, Any] | None = None,
-        **_skeleton: Any,
-    ) -> Document:
-        raise NotImplementedError
-
-    def add_files(
-        self,
-        paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
-        *,
-        project: str | None = None,
-        prune: bool = False,
-        progress: Callable[[int, int], object] | None = None,
-    ) -> IngestReport:
-        raise NotImplementedError
-
-    def set_chunks(self, document_id: str, chunks: Iterable[str | Mapping[str, Any]], *, actor: str = "", note: str = "") -> list[Chunk]:
-        raise NotImplementedError
+    # -- read -------------------------------------------------------------------------------------------------------
 
     def get(self, id: str) -> Document:
-        raise NotImplementedError
+        """Return a document, also one that is hidden."""
+        id = values.key("id", id)
+        with self.db.read() as connection:
+            return self._known(connection, id)
 
-    def get_chunk(self, id: str) -> Chunk:
-        raise NotImplementedError
+    def _known(self, connection: Connection, id: str) -> Document:
+        return known(connection, DOCUMENTS, "document", id, "store.documents.find()")
+
+    def find(
+        self,
+        *,
+        query: str = "",
+        project: str | None = None,
+        user_id: str | None = None,
+        source_type: str | None = None,
+        tags: Iterable[str] | None = None,
+        filters: Filters | None = None,
+        include_deleted: bool = False,
+        limit: int | None = 50,
+        before: str | None = None,
+    ) -> list[Document]:
+        """Return documents, newest first by (created_at, arrival).
+
+        `query` stands in one of title, display_name, uri, file_path, url, ticket_id, git_repo and extra_text, in whatever case. All of
+        `tags` are there. `filters` is a dict of columns, each with a value or a list of those it may have, or a list of such dicts of
+        which one must hold; a member of `metadata` or `extra_json` is asked for as "metadata.team". A `user_id` finds that user's
+        and everybody's. `before` is the id of the last one of the page before.
+        """
+        limit = values.limit(limit)
+        given = self._asked(query, project, user_id, source_type, tags, filters, include_deleted)
+        with self.db.read(snapshot=True) as connection:
+            return newest(connection, DOCUMENTS, "document", given(connection), limit, before, "store.documents.find()")
+
+    def count(
+        self,
+        *,
+        query: str = "",
+        project: str | None = None,
+        user_id: str | None = None,
+        source_type: str | None = None,
+        tags: Iterable[str] | None = None,
+        filters: Filters | None = None,
+        include_deleted: bool = False,
+    ) -> int:
+        """Count what `find` would return."""
+        given = self._asked(query, project, user_id, source_type, tags, filters, include_deleted)
+        with self.db.read(snapshot=True) as connection:
+            return counted(connection, DOCUMENTS, given(connection))
+
+    def search_metadata(
+        self,
+        query: str,
+        *,
+        project: str | None = None,
+        user_id: str | None = None,
+        filters: Filters | None = None,
+        limit: int | None = 5,
+    ) -> list[Document]:
+        """Return the documents that `find` would, those first whose file is newest; without a query and filters none."""
+        limit = values.limit(limit)
+        given = self._asked(query, project, user_id, None, None, filters, False)
+        if not query.strip() and not filters:
+            return []
+        with self.db.read(snapshot=True) as connection:
+            clause, params = joined(given(connection))
+            newest_file = "ORDER BY COALESCE(file_modified_at, created_at, ingested_at) DESC, pk DESC"
+            return DOCUMENTS.find(connection, f"WHERE {clause} {newest_file} LIMIT ?", (*params, limit))
+
+    def _asked(
+        self,
+        query: str,
+        project: str | None,
+        user_id: str | None,
+        source_type: str | None,
+        tags: Iterable[str] | None,
+        filters: Filters | None,
+        include_deleted: bool,
+    ) -> Callable[[Connection], list[Term]]:
+        """What rows must meet, once there is a connection to look at what is sealed."""
+        query = values.text("query", query)
+        said: list[Mapping[str, Any]] = [] if source_type is None else [{"source_type": source_type}]
+        said += [{"tags": tag} for tag in (() if tags is None else CHECKS["tags"]("tags", tags))]
+        wanted = [checked(each) for each in (*said, filters)]
+        terms = scope(self._canonical, project, user_id)
+        if not values.flag("include_deleted", include_deleted):
+            terms.append(("is_deleted = 0",))
+        return lambda connection: _described(connection, query, [*terms, *(term for each in wanted for term in asked(connection, each))])
+
+    def first(
+        self,
+        *,
+        uri: str | None = None,
+        content_hash: str | None = None,
+        project: str | None = None,
+        user_id: str | None = None,
+        include_deleted: bool = False,
+    ) -> Document | None:
+        """Return the newest document with a uri, or of those without one with a content_hash, or None."""
+        uri, content_hash = values.optional(values.key, "uri", uri), values.optional(values.key, "content_hash", content_hash)
+        if (uri is None) == (content_hash is None):
+            raise Invalid("first() needs either a uri or a content_hash; find() lists documents by everything else")
+        key = uri_key(uri, content_hash or "", self.db.cipher)
+        terms = [("uri_key = ?", key), *scope(self._canonical, project, user_id)]
+        if not values.flag("include_deleted", include_deleted):
+            terms.append(("is_deleted = 0",))
+        with self.db.read(snapshot=True) as connection:
+            found = newest(connection, DOCUMENTS, "document", terms, 1, None, "store.documents.find()")
+        return found[0] if found else None
+
+    def _place(self, project: str | None, user_id: str | None) -> tuple[str, str]:
+        return self._canonical(project, user_id) or "", user_id or ""
+
+    def _same(self, connection: Connection, key: str, project_id: str | None, user_id: str | None) -> Document | None:
+        """The document that has an identity, hidden or not."""
+        return DOCUMENTS.first(connection, f"WHERE uri_key = ? AND {OF}", (key, project_id or "", user_id or ""))
+
+    # -- chunks -----------------------------------------------------------------------------------------------------
 
     def chunks(self, document_id: str) -> list[Chunk]:
-        raise NotImplementedError
+        """Return the chunks of a document in their order, also of one that is hidden."""
+        document_id = values.key("document_id", document_id)
+        with self.db.read(snapshot=True) as connection:
+            self._known(connection, document_id)
+            return chunks_of(connection, document_id)
+
+    def get_chunk(self, id: str) -> Chunk:
+        """Return a chunk, also one of a document that is hidden."""
+        id = values.key("id", id)
+        with self.db.read() as connection:
+            return known(connection, CHUNKS, "chunk", id, "store.documents.chunks()")
+
+    def text(self, document_id: str) -> str:
+        """Return the text of a document as it came in, character for character; Invalid where its chunks leave some of it out."""
+        said: list[str] = []
+        end = 0
+        for chunk in self.chunks(document_id):
+            if chunk.start_char is None or chunk.start_char > end:
+                raise Invalid(f"the chunks of document {values.shorten(document_id)} are not all of its text; chunks() has what there is")
+            said.append(chunk.content[end - chunk.start_char :])
+            end = max(end, chunk.start_char + len(chunk.content))
+        return "".join(said)
+
+    # -- change -----------------------------------------------------------------------------------------------------
+
+    def update(
+        self,
+        id: str,
+        *,
+        title: str | None = None,
+        display_name: str | None = None,
+        source_type: str | None = None,
+        tags: Iterable[str] | None = None,
+        extra_text: str | None = None,
+        content_hash: str | None = None,
+        ingestion_status: IngestionStatus | None = None,
+        analyzed: bool | None = None,
+        uri: str | None = values.KEEP,
+        conversation_id: str | None = values.KEEP,
+        file_path: str | None = values.KEEP,
+        url: str | None = values.KEEP,
+        storage_uri: str | None = values.KEEP,
+        ticket_id: str | None = values.KEEP,
+        git_repo: str | None = values.KEEP,
+        git_commit: str | None = values.KEEP,
+        suffix: str | None = values.KEEP,
+        size_bytes: int | None = values.KEEP,
+        mime_type: str | None = values.KEEP,
+        original_path: str | None = values.KEEP,
+        base_path: str | None = values.KEEP,
+        relative_path: str | None = values.KEEP,
+        extra_json: dict[str, Any] | None = values.KEEP,
+        file_modified_at: float | datetime | None = values.KEEP,
+        ingested_at: float | datetime | None = values.KEEP,
+        indexed_at: float | datetime | None = values.KEEP,
+        last_analyzed_at: float | datetime | None = values.KEEP,
+        metadata: dict[str, Any] | None = values.KEEP,
+        expected_version: int | None = None,
+        actor: str = "",
+        note: str = "",
+    ) -> Document:
+        """Change what is given of a document and return it; its text and chunks stay.
+
+        None clears what can be missing, elsewhere it means not given. When nothing differs, nothing is written.
+        """
+        id = values.key("id", id)
+        said = {"title": title, "display_name": display_name, "source_type": source_type, "tags": tags, "extra_text": extra_text,
+                "content_hash": content_hash, "ingestion_status": ingestion_status, "analyzed": analyzed}  # fmt: skip
+        clearable = {"uri": uri, "conversation_id": conversation_id, "file_path": file_path, "url": url, "storage_uri": storage_uri,
+                     "ticket_id": ticket_id, "git_repo": git_repo, "git_commit": git_commit, "suffix": suffix, "size_bytes": size_bytes,
+                     "mime_type": mime_type, "original_path": original_path, "base_path": base_path, "relative_path": relative_path,
+                     "extra_json": extra_json, "file_modified_at": file_modified_at, "ingested_at": ingested_at, "indexed_at": indexed_at,
+                     "last_analyzed_at": last_analyzed_at, "metadata": metadata}  # fmt: skip
+        changes = values.changes(CHECKS, said, clearable)
+        with self.db.write() as connection:
+            old = self._known(connection, id)
+            confirm_version(f"document {id}", old, expected_version)
+            new = self._change(connection, old, changes)
+            names = changed(old, new, changes)
+            if names:
+                log(self._audit, "document", "update", old, shown(old, names), shown(new, names), actor=actor, note=note)
+            return new
+
+    def _change(self, connection: Connection, old: Document, changes: dict[str, Any]) -> Document:
+        """Write the columns of a document that differ, if any does, and return it as it is then."""
+        return self._rewrite(connection, old, changes) if changed(old, replace(old, **changes), changes) else old
+
+    def _rewrite(self, connection: Connection, old: Document, changes: dict[str, Any]) -> Document:
+        new = replace(old, **changes, updated_at=self.db.now, version=old.version + 1)
+        key = uri_key(new.uri, new.content_hash, connection.cipher)
+        twin = self._same(connection, key, new.project_id, new.user_id)
+        if twin is not None and twin.id != old.id:
+            raise Exists(f"document {twin.id} {'says that' if new.uri is None else 'has that uri'} already; give another one")
+        DOCUMENTS.rewrite(connection, new, uri_key=key)
+        return new
+
+    # -- remove -----------------------------------------------------------------------------------------------------
+
+    def remove(self, id: str, *, actor: str = "", note: str = "") -> bool:
+        """Hide a document until it is added again; False where it is hidden already.
+
+        Its chunks and vectors stay, and no search finds them.
+        """
+        id = values.key("id", id)
+        with self.db.write() as connection:
+            old = self._known(connection, id)
+            if old.is_deleted:
+                return False
+            self._hide(connection, old, actor, note)
+            return True
+
+    def _hide(self, connection: Connection, old: Document, actor: str, note: str) -> None:
+        self._index.remove(connection, texts_of(connection, old.id))
+        hidden = {"is_deleted": True, "deleted_at": self.db.now}
+        new = self._change(connection, old, hidden)
+        log(self._audit, "document", "remove", old, shown(old, hidden), shown(new, hidden), actor=actor, note=note)
+
+
+_OF = "document = (SELECT pk FROM documents WHERE id = ?)"
+
+
+def chunks_of(connection: Connection, document_id: str) -> list[Chunk]:
+    """The chunks of a document in their order."""
+    return CHUNKS.find(connection, f"WHERE {_OF} ORDER BY chunk_index", (document_id,))
+
+
+def keys_of(connection: Connection, document_id: str) -> dict[str, int]:
+    """The integer keys of the chunks of a document by their ids, in their order."""
+    return dict(connection.rows(f"SELECT id, pk FROM chunks WHERE {_OF} ORDER BY chunk_index", (document_id,)))
+
+
+def texts_of(connection: Connection, document_id: str) -> list[Text]:
+    """The chunks of a document as the index of words takes them."""
+    keys = keys_of(connection, document_id)
+    return [(keys[chunk.id], chunk.content) for chunk in chunks_of(connection, document_id)]
+
+
+def _described(connection: Connection, query: str, terms: list[Term]) -> list[Term]:
+    return [*terms, described(connection, query, terms)] if query.strip() else terms

@@ -7,12 +7,18 @@ from typing import Any, Literal
 
 from .library import Library
 from .tables import ChunkHit
+from .texts import ChunkTexts
 
 Fusion = Literal["weighted", "rrf"]
 
 
 class Search(Library):
     """The part of the documents room that finds."""
+
+    @property
+    def texts(self) -> ChunkTexts:
+        """The chunks as the keyword index reads them."""
+        return self._index.texts
 
     def search(
         self,

@@ -6,9 +6,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from ..kernel import Carried, Record, Schema, Table, record, values
+from ..kernel.words import text_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from ..kernel import Cipher
 
 IngestionStatus = Literal["pending", "embedding", "embedded", "failed"]
 INGESTION_STATUSES: tuple[str, ...] = get_args(IngestionStatus)
@@ -291,8 +294,14 @@ SELECTIONS = Table(
     schema=SCHEMA,
 )
 
+
+
+def uri_key(uri: str | None, content_hash: str, cipher: Cipher | None) -> str:
+    """What tells documents of one project and user apart: the uri, or what it says where there is none."""
+    return text_key(f"hash\n{content_hash}" if uri is None else f"uri\n{uri}", cipher)
+
+
 _key = partial(values.optional, values.key)
-_label = values.label
 _moment = partial(values.optional, values.moment)
 _text = partial(values.optional, values.text)
 
@@ -321,3 +330,15 @@ CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "analyzed": values.flag,
     "metadata": partial(values.optional, values.json_object),
 }  # fmt: skip
+
+#: Of the columns that `set_chunks` takes, the check of each.
+CHUNK_CHECKS: dict[str, Callable[[str, Any], Any]] = {
+    "id": _key,
+    "created_at": _moment,
+    "content": values.text,
+    "heading_path": values.text,
+    **dict.fromkeys(("start_char", "end_char", "anchor_start", "anchor_end", "token_count"), CHECKS["size_bytes"]),
+    "anchor_type": values.key,
+    "sanitized_hash": _text,
+    "metadata": partial(values.optional, values.json_object),
+}

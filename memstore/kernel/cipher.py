@@ -13,12 +13,13 @@ What still leaks to whoever has the file: how many rows there are, the length an
 (user, conversation, project with its name and aliases, role, domain, scope, source, specialist, model, tool call id, tag, state and type
 of a belief, key of project state, kind, members and outcome of a conflict, audit references and bodies), numbers of tokens and words; of
 the graph types, references and what stands in what relation to what, of the ledger also who reviewed a merge, sources, runs, chunks with
-their hashes and anchors, keys of sections, and the open words (verification, strength, relation, type of an artifact). Equal tags show
-which rows of one kind have equal texts or share a word, though not which word, and which conflicts are of one slot. Of the vocabulary of
-a keyword segment it shows how many items have the first, the second, ... word of its alphabet. The digest of an audit event lets somebody
-confirm a guess of its payload, an id that `import_dpo` made one of subject and claim. A row can be removed, a value that may be missing
-too, and a row or all of the file put back to an older state, unseen but by the log and an anchor of it. Copies made before a `rekey` stay
-under the old key. `Store.query` shows ciphertext.
+their hashes and anchors, keys of sections, and the open words (verification, strength, relation, type of an artifact); of documents type,
+suffix and size, of their chunks places and lengths, what kind of thing was noticed in which, and who wants to hear from which document.
+Equal tags show which rows of one kind have equal texts or share a word, though not which word, and which conflicts are of one slot. Of
+the vocabulary of a keyword segment it shows how many items have the first, the second, ... word of its alphabet. The digest of an audit
+event lets somebody confirm a guess of its payload, an id that `import_dpo` made one of subject and claim. A row can be removed, a value
+that may be missing too, and a row or all of the file put back to an older state, unseen but by the log and an anchor of it. Copies made
+before a `rekey` stay under the old key. `Store.query` shows ciphertext.
 """
 
 from __future__ import annotations

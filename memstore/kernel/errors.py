@@ -40,6 +40,10 @@ class VersionConflict(StoreError):
         self.current = current
 
 
+class ModelMismatch(StoreError):
+    """Vectors of several models, or of another number of dimensions, were about to be compared: they mean nothing to each other."""
+
+
 class RejectedClaim(StoreError):
     """The claim was rejected before; `correction` is the row that says so, a Correction, a Memory or an Atom."""
 

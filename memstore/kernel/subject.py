@@ -22,7 +22,7 @@ IN_PROJECT = f"project_id {AMONG}"
 
 @dataclass
 class Subject:
-    """A user, a conversation, a project, a message or a memory, and what is known of it so far."""
+    """A user, a conversation, a project, a message, a memory or a document, and what is known of it so far."""
 
     kind: str
     id: str

@@ -60,10 +60,12 @@ class Reader(Protocol):
 
 
 class Writer(Protocol):
-    """What can insert."""
+    """What can insert and change."""
 
     @property
     def cipher(self) -> Cipher | None: ...
+
+    def run(self, sql: str, params: Sequence[Any] = ()) -> int: ...
 
     def insert(self, sql: str, params: Sequence[Any] = ()) -> int: ...
 
@@ -190,14 +192,25 @@ class Table(Generic[R]):
 
     def insert(self, writer: Writer, item: R, **hidden: Any) -> int:
         """Insert a record, with values for hidden columns where given, and return its integer key."""
-        columns, values = (*self.stored, *hidden), self.values(item)
-        for _, field in self._sealed if writer.cipher is not None else ():
-            position = self._positions[field]
-            (values[position],) = self.sealed(writer, values[0], **{field: values[position]})
+        columns, values = (*self.stored, *hidden), self.bound(writer, item)
         return writer.insert(
             f"INSERT INTO {self.name}({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})",
             (*values, *hidden.values()),
         )
+
+    def rewrite(self, writer: Writer, item: R, **hidden: Any) -> None:
+        """Give the row with the id of a record all of the record's values, and hidden columns those that are given."""
+        columns, values = (*self.stored, *hidden), self.bound(writer, item)
+        assigned = ", ".join(f"{column} = ?" for column in columns)
+        writer.run(f"UPDATE {self.name} SET {assigned} WHERE id = ?", (*values, *hidden.values(), values[self._positions["id"]]))
+
+    def bound(self, writer: Writer, item: R) -> list[Any]:
+        """Column values of a record in the order of `stored` as the file has them, ready to bind."""
+        values = self.values(item)
+        for _, field in self._sealed if writer.cipher is not None else ():
+            position = self._positions[field]
+            (values[position],) = self.sealed(writer, values[0], **{field: values[position]})
+        return values
 
 
 def encode(value: Any) -> str:

@@ -41,7 +41,7 @@ _CONTRACTION = re.compile(r"(?<=\w)['’](?:s|t|d|m|ll|re|ve)\b", re.IGNORECASE)
 _TOKEN = re.compile(r"[\w\u0300-\u036f\u0900-\u0dff\u0e00-\u0eff]+")
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _VOWEL = re.compile(r"[aeiouy]")
-_UNSPACED = re.compile(
+UNSPACED = re.compile(
     r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]+"
 )
 
@@ -104,9 +104,9 @@ def _forms(token: str) -> frozenset[str]:
     forms: set[str] = set()
     for piece in pieces:
         folded = piece.casefold()
-        for run in _UNSPACED.findall(folded):
+        for run in UNSPACED.findall(folded):
             forms.update(run[start : start + 2] for start in range(max(1, len(run) - 1)))
-        forms.update(_singular(word) for word in _UNSPACED.split(folded) if word and word not in FUNCTION_WORDS)
+        forms.update(_singular(word) for word in UNSPACED.split(folded) if word and word not in FUNCTION_WORDS)
     return frozenset(forms)
 
 

@@ -21,18 +21,22 @@ from itertools import chain, islice
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
-from ..kernel import Carried, Corrupt, Finding, Invalid, NotFound, Prunable, Record, Room, Schema, StoreError, record, values
-from .segments import CAPACITY, LAST_NUMBER, PAGE, Asked, crowd, fill, merge
+from ..kernel import Carried, Finding, Invalid, NotFound, Prunable, Record, Room, Schema, StoreError, record, values
+from . import relevance
+from .checking import differences
+from .segments import CAPACITY, LAST_NUMBER, PAGE, Asked, Draft, crowd, fill, merge
 from .sources import TEXT, ByHand, TextSource
-from .spaces import BATCH, DAMAGED, Memory, Space, damaged, grow, read_segment, sealed
+from .spaces import BATCH, DAMAGED, Memory, Space, damaged, grow, sealed
 from .words import prefixes, words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from ..kernel import Connection, Recorder
+    from ..kernel.bm25 import Scored
     from ..kernel.subject import Subject
+    from .relevance import RankedSource
     from .segments import Hit, Segment
 
     Found = tuple[float, int, tuple[str, ...]]  # created_at, number, the word that answered each prefix
@@ -271,6 +275,24 @@ class KeywordIndex:
         overriding = sorted(self._overriding(own, by_hand, whoever, before), reverse=True)
         return heapq.merge(stream, overriding, reverse=True) if overriding else stream
 
+    def best(
+        self, conn: Connection, query: str, source: RankedSource, *, allowed: Container[int] | None, count: int, scan: bool
+    ) -> list[Scored]:
+        """Texts of a source that answer a question best, with their scores, inside the snapshot of the room that owns them.
+
+        `allowed`: numbers among which they must be. With `scan` all texts are read, for a source that is not indexed here.
+        """
+        words = relevance.wanted(query)
+        if scan:
+            return relevance.best(conn, source, relevance.scanned(conn, source, words), allowed, count)
+        self.db.attach(conn)
+        known = self._has_tables(conn)
+        space = self._memory.spaces(conn, [source])[0] if known else self._memory.space(conn, source)
+        try:
+            return relevance.best(conn, source, relevance.indexed(space, words), allowed, count)
+        except DAMAGED as error:
+            raise damaged(source.kind, error) from None
+
     def prepare(self) -> None:
         """Catch up where a search would first, for the room that then asks for `numbers` in a snapshot of its own."""
         with self._spaces():
@@ -344,13 +366,36 @@ class KeywordIndex:
     def discard(self, conn: Connection, kind: str, numbers: Iterable[int], *, wipe: bool = False) -> None:
         """Forget items that their room takes away in this transaction; with `wipe` no word that only they had stays in the file."""
         gone = list(numbers)
-        if not gone:
+        if not gone and not wipe:
             return
         with self.db.write():
             self._mark(conn, kind, gone, removed=False)
             for source in self._sources():
                 while wipe and source.kind == kind and self._sweep(source, 1):
                     pass
+
+    def restore(self, conn: Connection, kind: str, texts: Mapping[int, str]) -> None:
+        """Let items be found again that their room had discarded and brings back in this transaction; new ones are found anyway."""
+        if not self.db.present("keywords"):
+            return
+        with self.db.write():
+            for source in [each for each in self._sources() if each.kind == kind]:
+                (space,) = self._memory.spaces(conn, [source])
+                back = sorted(number for number in texts if number <= space.upto or number in space.gone)
+                if back:
+                    self._bring_back(conn, source, {number: texts[number] for number in back})
+
+    def _bring_back(self, conn: Connection, source: TextSource, texts: Mapping[int, str]) -> None:
+        # First all else is indexed and their old words leave the segments: an item must not stand in two of them.
+        while self._index_batch(source, 1) or self._sweep(source, 1):
+            pass
+        conn.many("DELETE FROM keyword_gone WHERE source = ? AND number = ?", [(source.kind, number) for number in texts])
+        self._raise_revision(conn, source.kind, 0)
+        (space,) = self._memory.spaces(conn, [source])
+        draft = Draft()
+        items = source.items(conn, list(texts))
+        draft.add(items, [texts[item[0]] for item in items])
+        self._publish(space, [draft.segment()])
 
     def erase(self, conn: Connection, subject: Subject) -> None:
         """Remove what was added by hand, and every word that no item has any more, those of messages that went before included."""
@@ -396,7 +441,7 @@ class KeywordIndex:
         """Compare segments and memory with the texts, tokenised afresh."""
         with self.db.read(snapshot=True) as conn:
             spaces = self._memory.spaces(conn, (*self._sources(), BY_HAND))
-            return [finding for space in spaces for finding in _check_space(conn, space, self._memory)]
+            return [finding for space in spaces for finding in differences(conn, space, self._memory)]
 
     # -- inside -----------------------------------------------------------------------------------------------------
 
@@ -618,42 +663,3 @@ def _numbers(space: Space, asked: Asked, before: tuple[float, int] | None = None
 
 def _of_kind(kind: str | None) -> str:
     return "" if kind is None else f" of kind {kind!r}"
-
-
-def _check_space(conn: Connection, space: Space, memory: Memory) -> Iterator[Finding]:
-    """Compare sums over the hashes of each item's words: a different word in one of them shows, at a few bytes an item."""
-    indexed: dict[int, int] = {}
-    for pk, _, _ in space.rows:
-        try:
-            segment = read_segment(conn, pk)
-            indexed.update(_sums(segment))
-        except (Corrupt, *DAMAGED) as error:
-            yield Finding("keyword_damaged", None, str(error))
-            continue
-        remembered = memory.loaded.get(pk)
-        if remembered is not None and remembered.pack() != segment.pack():
-            yield Finding("keyword_memory", None, f"segment {pk} in memory is not the one in the file")
-    for segment in space.tail():
-        indexed.update(_sums(segment))
-    name = space.kind or "item added by hand"
-    for fresh, _ in space.fresh(0):
-        for number, expected in _sums(fresh).items():
-            found = indexed.pop(number, None)
-            if found is None and number not in space.gone:
-                yield Finding("keyword_missing", number, f"{name} {number} is not in the keyword index; rebuild() puts it in")
-            elif found not in (None, expected):
-                yield Finding("keyword_differs", number, f"{name} {number} is indexed under other words than it has; rebuild() mends it")
-    for number in indexed:
-        if number not in space.gone:
-            yield Finding("keyword_extra", number, f"{name} {number} is in the keyword index and nowhere else; rebuild() takes it out")
-
-
-def _sums(segment: Segment) -> dict[int, int]:
-    items = segment.items
-    origins = map(segment.origins.__getitem__, items.whence)
-    sums = list(map(hash, zip(items.times, items.ids_at(range(len(items))), origins)))
-    for index, word in enumerate(segment.words):
-        value = hash(word)
-        for place in segment.places[segment.starts[index] : segment.starts[index + 1]]:
-            sums[place] += value
-    return dict(zip(segment.items.numbers, sums))

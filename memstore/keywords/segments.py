@@ -103,6 +103,13 @@ class Segment:
             begin, end = starts[index], starts[index + 1]
             yield self.words[index], end - begin - (sum(place in dead for place in self.places[begin:end]) if dead else 0)
 
+    def holders(self, word: str, begins: bool) -> Iterable[int]:
+        """Numbers of the items that have a word, or one that begins with it."""
+        low, high = self.span(word)
+        if not begins:
+            high = low + (low < high and self.words[low] == word)
+        return map(self.items.numbers.__getitem__, self.places[self.starts[low] : self.starts[high]])
+
     def dead(self, gone: Collection[int]) -> set[int]:
         """Places of the items that are gone."""
         return {place for place, number in enumerate(self.items.numbers) if number in gone}

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,27 @@ _ASCII = str.maketrans({chr(code): " " for code in range(128) if not chr(code).i
 def words(text: str) -> set[str]:
     """Every word that a text is found by."""
     return set(chain.from_iterable(map(expand, _fold(text).split())))
+
+
+def bag(text: str) -> Counter[str]:
+    """Every word that a text is found by, and how often."""
+    found: Counter[str] = Counter()
+    for token, count in Counter(_fold(text).split()).items():
+        for word in set(expand(token)):
+            found[word] += count
+    return found
+
+
+def asked(query: str) -> list[str]:
+    """What a question has in common with the texts that answer it: words, and pairs of scripts without spaces."""
+    found = dict.fromkeys(chain(prefixes(query), chain.from_iterable(map(expand, _fold(query).split()))))
+    single = {piece[-1] for piece in _SPACELESS.findall(_fold(query)) if len(piece) > 1}  # the last character is in its pair
+    return [word for word in found if word not in single]
+
+
+def is_open(word: str) -> bool:
+    """Whether a word is one character of a script without spaces, which stands for every pair that begins with it."""
+    return len(word) == 1 and _SPACELESS.match(word) is not None
 
 
 def tokens(texts: Sequence[str]) -> Iterator[set[str]]:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 #: What evidence may be taken from.
 SOURCES = ("conversation", "session", "message", "memory", "interaction", "document", "chunk")
 
+PLACELESS = "chunk_id = NULL, anchor_start = NULL, anchor_end = NULL"
+
 
 def erase(room: Ledger, connection: Connection, subject: Subject) -> None:
     """Remove what is the subject's, and what stays no longer names what is gone."""
@@ -71,6 +73,8 @@ def _unlink(connection: Connection, subject: Subject) -> None:
     """Take the ids of what is gone out of rows that stay."""
     atoms, artifacts, entities = (listed(id for kind, id in subject.gone if kind == each) for each in ("atom", "artifact", "entity"))
     subject.count("mentions", connection.run(f"DELETE FROM mentions WHERE entity_id {AMONG}", (entities,)))
+    chunks = listed(id for kind, id in subject.gone if kind == "chunk")
+    connection.run(f"UPDATE OR REPLACE mentions SET {PLACELESS} WHERE chunk_id {AMONG}", (chunks,))
     connection.run(f"UPDATE atoms SET superseded_by = NULL WHERE superseded_by {AMONG}", (atoms,))
     connection.run(f"UPDATE artifacts SET parent_artifact_id = NULL WHERE parent_artifact_id {AMONG}", (artifacts,))
     where = f"into_id {AMONG} OR EXISTS (SELECT 1 FROM json_each(atom_ids) AS each WHERE each.value {AMONG})"

@@ -75,6 +75,8 @@ def _unlink(connection: Connection, subject: Subject) -> None:
     """Take the ids of what is gone out of memories that stay."""
     interactions = listed(id for kind, id in subject.gone if kind == "interaction")
     connection.run(f"UPDATE memories SET interaction_id = NULL WHERE interaction_id {AMONG}", (interactions,))
+    chunks = listed(id for kind, id in subject.gone if kind == "chunk")
+    connection.run(f"UPDATE memories SET source_chunk_id = NULL WHERE source_chunk_id {AMONG}", (chunks,))
     going = {id for kind, id in subject.gone if kind == "memory"}
     connection.run(f"UPDATE memories SET superseded_by = NULL WHERE superseded_by {AMONG}", (listed(going),))
     merged = f"WHERE EXISTS (SELECT 1 FROM json_each(merged_from) WHERE value {AMONG})"

@@ -29,6 +29,7 @@ TAKERS = {
     "chat": "chat.carrying",
     "corrections": "corrections.carrying",
     "backups": "backups.carrying",
+    "documents": "documents.carrying",
     "memories": "memories.carrying",
     "knowledge": "knowledge.carrying",
     "conflicts": "conflicts.carrying",
@@ -113,7 +114,7 @@ class _Import:
         seq = self._take_log(actor, note)
         self.folder.finish()
         intake.forget()
-        if intake.added["messages"] or intake.added["keyword_items"] or intake.replaced["messages"]:
+        if intake.added["messages"] or intake.added["keyword_items"] or intake.added["chunks"] or intake.replaced["messages"]:
             self.store._database.after_commit(self.store.keywords.catch_up)
         counts = [+told for told in (intake.added, intake.skipped, intake.replaced, intake.erased)]  # without the zeros
         added, skipped, replaced, erased = map(dict, counts)

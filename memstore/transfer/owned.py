@@ -24,6 +24,7 @@ ENTITIES = "SELECT pk FROM entities WHERE user_id = ?"
 ATOMS = "SELECT pk FROM atoms WHERE user_id = ?"
 ARTIFACTS = "SELECT pk FROM artifacts WHERE user_id = ?"
 CONFLICTS = "SELECT pk FROM conflicts WHERE user_id = ?"
+DOCUMENTS = "SELECT pk FROM documents WHERE user_id = ?"
 ATOM_IDS = "SELECT id FROM atoms WHERE user_id = ?"
 #: What is nobody's and hangs on an entity of a user's goes with it.
 EDGES = f"user_id = ? OR user_id IS NULL AND (source IN ({ENTITIES}) OR target IN ({ENTITIES}))"
@@ -66,6 +67,10 @@ OWN: dict[str, str] = {
     "citations": f"(artifact IS NULL OR artifact IN ({ARTIFACTS})) AND (atom IS NULL OR atom IN ({ATOMS}))",
     "knowledge_states": f"project_id IN ({PROJECTS})",
     "knowledge_deltas": f"project_id IN ({PROJECTS})",
+    "documents": "user_id = ?",
+    "chunks": f"document IN ({DOCUMENTS})",
+    "annotations": f"chunk IN (SELECT pk FROM chunks WHERE document IN ({DOCUMENTS}))",
+    "selections": f"document IN ({DOCUMENTS}) AND (user_id IS NULL OR user_id = ?)",
     "conflicts": "user_id = ?",
     "conflict_members": f"conflict IN ({CONFLICTS})",
     "conflict_assessments": f"conflict IN ({CONFLICTS})",

@@ -1,64 +1,355 @@
-"""Vectors: the skeleton that the vectors room replaces."""
+"""Vectors: the one place for what a model says that items mean, and which of them are near.
+
+1. An item is (kind, id) and has one vector; adding another replaces it. Whose vector it is, is for the room of the item to know.
+2. A vector is kept as float32, exactly as given. All vectors of a model have the same number of dimensions.
+3. Only vectors of one model are compared: what holds others raises ModelMismatch, also half-way through a `reembed`.
+4. The table is the truth and memory a cache of codes, some two bits for each number, read from committed rows and kept in step
+   (memory.py, planes.py). They choose candidates; a score is always computed from the vectors themselves (nearest.py).
+5. Vectors give texts away. In an encrypted store there are none, unless of models that `allow` has named.
+
+The trap: a key may be handed out again after a rollback. Nothing seen inside an open transaction may outlive it in memory.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import heapq
+import json
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from ..kernel import Finding, Prunable, Record, Recorder, Room, Schema, record
+from ..kernel import Finding, Invalid, ModelMismatch, NotFound, NotSupported, Prunable, Recorder, Room, values
+from .floats import WIDTH, Query, norm, packed, unpacked
+from .memory import WORTH, Memory, Space
+from .nearest import Search
+from .tables import PERMITS, SCHEMA, Reembedded, Vector, VectorHit, VectorModel, VectorPermit, VectorStats
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from datetime import datetime
+
     from ..kernel import Connection
     from ..kernel.subject import Subject
 
-SCHEMA = Schema("vectors", version=1, ddl="CREATE TABLE vectors(pk INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL DEFAULT '') STRICT;")
-TextOf = Callable[[str, Sequence[str]], dict[str, str]]  # what the items of a kind say, by id; those that are gone are left out
+    TextOf = Callable[[str, Sequence[str]], dict[str, str]]  # what items of a kind say, by id; those that are gone are left out
+    Embedding = Callable[[list[str]], Sequence[Any]]
+    Counted = tuple[str, str, int, int]  # model, kind, dims, vectors
 
-
-@record
-class VectorHit(Record):
-    """An item whose vector is near: `score` is the cosine."""
-
-    id: str
-    score: float
-    kind: str
+__all__ = ["SCHEMA", "Reembedded", "Vector", "VectorHit", "VectorIndex", "VectorModel", "VectorPermit", "VectorStats"]
 
 
 class VectorIndex:
-    """The one place for vectors."""
+    """Finds the items whose vectors are nearest.
+
+    >>> from memstore import open_store
+    >>> with open_store(":memory:") as store:
+    ...     added = store.vectors.add([("n1", [1.0, 0.0]), ("n2", [0.6, 0.8])], model="toy", kind="note")
+    ...     [(hit.id, round(hit.score, 3)) for hit in store.vectors.nearest([2.0, 0.0], model="toy")]
+    [('n1', 1.0), ('n2', 0.6)]
+    """
 
     def __init__(self, db: Room, audit: Recorder, text_of: TextOf) -> None:
         self.db = db
+        self._audit = audit
+        self._text_of = text_of
+        self._memory = Memory()
 
-    def add(self, items: Iterable[tuple[str, Any]], *, model: str, kind: str = "chunk") -> int:
-        raise NotImplementedError
+    # -- write ------------------------------------------------------------------------------------------------------
 
-    def remove(self, id: str, *, kind: str = "chunk") -> bool:
-        raise NotImplementedError
+    def add(
+        self, items: Iterable[tuple[str, Any]], *, model: str, kind: str = "chunk", created_at: float | datetime | None = None
+    ) -> int:
+        """Store the vectors of some items, in place of those they have, all or none, and return how many items that were.
+
+        A vector is a sequence of numbers, or an array of float32 or float64 with a buffer, such as numpy's; bytes are none, for nothing
+        tells what they hold. Of an item that comes twice the last one counts.
+        """
+        model, kind = values.key("model", model), values.key("kind", kind)
+        moment = values.optional(values.moment, "created_at", created_at)
+        vectors = _vectors(items)
+        dims = {len(vector) // WIDTH for vector in vectors.values()}
+        if len(dims) > 1:
+            raise Invalid(f"items hold vectors of {min(dims):,} and of {max(dims):,} dimensions; those of one model have the same number")
+        if vectors:
+            self._put(vectors, model, kind, dims.pop(), moment)
+        return len(vectors)
+
+    def _put(self, vectors: dict[str, bytes], model: str, kind: str, dims: int, moment: float | None) -> None:
+        rows = [(id, norm(vector), vector) for id, vector in vectors.items()]
+        with self.db.write() as connection:
+            self._refuse_forbidden(model)
+            self.discard(connection, kind, vectors)
+            _refuse_other_dims(connection, model, dims)
+            now = self.db.now if moment is None else moment
+            connection.many(
+                "INSERT INTO vectors(id, kind, model, dims, created_at, norm, vector) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [(id, kind, model, dims, now, length, vector) for id, length, vector in rows],
+            )
+            _tally(connection, [(model, kind, dims, len(rows))])
+
+    # -- read -------------------------------------------------------------------------------------------------------
+
+    def get(self, id: str, *, kind: str = "chunk") -> Vector:
+        """The vector of an item."""
+        id, kind = values.key("id", id), values.key("kind", kind)
+        select = "SELECT id, kind, model, dims, created_at, norm, vector FROM vectors WHERE id = ? AND kind = ?"
+        row = self.db.row(select, (id, kind))
+        if row is None:
+            raise NotFound(f"{kind} {values.shorten(id)} has no vector; models() says what is here")
+        id, kind, model, dims, created_at, length, vector = row
+        return Vector(id, kind, model, dims, created_at, length, list(unpacked(vector)))
 
     def nearest(
-        self, vector: Any, *, model: str, kind: str | None = None, only: Iterable[str] | None = None, limit: int = 10, exact: bool = False
+        self,
+        vector: Any,
+        *,
+        model: str,
+        kind: str | None = None,
+        only: Iterable[str] | None = None,
+        limit: int | None = 10,
+        exact: bool = False,
     ) -> list[VectorHit]:
-        raise NotImplementedError
+        """Items whose vectors have the highest cosine to a vector, best first, equal ones by id and kind.
+
+        Among many vectors one in a hundred of the best may be missed, on data without any structure some more; `exact` looks at every
+        one. `only` names the ids to look among. Vectors of another model in what is looked through raise ModelMismatch.
+        """
+        query, model = Query(packed("vector", vector)), values.key("model", model)
+        kind, exact = values.optional(values.key, "kind", kind), values.flag("exact", exact)
+        ids = None if only is None else list(dict.fromkeys(values.strings("only", only)))
+        count = values.limit(limit)
+        found: list[tuple[float, str, str]] = []
+        with self.db.read(snapshot=True) as connection:
+            for space in self._spaces(connection, query, model, kind, ids):
+                most = space.vectors if count < 0 else min(count, space.vectors)
+                hits = self._nearest(space, query, ids, most, exact) if most else []
+                found += [(score, id, space.kind) for score, id in hits]
+        best = sorted(found) if count < 0 else heapq.nsmallest(count, found)
+        return [VectorHit(id, -score, kind) for score, id, kind in best]
+
+    def _nearest(self, space: Space, query: Query, ids: list[str] | None, most: int, exact: bool) -> list[tuple[float, str]]:
+        search = Search(space, query, most)
+        keys = None if ids is None else space.keys(ids)
+        known = None if exact or most * 4 > space.vectors else self._memory.of(space, len(query.numbers), self._may_keep(space))
+        if keys is not None and (known is None or len(keys) < WORTH):
+            search.exactly(space.chosen(keys))
+        elif known is None:
+            search.exactly(space.all())
+        else:
+            search.among(known, None if keys is None else set(keys))
+            if search.gone and self._may_keep(space):
+                self._memory.strike(space, known, search.gone)
+        return search.hits
+
+    def _may_keep(self, space: Space) -> bool:
+        return not self.db.in_transaction and "vectors" not in space.connection.shadows
+
+    def _spaces(self, connection: Connection, query: Query, model: str, kind: str | None, ids: list[str] | None) -> list[Space]:
+        """What there is to look through, which has to be of one model."""
+        dims = len(query.numbers)
+        rows: list[Counted] = [
+            row
+            for row in connection.rows("SELECT model, kind, dims, vectors FROM vector_spaces ORDER BY model, kind")
+            if kind in (None, row[1])
+        ]
+        if any(row[0] != model or row[2] != dims for row in rows):
+            _refuse_mixed(rows if ids is None else _counted(connection, kind, ids), model, dims)
+        return [Space(connection, model, row[1], row[3]) for row in rows if row[0] == model]
+
+    def count(self, *, model: str | None = None, kind: str | None = None) -> int:
+        """How many vectors there are, of a model and of a kind where named."""
+        model, kind = values.optional(values.key, "model", model), values.optional(values.key, "kind", kind)
+        counted = "SELECT coalesce(sum(vectors), 0) FROM vector_spaces WHERE (? IS NULL OR model = ?) AND (? IS NULL OR kind = ?)"
+        return int(self.db.value(counted, (model, model, kind, kind)))
+
+    def models(self) -> list[VectorModel]:
+        """The models whose vectors are here, by name."""
+        found: dict[str, VectorModel] = {}
+        for model, kind, dims, vectors in self.db.rows("SELECT model, kind, dims, vectors FROM vector_spaces ORDER BY model, kind"):
+            before = found.get(model)
+            total, kinds = (before.vectors, before.kinds) if before is not None else (0, {})
+            found[model] = VectorModel(model, dims, total + vectors, {**kinds, kind: vectors})
+        return list(found.values())
 
     def lacking(self, kind: str, ids: Sequence[str], *, model: str) -> list[str]:
         """Those of some items that have no vector of a model, in their order."""
-        raise NotImplementedError
+        kind, model = values.key("kind", kind), values.key("model", model)
+        wanted = values.strings("ids", ids)
+        having = "SELECT id FROM vectors WHERE id IN (SELECT value FROM json_each(?)) AND kind = ? AND model = ?"
+        found = {id for (id,) in self.db.rows(having, (json.dumps(wanted), kind, model))}
+        return [id for id in wanted if id not in found]
 
     def permits(self, model: str) -> bool:
         """Whether vectors of a model may be stored here, which in an encrypted store must have been allowed."""
-        raise NotImplementedError
+        model = values.key("model", model)
+        return self.db.cipher is None or self.db.value("SELECT 1 FROM vector_permits WHERE model = ?", (model,)) is not None
+
+    def stats(self) -> VectorStats:
+        """How many vectors there are, and what this process remembers of them; it does so from the first `nearest` on."""
+        known = list(self._memory.known.values())
+        blocks = [block for each in known for block in each.blocks]
+        return VectorStats(self.count(), sum([each.living for each in known]), len(blocks), sum([block.size for block in blocks]))
+
+    # -- change -----------------------------------------------------------------------------------------------------
+
+    def allow(self, model: str, *, actor: str = "", note: str = "") -> None:
+        """Let vectors of a model lie plain in this encrypted store from now on; near ones tell of texts that are alike."""
+        model = values.key("model", model)
+        with self.db.write() as connection:
+            if PERMITS.first(connection, "WHERE model = ?", (model,)) is None:
+                PERMITS.insert(connection, VectorPermit(model, self.db.now))
+                self._audit("vectors.allow", entity_kind="vectors", entity_id=model, after={"model": model}, actor=actor, note=note)
+
+    def reembed(self, fn: Embedding, *, model: str, kind: str | None = None, batch: int = 64) -> Reembedded:
+        """Give every item that has a vector of another model one of this, made by `fn` from texts, `batch` at a time.
+
+        Each batch is a transaction of its own, so a call that was interrupted is finished by calling it again. Until then `nearest`
+        raises ModelMismatch. What has no text any more keeps its vector and is named in `left`: `remove` it, or `add` another.
+        """
+        if not callable(fn):
+            raise Invalid(f"fn must be a function from a list of texts to a list of vectors, not {values.shorten(fn)}")
+        model, kind = values.key("model", model), values.optional(values.key, "kind", kind)
+        batch = values.integer("batch", batch, low=1)
+        with self.db.read():
+            self._refuse_forbidden(model)
+        done, left, last = 0, list[tuple[str, str]](), 0
+        other = "SELECT pk, kind, id FROM vectors WHERE pk > ? AND model <> ? AND (? IS NULL OR kind = ?) ORDER BY pk LIMIT ?"
+        while rows := self.db.rows(other, (last, model, kind, kind, batch)):
+            for each in dict.fromkeys(kind for _, kind, _ in rows):
+                items = {id: pk for pk, whose, id in rows if whose == each}
+                texts = self._text_of(each, list(items))
+                left += [(each, id) for id in items if id not in texts]
+                done += self._replace(each, {items[id]: id for id in texts}, list(texts.values()), model, fn)
+            last = values.onward(last, rows[-1][0])
+        return Reembedded(done, left)
+
+    def _replace(self, kind: str, ids: dict[int, str], texts: list[str], model: str, fn: Embedding) -> int:
+        """Embed texts, and replace the vectors of those items that have the same one still."""
+        if not texts:
+            return 0
+        made = list(fn(texts))
+        if len(made) != len(texts):
+            raise Invalid(f"fn returned {len(made)} vectors for {len(texts)} texts; it must return one for each, in their order")
+        with self.db.write() as connection:
+            rows = connection.rows("SELECT pk FROM vectors WHERE pk IN (SELECT value FROM json_each(?))", (json.dumps(list(ids)),))
+            still = {pk for (pk,) in rows}
+            return self.add([(id, vector) for (pk, id), vector in zip(ids.items(), made) if pk in still], model=model, kind=kind)
+
+    # -- remove -----------------------------------------------------------------------------------------------------
+
+    def remove(self, id: str, *, kind: str = "chunk", actor: str = "", note: str = "") -> bool:
+        """Take the vector of an item out, and return whether it had one."""
+        id, kind = values.key("id", id), values.key("kind", kind)
+        with self.db.write() as connection:
+            row = connection.row("SELECT model, dims FROM vectors WHERE id = ? AND kind = ?", (id, kind))
+            if row is not None:
+                self.discard(connection, kind, [id])
+                before = {"kind": kind, "model": row[0], "dims": row[1]}
+                self._audit("vector.remove", entity_kind="vector", entity_id=id, before=before, actor=actor, note=note)
+        return row is not None
 
     def discard(self, connection: Connection, kind: str, ids: Iterable[str]) -> int:
         """Take the vectors of items that are gone out, in the transaction that takes the items."""
-        raise NotImplementedError
+        if not self.db.present("vectors"):
+            return 0
+        return _taken_out(connection, [(kind, id) for id in ids])
 
     def erase(self, connection: Connection, subject: Subject) -> None:
-        raise NotImplementedError
+        """Remove the vectors of what went before, for `Store.erase`."""
+        subject.count("vectors", _taken_out(connection, subject.gone))
 
     @property
     def prunable(self) -> list[Prunable]:
+        """What `Store.prune` may remove: nothing, for vectors go with what they are of."""
         return []
 
+    # -- check ------------------------------------------------------------------------------------------------------
+
     def check(self) -> list[Finding]:
-        return []
+        """Recompute lengths and counts, and compare memory with the table."""
+        from .checking import findings
+
+        with self.db.read(snapshot=True) as connection:
+            return list(findings(connection, self._memory, self._text_of))
+
+    # -- inside -----------------------------------------------------------------------------------------------------
+
+    def _refuse_forbidden(self, model: str) -> None:
+        if not self.permits(model):
+            way = f"store.vectors.allow({values.shorten(model)}) lets those of this model in"
+            raise NotSupported(f"vectors give texts away, and this store is encrypted; {way}")
+
+
+def _vectors(items: Any) -> dict[str, bytes]:
+    """Ids and vectors, ready to store."""
+    if isinstance(items, (str, bytes, dict)):
+        raise Invalid(f"items must be pairs of an id and a vector, not a {type(items).__name__}")
+    found: dict[str, bytes] = {}
+    try:
+        pairs = list(items)
+    except TypeError:
+        raise Invalid(f"items must be pairs of an id and a vector, not {values.shorten(items)}") from None
+    for place, pair in enumerate(pairs):
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            raise Invalid(f"items[{place}] must be a pair of an id and a vector, not {values.shorten(pair)}")
+        found[values.key(f"items[{place}][0]", pair[0])] = packed(f"items[{place}][1]", pair[1])
+    return found
+
+
+def _tally(connection: Connection, changes: Iterable[Counted]) -> None:
+    """Bring the counts in step with what came, or with a minus went."""
+    connection.many(
+        """
+        INSERT INTO vector_spaces(model, kind, dims, vectors) VALUES (?, ?, ?, ?)
+        ON CONFLICT (model, kind) DO UPDATE SET vectors = vectors + excluded.vectors, dims = excluded.dims
+        """,
+        changes,
+    )
+    connection.run("DELETE FROM vector_spaces WHERE vectors = 0")
+
+
+GONE = """
+    SELECT item.pk, item.model, item.kind, item.dims
+    FROM json_each(?) AS gone CROSS JOIN vectors AS item
+        ON item.id = json_extract(gone.value, '$[1]') AND item.kind = json_extract(gone.value, '$[0]')
+"""
+
+
+def _taken_out(connection: Connection, items: Sequence[tuple[str, str]]) -> int:
+    """Delete the vectors of items, each a kind and an id, and return how many they had."""
+    rows = {pk: space for pk, *space in connection.rows(GONE, (json.dumps(items),))}
+    if rows:
+        connection.many("DELETE FROM vectors WHERE pk = ?", [(pk,) for pk in rows])
+        _tally(connection, [(*space, -many) for space, many in Counter(map(tuple, rows.values())).items()])
+    return len(rows)
+
+
+def _refuse_other_dims(connection: Connection, model: str, dims: int) -> None:
+    here = connection.value("SELECT dims FROM vector_spaces WHERE model = ? AND dims <> ?", (model, dims))
+    if here is not None:
+        shown = values.shorten(model)
+        raise ModelMismatch(f"vectors of {shown} have {here:,} dimensions here, and not {dims:,}; give those of another model its own name")
+
+
+def _counted(connection: Connection, kind: str | None, ids: list[str]) -> list[Counted]:
+    """Of what models and kinds the vectors of some items are."""
+    return connection.rows(
+        """
+        SELECT model, kind, dims, count(*) FROM vectors
+        WHERE id IN (SELECT value FROM json_each(?)) AND (? IS NULL OR kind = ?)
+        GROUP BY model, kind, dims
+        """,
+        (json.dumps(ids), kind, kind),
+    )
+
+
+def _refuse_mixed(rows: Sequence[Counted], model: str, dims: int) -> None:
+    other = [row for row in rows if row[0] != model or row[2] != dims]
+    if not other:
+        return
+    here = ", ".join(f"{vectors:,} of {values.shorten(name)} ({size:,} dimensions, {kind})" for name, kind, size, vectors in other[:3])
+    own = sum(row[3] for row in rows if row[0] == model and row[2] == dims)
+    asked = f"{values.shorten(model)} ({dims:,} dimensions), which has {own:,} vectors here"
+    raise ModelMismatch(
+        f"asked with a vector of {asked}, of what is looked through there are {here}: "
+        f"reembed(fn, model={values.shorten(model)}) makes all of one model, kind= and only= look through less"
+    )

@@ -46,9 +46,16 @@ def furnish(store):
     store.memories.add("knowledge", "invoices may be rounded", id="mem-2", status="candidate", created_at=1.0)
     store.memories.add("knowledge", "bills are in euros", id="mem-3", created_at=1.0)
     store.memories.set_state("p-1", "currency", "euro")
+    furnish_documents(store.documents)
     furnish_graph(store.knowledge)
     furnish_ledger(store.knowledge)
     furnish_conflicts(store)
+
+
+def furnish_documents(documents):
+    documents.add_text("# Rounding\n\nInvoices are rounded half up.", uri="file:/rounding.md", id="doc-1", created_at=1.0)
+    documents.add_text("", uri="file:/pieces.md", id="doc-2", created_at=1.0)
+    documents.set_chunks("doc-2", [{"content": "a piece of text", "id": "piece-1"}])
 
 
 def furnish_graph(knowledge):
@@ -146,6 +153,12 @@ MCP_WITH = (
 )
 
 
+#: Ways to put a value among the columns of a chunk that is given by hand.
+CHUNKS_WITH = tuple(
+    lambda value, name=name: [{"content": "a piece", name: value}]
+    for name in ("id", "content", "heading_path", "start_char", "end_char", "anchor_type", "anchor_start", "anchor_end", "token_count",
+                 "sanitized_hash", "metadata", "created_at", "what")
+)  # fmt: skip
 MEMBER = ("id", "member_kind", "member_id", "member_layer_trust", "value_snapshot", "claim_kind", "claim_id")
 
 
@@ -185,6 +198,9 @@ CALLS: dict[str, tuple[Call, ...]] = {
         Call({"sql": "SELECT :a AS a", "params": {"a": 1}}, inside={"params": (keyed,)}),
     ),
     "store.check": (Call(),),
+    "store.context": (
+        Call({"query": "rounded?", "project": "p-1", "conversation_id": "c-1", "specialist": "coder"}, inside={"count": (answering,)}),
+    ),
     "store.rekey": (Call({"new_codec": None}, alone=True),),
     "store.snapshot": (Call({"path": "copy.db"}, alone=True),),
     "store.erase": tuple(
@@ -192,9 +208,12 @@ CALLS: dict[str, tuple[Call, ...]] = {
             subject,
             itself,
             {"actor": event("actor"), "reason": event("note")},
-            unkept=("conversation_id", "user_id", "project", "message_id", "memory_id", "dry_run"),
+            unkept=("conversation_id", "user_id", "project", "message_id", "memory_id", "document_id", "dry_run"),
         )
-        for subject in ({"conversation_id": "c-1"}, {"user_id": "local"}, {"project": "p-1"}, {"message_id": "m-1"}, {"memory_id": "mem-1"})
+        for subject in (
+            {"conversation_id": "c-1"}, {"user_id": "local"}, {"project": "p-1"}, {"message_id": "m-1"}, {"memory_id": "mem-1"},
+            {"document_id": "doc-1"},
+        )
     ),
     "store.prune": (Call({"max_age": 1e9, "dry_run": True}, alone=True),),
     "store.export": (Call({"path": "out"}, alone=True),),
@@ -489,6 +508,7 @@ CALLS: dict[str, tuple[Call, ...]] = {
     ),
     "memories.promote": (Call({"id": "mem-2"}, itself, {**AUDITED, "id": event("entity_id")}, unkept=("override",)),),
     "memories.reject": (Call({"id": "mem-2"}, itself, {**AUDITED, "id": event("entity_id")}),),
+    "memories.recall": (Call({"query": "rounded bills", "memory_types": ["knowledge"]}, inside={"memory_types": (one,)}),),
     "memories.search": (Call({"query": "rounded bills"}),),
     "memories.set_state": (
         Call(
@@ -560,6 +580,7 @@ CALLS: dict[str, tuple[Call, ...]] = {
     "knowledge.export_mcp": (Call({"path": "memory.json"}),),
     "knowledge.find_entity": (Call({"name": "mirror"}),),
     "knowledge.get": (Call({"id": "part-1"}),),
+    "knowledge.mentioned": (Call({"text": "which mirror?"}),),
     "knowledge.get_relationship": (Call({"id": "edge-1"}),),
     "knowledge.grounds": (Call({"id": "part-1"}),),
     "knowledge.history": (Call({"id": "part-1"}),),
@@ -759,6 +780,46 @@ CALLS: dict[str, tuple[Call, ...]] = {
     "evals.reliability": (Call(),),
     "evals.rollback": (Call({"specialist": "coder"}, lambda store, found: store.evals.promotions(limit=1)[0], {"actor": event("actor")}),),
     "evals.runs": (Call(),),
+    # -- documents
+    "documents.add_files": (Call({"paths": "library"}, itself, unkept=("paths", "prune", "progress")),),
+    "documents.add_text": (
+        Call(
+            {"text": "bills are paid"},
+            lambda store, found: store.documents.get(found.id),
+            {"project": field("project_id"), "text": lambda store, found: store.documents.text(found.id)},
+            unkept=("tags",),
+            inside={"tags": (one,), "metadata": (keyed,), "extra_json": (keyed,)},
+        ),
+        Call({"text": "bills are paid", "uri": "file:/rounding.md"}, itself, unkept=("tags",)),
+    ),
+    "documents.chunks": (Call({"document_id": "doc-1"}),),
+    "documents.count": (Call(),),
+    "documents.find": (Call(),),
+    "documents.first": (Call({"uri": "file:/rounding.md"}),),
+    "documents.get": (Call({"id": "doc-1"}),),
+    "documents.get_chunk": (Call({"id": "piece-1"}),),
+    "documents.remove": (Call({"id": "doc-1"}, itself, {**AUDITED, "id": event("entity_id")}),),
+    "documents.search": (Call({"query": "rounded invoices"}),),
+    "documents.search_metadata": (Call({"query": "rounding"}),),
+    "documents.set_chunks": (
+        Call(
+            {"document_id": "doc-2", "chunks": ["another piece"]},
+            itself,
+            AUDITED,
+            unkept=("document_id", "chunks"),
+            inside={"chunks": (one, *CHUNKS_WITH)},
+        ),
+    ),
+    "documents.text": (Call({"document_id": "doc-1"}),),
+    "documents.update": (
+        Call(
+            {"id": "doc-1", "title": "Rounding"},
+            lambda store, found: store.documents.get(found.id),
+            AUDITED,
+            unkept=("expected_version", "tags"),
+            inside={"tags": (one,), "metadata": (keyed,), "extra_json": (keyed,)},
+        ),
+    ),
     # -- conflicts
     "conflicts.assess": (
         Call(
@@ -819,4 +880,4 @@ PASSED_ON = {"store.run.args", "store.run.kwargs"}  # to the function, as they a
 PASSED_ON |= {"store.rekey.actor", "store.rekey.note", "store.rekey.progress"}  # in a store that has a key: see test_codec.py
 #: They take a connection, which only a room can have.
 ROOMS_ONLY = {"keywords.numbers", "keywords.discard", "memories.forget", "conflicts.notice", "conflicts.notice_joined"}
-ROOMS_ONLY |= {f"{room}.join_project" for room in ("memories", "knowledge", "conflicts")} | {f"{room}.erase" for room in ROOMS}
+ROOMS_ONLY |= {f"{room}.join_project" for room in ("memories", "knowledge", "conflicts", "documents")} | {f"{room}.erase" for room in ROOMS}

@@ -46,6 +46,7 @@ def fill(store: Store) -> None:
             store.knowledge.add_atom("claim", f"finding {number} of old", id=f"finding {number}")
         store.knowledge.add_entity("person", "someone")
         store.conflicts.contradict("finding 0", "finding 1")
+        store.documents.add_text("some text of old", uri="file:/old", id="text")
 
 
 def append(store: Store, mark: str) -> None:
@@ -160,6 +161,15 @@ def decide(store: Store, mark: str) -> None:
         store.conflicts.resolve(store.conflicts.contradict(*sides).id, "supersede_others", winner=sides[0], note=mark)
 
 
+def read(store: Store, mark: str) -> None:
+    store.documents.add_text(f"# Of {mark}\n\n{mark} writes a text", uri="file:/old")
+
+
+def keep(store: Store, mark: str) -> None:
+    with store.transaction():
+        store.documents.remove(store.documents.add_text(f"{mark} writes another", user_id=mark).id, note=mark)
+
+
 def several(store: Store, mark: str) -> None:
     """One transaction over four rooms, with a savepoint that is given up."""
     with store.transaction():
@@ -199,6 +209,8 @@ CALLS = (
     meet,
     clash,
     decide,
+    read,
+    keep,
 )
 
 Seen = dict[str, list[str]]

@@ -69,6 +69,13 @@ def fill_conflicts(store, rows):
             store.conflicts.open("belief", f"of {number}", members=sides, status="resolved", created_at=0)
 
 
+def fill_documents(store, rows):
+    with store.transaction():
+        for number in range(0, rows, 100):
+            store.documents.add_text("", uri=f"file:/{number}", id=f"q{number}", created_at=0)
+            store.documents.set_chunks(f"q{number}", [f"chunk {part} of {number}" for part in range(100)])
+
+
 def fill_evals(store, rows):
     for number in range(rows):
         store.evals.record_run(f"conversation {number % 50}", "coder", utility_score=number / 7, vcg_winner=number % 3 == 0)
@@ -87,6 +94,7 @@ FILLERS = {
     "memories": fill_memories,
     "knowledge": fill_knowledge,
     "conflicts": fill_conflicts,
+    "documents": fill_documents,
     "evals": fill_evals,
     "keywords": fill_keywords,
 }

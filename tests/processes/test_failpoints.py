@@ -46,7 +46,7 @@ pytestmark = [
 ]
 
 #: Words that a call must wipe from the file, by the room that has them.
-SECRETS = {"chat": "zyzzyva", "corrections": "quokka", "audit": "axolotl", "everywhere": "ann@example.org"}
+SECRETS = {"chat": "zyzzyva", "corrections": "quokka", "audit": "axolotl", "documents": "tapir", "everywhere": "ann@example.org"}
 #: Tables that hold no user's word and no user's count: what they hold may change alone.
 BEHIND = {"meta", "maintenance", "schema_version", "schema_steps", "sqlite_sequence", "sqlite_stat1", "sqlite_stat4",
           "keyword_state", "keyword_segments"}  # fmt: skip
@@ -242,6 +242,26 @@ def contested(path):
         store.conflicts.contradict("t0", "t1", id="z2")
 
 
+def shelved(path):
+    """A file with documents that are there, that are hidden and that two projects have, chunks of one made by hand, and choices."""
+    with open_store(path, clock=FakeClock()) as store, store.transaction():
+        store.chat.create_project("Apollo", id="p1")
+        room = store.documents
+        room.add_text(f"# Lamp\n\namber lamp\n\n# Foot\n\n{SECRETS['documents']} foot", uri="file:/a", id="q1")
+        room.remove(room.add_text("cedar hidden", uri="file:/b", id="q2").id)
+        for project in ("Apollo", "moon"):
+            room.add_text(f"basalt of {project}", uri="file:/c", project=project, id=f"q-{project}")
+        room.add_text("", uri="file:/d", id="q3")
+        room.set_chunks("q3", [{"content": f"delta {number}", "id": f"h{number}"} for number in range(3)])
+        room.annotate("h1", "secret", id="j1")
+        room.select(["q1", "q3"], True, user_id="ann")
+        store.knowledge.add_atom("claim", "it is delta", evidence=[{"chunk_id": "h2"}], id="t1")
+    folder = path.with_name("folder")
+    folder.mkdir()
+    for name in ("one.md", "two.txt"):
+        (folder / name).write_text(f"# {name}\n\namber words of {name}")
+
+
 def detected(store):
     """Ask a rule that nobody had when what clashes was added."""
     store.conflicts.rule("shade", lambda memory: ("shade", memory.content), kinds=["memory"])
@@ -290,8 +310,8 @@ def old(path, name):
 BASES = {
     base.__name__: base
     for base in (
-        nothing, bare, filled, personal, indebted, airy, crowded, owing, foreign, learned, related, reflective, contested, emptied,
-        visited, stepped,
+        nothing, bare, filled, personal, indebted, airy, crowded, owing, foreign, learned, related, reflective, contested, shelved,
+        emptied, visited, stepped,
     )  # fmt: skip
 }
 
@@ -459,6 +479,25 @@ CASES = {
     "conflicts.resolve": Case(
         lambda store: store.conflicts.resolve("z2", "supersede_others", winner="t1", actor="ann"), base="contested"
     ),
+    "documents.add_text": Case(
+        lambda store: store.documents.add_text("# Elm\n\nelm words\n\n# Oak\n\noak", uri="file:/e", project="p1", id="q9"), base="shelved"
+    ),
+    "documents.add_text in place of another": Case(lambda store: store.documents.add_text("elm lamp", uri="file:/a"), base="shelved"),
+    "documents.add_text of what is there": Case(
+        lambda store: store.documents.add_text("", uri="file:/d", title="elm"), base="shelved"
+    ),
+    "documents.add_text of what was hidden": Case(lambda store: store.documents.add_text("cedar hidden", uri="file:/b"), base="shelved"),
+    "documents.add_files": Case(lambda store: store.documents.add_files(beside(store.path, "folder")), base="shelved"),
+    "documents.set_chunks": Case(
+        lambda store: store.documents.set_chunks("q3", ["delta 0", "elm", "delta 1"], actor="ann"), base="shelved"
+    ),
+    "documents.update": Case(lambda store: store.documents.update("q1", title="elm", tags=["a"], actor="ann"), base="shelved"),
+    "documents.remove": Case(lambda store: store.documents.remove("q1", actor="ann"), base="shelved"),
+    "documents join a project": Case(lambda store: store.chat.alias("Apollo", "moon"), base="shelved"),
+    "store.prune of documents": Case(lambda store: store.prune(room="documents", keep_last=0, actor="ann"), base="shelved"),
+    "store.erase of a document": Case(
+        lambda store: store.erase(document_id="q1", actor="ann"), base="shelved", forgets="documents"
+    ),
     "evals.record_run": Case(lambda store: store.evals.record_run("c1", "coder", vcg_winner=True)),
     "evals.record_assertion": Case(lambda store: store.evals.record_assertion("polite", "info", False)),
     "evals.promote": Case(lambda store: store.evals.promote("coder", "model-1", "model-2", actor="ann")),
@@ -554,6 +593,7 @@ FIRST = {
     "corrections": lambda store: store.corrections.add("naming", "snake case", id="k1"),
     "backups": lambda store: store.backups.track("c1", "coder"),
     "memories": lambda store: store.memories.add("knowledge", "amber", id="b1"),
+    "documents": lambda store: store.documents.add_text("amber words", id="q1"),
     "knowledge": lambda store: store.knowledge.add_atom("claim", "amber", id="t1"),
     "audit": lambda store: store.audit.append("query"),
     "conflicts": lambda store: store.conflicts.open("colour", "of amber", members=TOLD, status="dismissed"),

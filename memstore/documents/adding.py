@@ -1,0 +1,221 @@
+"""Texts on their way in: their chunks are compared with those that are there, and written with words and vectors at once.
+
+1. A chunk that says what one of its document's said before is that one: its id and its vector stay, wherever it stands now.
+2. One that says something else is another one. What rested on the old one is told, and its words and vector go with it.
+3. All that one call changes is one transaction; what takes long, cutting and a model's vectors, is done before it begins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ..kernel import Invalid, new_id, values
+from ..kernel.lifecycle import changed, log, shown
+from ..kernel.rows import refuse_taken
+from ..kernel.words import text_key
+from .chunking import OVERLAP, SIZE
+from .drafts import Draft, cut, made
+from .library import chunks_of, texts_of
+from .replacing import Fresh, Replacing
+from .tables import CHECKS, DOCUMENTS, Chunk, Document, IngestionStatus, uri_key
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from ..kernel import Connection
+
+#: What `add_text` is given where nothing is said of a column; None for all others.
+UNSAID = {"title": "", "display_name": "", "source_type": "unknown", "tags": [], "extra_text": "", "analyzed": False}
+_BORN = ("id", "created_at")  # only a new row takes them
+_status = partial(values.optional, CHECKS["ingestion_status"])
+
+
+@dataclass(slots=True)
+class Arrival:
+    """A document as it comes in."""
+
+    project: str | None
+    columns: dict[str, Any]
+    drafts: list[Draft]
+
+
+class Adding(Replacing):
+    """The part of the documents room that takes texts in."""
+
+    def add_text(
+        self,
+        text: str,
+        *,
+        uri: str | None = None,
+        title: str = "",
+        source_type: str = "unknown",
+        project: str | None = None,
+        user_id: str | None = None,
+        metadata: dict[str, Any] | None = None,
+        chunk_size: int = SIZE,
+        overlap: int = OVERLAP,
+        display_name: str = "",
+        conversation_id: str | None = None,
+        content_hash: str | None = None,
+        file_path: str | None = None,
+        url: str | None = None,
+        storage_uri: str | None = None,
+        ticket_id: str | None = None,
+        git_repo: str | None = None,
+        git_commit: str | None = None,
+        suffix: str | None = None,
+        size_bytes: int | None = None,
+        mime_type: str | None = None,
+        original_path: str | None = None,
+        base_path: str | None = None,
+        relative_path: str | None = None,
+        tags: Iterable[str] = (),
+        extra_json: dict[str, Any] | None = None,
+        extra_text: str = "",
+        file_modified_at: float | datetime | None = None,
+        ingested_at: float | datetime | None = None,
+        indexed_at: float | datetime | None = None,
+        ingestion_status: IngestionStatus | None = None,
+        analyzed: bool = False,
+        last_analyzed_at: float | datetime | None = None,
+        id: str | None = None,
+        created_at: float | datetime | None = None,
+        actor: str = "",
+        note: str = "",
+    ) -> Document:
+        """Store a text in chunks and return its document; of one uri, project and user there is one, without a uri one of this text.
+
+        The same text again is that document as it is, with the columns that are given. Another text takes the place of its chunks, and
+        those that say the same as before stay. A document that was removed comes back. The same: by `content_hash`, which is the
+        SHA-256 of the text unless it is given. Chunks have at most `chunk_size` characters. A text of "" has none.
+        """
+        given = {
+            "uri": uri, "title": title, "source_type": source_type, "user_id": user_id, "metadata": metadata,
+            "display_name": display_name, "conversation_id": conversation_id, "file_path": file_path, "url": url,
+            "storage_uri": storage_uri, "ticket_id": ticket_id, "git_repo": git_repo, "git_commit": git_commit, "suffix": suffix,
+            "size_bytes": size_bytes, "mime_type": mime_type, "original_path": original_path, "base_path": base_path,
+            "relative_path": relative_path, "tags": tags, "extra_json": extra_json, "extra_text": extra_text,
+            "file_modified_at": file_modified_at, "ingested_at": ingested_at, "indexed_at": indexed_at, "analyzed": analyzed,
+            "ingestion_status": ingestion_status, "last_analyzed_at": last_analyzed_at, "id": id, "created_at": created_at,
+        }  # fmt: skip
+        item = self._arrival(text, project, given, size=chunk_size, overlap=overlap, content_hash=content_hash)
+        return self._bring([item], actor=actor, note=note)[0][0]
+
+    def _arrival(
+        self, text: str, project: str | None, given: dict[str, Any], *, size: int, overlap: int, content_hash: str | None
+    ) -> Arrival:
+        """A document with all its columns checked, and its text cut."""
+        text, project = values.text("text", text), values.optional(values.key, "project", project)
+        said = {**given, "content_hash": text_key(text) if content_hash is None else content_hash}
+        columns = values.checked({**CHECKS, "ingestion_status": _status}, said)
+        return Arrival(project, columns, cut(text, columns, size, overlap, self.db.cipher))
+
+    def _bring(self, items: Sequence[Arrival], *, actor: str, note: str) -> list[tuple[Document, Document | None]]:
+        """Take documents in by one transaction, and return each as it is now and as it was."""
+        for item in items if self._embedder is not None else ():
+            with self.db.read() as connection:
+                old = self._here(connection, item)
+            if old is None or old.content_hash != item.columns["content_hash"]:
+                self._fill(item.drafts, None if old is None else old.id)
+        with self.db.write() as connection:
+            fresh: list[Fresh] = []
+            found = [self._arrive(connection, item, fresh, actor, note) for item in items]
+            self._write(connection, fresh, self._model)
+            return found
+
+    def _here(self, connection: Connection, item: Arrival) -> Document | None:
+        """The document that a text is the text of, hidden or not."""
+        user_id = item.columns["user_id"]
+        key = uri_key(item.columns["uri"], item.columns["content_hash"], connection.cipher)
+        return self._same(connection, key, self._canonical(item.project, user_id), user_id)
+
+    def _arrive(
+        self, connection: Connection, item: Arrival, fresh: list[Fresh], actor: str, note: str
+    ) -> tuple[Document, Document | None]:
+        """Take one document in, and have its new chunks written."""
+        old = self._here(connection, item)
+        if old is None:
+            return self._begin(connection, item, fresh), None
+        given = {name: value for name, value in item.columns.items() if name not in _BORN and value is not None}
+        changes = {name: value for name, value in given.items() if not values.same(value, UNSAID.get(name))}
+        before: dict[str, Any] = {}
+        after: dict[str, Any] = {}
+        if old.content_hash != item.columns["content_hash"]:
+            outcome = self._replace(connection, old, item.drafts, fresh, self._model)
+            before["chunks"], after["chunks"] = outcome.before, outcome.after
+            changes = {"ingested_at": self.db.now, **self._progress(outcome.embedded), **changes}
+        elif old.is_deleted:
+            self._index.add(connection, texts_of(connection, old.id))
+        if old.is_deleted:
+            changes.update(is_deleted=False, deleted_at=None)
+        new = self._change(connection, old, changes)
+        if new is not old:
+            names = changed(old, new, changes)
+            verb = "restore" if old.is_deleted else "update"
+            was, now = shown(old, names) | before, shown(new, names) | after
+            log(self._audit, "document", verb, old, was, now, actor=actor, note=note)
+        return new, old
+
+    def _begin(self, connection: Connection, item: Arrival, fresh: list[Fresh]) -> Document:
+        """Write the row of a document that is new, and have its chunks written."""
+        columns, now = item.columns, self.db.now
+        if columns["id"] is not None:
+            refuse_taken(connection, DOCUMENTS, "a document", columns["id"], "give another id, or the uri of that one")
+        unsaid = {
+            "id": new_id(),
+            "created_at": now,
+            "ingested_at": now,
+            **self._progress(bool(item.drafts) and all(draft.embedding is not None for draft in item.drafts)),
+        }
+        filled = columns | {name: value for name, value in unsaid.items() if columns[name] is None}
+        filled["display_name"] = columns["display_name"] or columns["title"] or columns["uri"] or columns["content_hash"]
+        project_id = self._canonical(item.project, columns["user_id"])
+        new = Document(**filled, updated_at=filled["created_at"], project_id=project_id, is_deleted=False, deleted_at=None, version=1)
+        pk = DOCUMENTS.insert(connection, new, uri_key=uri_key(new.uri, new.content_hash, connection.cipher))
+        fresh += [self._fresh(connection, new, pk, place, draft) for place, draft in enumerate(item.drafts)]
+        return new
+
+    def _progress(self, embedded: bool) -> dict[str, Any]:
+        """How far a document is whose text has just come in."""
+        return {"ingestion_status": "embedded", "indexed_at": self.db.now} if embedded else {"ingestion_status": "pending"}
+
+    # -- chunks made by hand ----------------------------------------------------------------------------------------
+
+    def set_chunks(
+        self,
+        document_id: str,
+        chunks: Iterable[str | Mapping[str, Any]],
+        *,
+        model: str | None = None,
+        actor: str = "",
+        note: str = "",
+    ) -> list[Chunk]:
+        """Make the chunks of a document these, in their order, and return them; those that say the same as before stay.
+
+        Each is a text, or a dict with `content` and what else is known of it: id, created_at, heading_path, start_char, end_char,
+        anchor_type, anchor_start, anchor_end, token_count, sanitized_hash, metadata, and an `embedding`, a vector of `model`, which is
+        the embedder's unless it is given. One that has the id of a chunk which says something else takes its place.
+        """
+        document_id, model = values.key("document_id", document_id), values.optional(values.key, "model", model)
+        drafts = made(chunks, self.db.cipher)
+        if model is None or model == self._model:
+            model = self._model
+            self._fill(drafts, document_id)
+        if model is None and any(draft.embedding is not None for draft in drafts):
+            raise Invalid("chunks have vectors; name the model= that made them")
+        with self.db.write() as connection:
+            old = self._known(connection, document_id)
+            if old.is_deleted:
+                raise Invalid(f"document {values.shorten(document_id)} was removed; add_text() brings it back")
+            fresh: list[Fresh] = []
+            outcome = self._replace(connection, old, drafts, fresh, model)
+            self._write(connection, fresh, model)
+            if outcome.touched:
+                self._rewrite(connection, old, self._progress(outcome.embedded))
+            if outcome.touched and outcome.before:
+                before, after = {"chunks": outcome.before}, {"chunks": outcome.after}
+                log(self._audit, "document", "update", old, before, after, actor=actor, note=note)
+            return chunks_of(connection, document_id)

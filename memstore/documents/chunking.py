@@ -1,0 +1,358 @@
+"""Cutting a text into pieces that are worth finding: along its structure where it has one, in overlapping windows where not.
+
+1. The pieces tile the text: the first begins it, the last ends it, each begins where the one before ends or sooner. Every character,
+   white space too, lies in a piece, and a piece is `text[start:end]` and nothing else.
+2. No piece is longer than `size`. None is blank, unless the text is or has white space in one place that fills half a piece.
+3. A heading begins a piece, and so does a function or a class: what changes under one leaves the pieces of the others as they are.
+4. Pieces overlap only where a block that is longer than `size` was cut in windows.
+5. The time is linear in the text, whatever it is made of.
+
+Python is read by its lines, strings and comments skipped, since `ast` refuses a file with one mistake in it, does not know comments,
+and reads no more quickly.
+
+The trap: a line that looks like a heading, or like a function, may stand inside a code fence or a string.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Literal, NamedTuple, get_args
+
+from ..kernel import Invalid, values
+
+Kind = Literal["text", "markdown", "python", "code"]
+KINDS: tuple[str, ...] = get_args(Kind)
+
+SIZE = 1000
+OVERLAP = 150
+
+_SUFFIXES: dict[str, Kind] = {
+    **dict.fromkeys((".md", ".markdown", ".mdx", ".qmd", ".rst"), "markdown"),
+    **dict.fromkeys((".py", ".pyi", ".pyw"), "python"),
+    **dict.fromkeys((".txt", ".text", ".log"), "text"),
+}
+
+
+class Piece(NamedTuple):
+    """A piece of a text: `text[start:end]`, and the headings that it stands under, "Install > Linux"."""
+
+    start: int
+    end: int
+    heading_path: str
+
+
+class _Block(NamedTuple):
+    """A paragraph, a fenced block, or a heading with what follows it: up to the start of the next one."""
+
+    start: int
+    code: bool  # cut at lines rather than at sentences
+
+
+class _Section(NamedTuple):
+    path: str
+    blocks: list[_Block]
+
+
+def kind_of(suffix: str | None) -> Kind:
+    """How a file of that suffix is cut; without one, as Markdown, which paragraphs are too."""
+    return "markdown" if not suffix else _SUFFIXES.get(suffix.lower(), "code")
+
+
+def pieces(text: str, *, size: int = SIZE, overlap: int = OVERLAP, kind: Kind = "text") -> list[Piece]:
+    """Cut a text into pieces of at most `size` characters; windows of one long block share about `overlap`."""
+    values.integer("size", size, low=1)
+    values.integer("overlap", overlap, low=0)
+    if 2 * overlap >= size:
+        raise Invalid(f"overlap is {overlap}; it must be less than half of size, which is {size}")
+    values.one_of("kind", kind, KINDS)
+    if not text:
+        return []
+    if kind == "markdown":
+        sections = _markdown(text)
+    elif kind == "python":
+        sections = _python(text, size)
+    else:
+        sections = [_Section("", _paragraphs(text, 0, len(text), kind == "code"))]
+    ends = [*(section.blocks[0].start for section in sections[1:]), len(text)]
+    return [
+        Piece(start, end, section.path)
+        for section, last in zip(sections, ends)
+        for start, end in _packed(text, _solid(text, section.blocks, last), last, size, overlap)
+    ]
+
+
+# -- blocks into pieces -------------------------------------------------------------------------------------------------
+
+
+def _solid(text: str, blocks: list[_Block], last: int) -> list[_Block]:
+    """The blocks without blank ones, which belong to the one before, at the beginning to the one after."""
+    ends = [*(block.start for block in blocks[1:]), last]
+    said = [block for block, end in zip(blocks, ends) if _SAID.search(text, block.start, end)] or blocks[:1]
+    return [said[0]._replace(start=blocks[0].start), *said[1:]]
+
+
+def _packed(text: str, blocks: list[_Block], last: int, size: int, overlap: int) -> Iterator[tuple[int, int]]:
+    """Join neighbours as long as they fit; a block that is too long takes what stands open before it into its windows."""
+    start = end = blocks[0].start
+    for block, after in zip(blocks, [*(block.start for block in blocks[1:]), last]):
+        if after - start > size and start < end and after - block.start <= size:
+            yield start, end
+            start = block.start
+        elif after - start > size:
+            *windows, (start, end) = _windows(text, start, after, size, overlap, block.code)
+            yield from windows
+        end = after
+    yield start, end
+
+
+_BLANK_LINE = re.compile(r"(?s:.*)\n[^\S\n]*\n")
+_ITEM = re.compile(r"(?s:.*)\n(?=[ \t]*(?:[-*+]\s|\||\d{1,9}[.)]\s))")
+_SENTENCE = re.compile(r"(?s:.*)(?:[.!?…][\"'”’)\]]*\s+|[。！？；][\"”’」』）]*\s*)")
+_LINE = re.compile(r"(?s:.*)[\n\r\x0b\x0c\x85\u2028\u2029]")
+_WORD = re.compile(r"(?s:.*)\s")
+_IN_PROSE = (_BLANK_LINE, _ITEM, _SENTENCE, _LINE, _WORD)
+_IN_CODE = (_BLANK_LINE, _LINE, _WORD)
+_SAID = re.compile(r"\S")
+_NEXT_WORD = re.compile(r"\s(?=\S)")
+
+
+def _windows(text: str, start: int, end: int, size: int, overlap: int, code: bool) -> Iterator[tuple[int, int]]:
+    """Cut what is too long at the best border in the second half of each window."""
+    said, cut = _last_said(text, start, end), start
+    while end - start > size:
+        cut = _cut(text, start, end, size, said, cut, _IN_CODE if code else _IN_PROSE)
+        yield start, cut
+        # Before the last character there is nothing to overlap for, and behind it only white space.
+        start = cut if said <= cut else _resumed(text, cut, min(overlap, (cut - start) // 2))
+    yield start, end
+
+
+def _last_said(text: str, start: int, end: int) -> int:
+    """Where the last character stands that is no white space, or `start`."""
+    while end - start > 1:
+        page = max(start, end - 4096)
+        stripped = len(text[page:end].rstrip())
+        if stripped:
+            return page + stripped - 1
+        end = page
+    return start
+
+
+def _cut(text: str, start: int, end: int, size: int, said: int, past: int, borders: tuple[re.Pattern[str], ...]) -> int:
+    """Where a window ends, past the end of the one before, that leaves something said on both sides, where there is."""
+    high = start + size
+    first = _SAID.search(text, start, high)
+    if said < high and end - said <= size and first and first.end() <= said:
+        high = said
+    low = max(min(start + size // 2, high - 1), first.end() if first else 0, past)
+    if low < high:
+        for border in borders:
+            found = border.match(text, low, high)
+            if found is not None:
+                return found.end()
+    return _untorn(text, high, low)
+
+
+def _resumed(text: str, cut: int, back: int) -> int:
+    """Where the next window begins: at a word, about so many characters before the end of this one."""
+    if not back:
+        return cut
+    found = _NEXT_WORD.search(text, cut - back - 1, cut)
+    return _untorn(text, cut - back, cut - 2 * back) if found is None else found.end()
+
+
+def _untorn(text: str, place: int, low: int) -> int:
+    """A place at or before this one that parts no letter from its accents, nor an emoji from what makes it another."""
+    for near in range(place, max(low, place - 32), -1):
+        if not _bound(text[near - 1], text[near]):
+            return near
+    return place
+
+
+def _bound(one: str, other: str) -> bool:
+    return (
+        unicodedata.category(other)[0] == "M"
+        or "\u200d" in (one, other)
+        or "\U0001f3fb" <= other <= "\U0001f3ff"
+        or "\u1160" <= other <= "\u11ff"
+        or ("\U0001f1e6" <= one <= "\U0001f1ff" and "\U0001f1e6" <= other <= "\U0001f1ff")
+        or one + other == "\r\n"
+    )
+
+
+# -- texts into blocks --------------------------------------------------------------------------------------------------
+
+_PARAGRAPH = re.compile(r"\n(?:[^\S\n]*+\n)+")
+
+
+def _paragraphs(text: str, start: int, end: int, code: bool) -> list[_Block]:
+    """Blocks between blank lines, which belong to the one before."""
+    return [_Block(start, code), *(_Block(gap.end(), code) for gap in _PARAGRAPH.finditer(text, start, end))]
+
+
+# Lines are looked for in "\n" + text: where the search finds the line end before a line, there the line begins in the text.
+_MARK = re.compile(
+    r"\n(?:[ ]{0,3}(?P<level>\#{1,6})(?=[ \t\r\n]|\Z)(?P<title>[^\n]*)"
+    r"|[ ]{0,3}(?P<rule>={2,}+|-{2,}+)[ \t]*+\r?(?=\n|\Z)"
+    r"|[ \t>]*+(?P<fence>`{3,}+(?=[^`\n]*+(?:\n|\Z))|~{3,}+)[^\n]*"
+    r"|(?P<gap>(?:[^\S\n]*+\n)+))"
+)
+_FENCE_END = re.compile(r"\n[ \t>]*+(`{3,}+|~{3,}+)[ \t]*+\r?(?=\n|\Z)")
+_FRONT_MATTER = re.compile(r"\n---[ \t]*+\r?(?=\n)(?s:.*?)\n(?:---|\.\.\.)[ \t]*+\r?(?=\n|\Z)")
+_NO_TITLE = re.compile(r"[ ]{0,3}(?:[-*+>|#]|\d{1,9}[.)]\s)|[ ]{4}|\t")
+
+
+class _Outline:
+    """The sections of a Markdown text as they are found."""
+
+    def __init__(self, source: str) -> None:
+        self.sections = [_Section("", [_Block(0, False)])]
+        self._source = source
+        self._headings: list[tuple[int, str]] = []
+        self._body = 0  # where what is said under the last heading begins
+
+    def bare(self, place: int) -> bool:
+        """Whether nothing is said yet under the last heading."""
+        return _SAID.search(self._source, self._body, place) is None
+
+    def block(self, start: int, code: bool) -> None:
+        """Let a block begin."""
+        self.sections[-1].blocks.append(_Block(start, code))
+
+    def heading(self, start: int, end: int, level: int, title: str) -> None:
+        """Let a section begin; a heading with nothing under it takes the first one below it in."""
+        joins = self.bare(start) and (not self._headings or self._headings[-1][0] < level)
+        self._body = end
+        while self._headings and self._headings[-1][0] >= level:
+            self._headings.pop()
+        self._headings.append((level, values.one_line(title, 80)))
+        path = " > ".join(name for _, name in self._headings if name)
+        if joins:
+            self.sections[-1] = _Section(path, self.sections[-1].blocks)
+        else:
+            self.sections.append(_Section(path, [_Block(start, False)]))
+
+
+def _markdown(text: str) -> list[_Section]:
+    """Sections by headings, underlined ones too; blocks by fences and blank lines."""
+    source = "\n" + text
+    outline = _Outline(source)
+    front = _FRONT_MATTER.match(source)
+    place = paragraph = front.end() if front else 0
+    while found := _MARK.search(source, place):
+        start, place = found.span()
+        if found["gap"] is not None:
+            place -= 1
+            if not outline.bare(place):
+                outline.block(place, code=False)
+        elif found["fence"] is not None:
+            outline.block(start, code=True)
+            place = _fence_end(source, place, found["fence"])
+            outline.block(place, code=False)
+        elif found["level"] is not None:
+            outline.heading(start, place, len(found["level"]), _title(found["title"]))
+        elif title := _underlined(source, paragraph, start):
+            outline.heading(paragraph, place, 1 if found["rule"][0] == "=" else 2, title)
+        paragraph = place
+    return outline.sections
+
+
+def _fence_end(source: str, place: int, fence: str) -> int:
+    """The end of the line that closes a fence, or of all where none does."""
+    while found := _FENCE_END.search(source, place):
+        place = found.end()
+        if found[1].startswith(fence):
+            return place
+    return len(source) - 1
+
+
+def _title(line: str) -> str:
+    """The text of a heading without the # that may close it."""
+    title = line.strip()
+    opened = title.rstrip("#")
+    return title if opened and not opened[-1].isspace() else opened.rstrip()
+
+
+def _underlined(source: str, paragraph: int, rule: int) -> str | None:
+    """The line above a rule where it is a heading: one alone that begins a paragraph, and no item of a list, quotation or table."""
+    line = source[paragraph + 1 : rule] if source.find("\n", paragraph + 1, rule) < 0 else ""
+    return None if not line.strip() or _NO_TITLE.match(line) else line.strip()
+
+
+_PYTHON = re.compile(
+    r"\n(?P<indent>[ \t]*+)"
+    r"(?:(?P<kind>(?:async[ \t]+)?def|class)[ \t]+(?P<name>\w+)|(?P<decorator>@)|(?P<comment>\#[^\n]*)|(?=[^\s)\]}]))"
+    r'|"""(?:[^"\\]++|\\.|"(?!""))*+(?:"""|\Z)'
+    r"|'''(?:[^'\\]++|\\.|'(?!''))*+(?:'''|\Z)"
+    r'|"(?:[^"\\\n]++|\\.)*+"?'
+    r"|'(?:[^'\\\n]++|\\.)*+'?"
+    r"|\#[^\n]*",
+    re.DOTALL,
+)
+
+
+class _Definition(NamedTuple):
+    """What begins at a line of Python: a function or class, one in a class, or, without a path, other statements of the module."""
+
+    start: int
+    path: str
+    inside: bool
+
+
+class _Lines:
+    """The lines of Python as they are read: where definitions begin, with the decorators and comments that stand before them."""
+
+    def __init__(self) -> None:
+        self.found = [_Definition(0, "", False)]
+        self._owner = ""  # the class whose lines these are
+        self._depth: int | None = None  # how far its body is indented
+        self._lead: tuple[int, int, bool] | None = None  # indent and start of what leads a definition, and if it has a decorator
+
+    def read(self, line: re.Match[str]) -> None:
+        """Take one line that is no blank one and begins in no string."""
+        depth = len(line["indent"])
+        if depth and self._depth is None:
+            self._depth = depth
+        if line["decorator"] is None and line["comment"] is None:
+            self._statement(line, depth)
+        elif self._lead is None or depth < self._lead[0]:
+            self._lead = (depth, line.start(), line["decorator"] is not None)
+        elif depth == self._lead[0] and line["decorator"] is not None:
+            self._lead = (*self._lead[:2], True)
+
+    def _statement(self, line: re.Match[str], depth: int) -> None:
+        lead = self._lead
+        if lead is not None and lead[2] and depth > lead[0]:
+            return  # a decorator goes on
+        self._lead = None
+        start = lead[1] if lead is not None and lead[0] == depth else line.start()
+        name = "" if line["kind"] is None else f"{' '.join(line['kind'].split())} {line['name']}"
+        if depth == 0:
+            if name or self.found[-1].path:
+                self.found.append(_Definition(start, name, False))
+            self._owner, self._depth = (name if name.startswith("class ") else ""), None
+        elif name and self._owner and depth == self._depth:
+            self.found.append(_Definition(start, f"{self._owner} > {name}", True))
+
+
+def _python(text: str, size: int) -> list[_Section]:
+    """Sections by function and class, in a class that does not fit into one piece by method."""
+    lines = _Lines()
+    for line in _PYTHON.finditer("\n" + text):
+        if line["indent"] is not None:
+            lines.read(line)
+    tops = [found for found in lines.found if not found.inside]
+    long = {top.start for top, after in pairwise([*tops, _Definition(len(text), "", False)]) if after.start - top.start > size}
+    kept: list[_Definition] = []
+    owner = 0
+    for found in lines.found:
+        owner = owner if found.inside else found.start
+        if not found.inside or owner in long:
+            kept.append(found)
+    if len(kept) > 1 and not _SAID.search(text, 0, kept[1].start):
+        kept[:2] = [kept[1]._replace(start=0)]
+    ends = [*(found.start for found in kept[1:]), len(text)]
+    return [_Section(found.path, _paragraphs(text, found.start, end, True)) for found, end in zip(kept, ends)]

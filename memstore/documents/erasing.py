@@ -1,0 +1,44 @@
+"""Forgetting: one document, or what a user, a conversation or a project left in this room."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..kernel.subject import AMONG, IN_PROJECT, Subject, listed
+from .joining import move
+from .removal import take_chunks
+from .tables import DOCUMENTS
+
+if TYPE_CHECKING:
+    from ..kernel import Connection
+    from .library import Library
+
+CHOSEN = f"user_id {AMONG} OR conversation_id {AMONG} OR document {AMONG}"
+
+
+def erase(room: Library, connection: Connection, subject: Subject) -> None:
+    """Remove what is the subject's, to the last byte of the index; vectors, evidence and pieces are other rooms' to remove."""
+    where, belongings = subject.belongings()
+    named = [subject.id] if subject.kind == "document" else []
+    chosen = [listed(ids) for ids in (*belongings, named)]
+    going = [pk for (pk,) in connection.rows(f"SELECT pk FROM documents WHERE {where} OR id {AMONG} ORDER BY pk", chosen)]
+    users = [subject.id] if subject.kind == "user" else []
+    subject.remove(connection, "selections", "selection", CHOSEN, users, subject.conversations, going)
+    _remove_documents(room, connection, subject, going)
+    left = DOCUMENTS.find(connection, f"WHERE {IN_PROJECT} ORDER BY pk", (listed(subject.projects),))
+    move(room, connection, left, None)
+    subject.keep(len(left), "documents of other users in a project that went", "kept, in no project")
+    if subject.kind != "document":
+        subject.keep_scattered(connection, "documents")
+
+
+def _remove_documents(room: Library, connection: Connection, subject: Subject, going: list[int]) -> None:
+    noticed = f"SELECT id FROM annotations WHERE chunk IN (SELECT pk FROM chunks WHERE document {AMONG})"
+    subject.gone += [("annotation", id) for (id,) in connection.rows(noticed, (listed(going),))]
+    removed, chunk_ids = take_chunks(room, connection, going)
+    subject.gone += [("chunk", id) for id in chunk_ids]
+    for table, rows in removed.items():
+        subject.count(table, rows)
+    subject.remove(connection, "documents", "document", f"pk {AMONG}", going)
+    if going:
+        room._index.wipe(connection)

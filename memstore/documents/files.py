@@ -1,0 +1,277 @@
+"""Files and folders on their way in: what is text is taken in, what is not is left out with its reason.
+
+1. Whether a file has changed is asked of its bytes, never of its name or time: an unchanged one costs a read and a hash.
+2. One bad file does not keep the others out. Each batch is a transaction, so what interrupts leaves whole files behind.
+3. Only a file that is known to be gone is hidden, never one that could not be looked at.
+
+The trap: a database of this process may lie in the folder. Opening it and closing it again would drop the locks of its owner.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache, partial
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..kernel import Invalid, Record, path_of, record, values
+from ..kernel.rows import Term
+from ..kernel.subject import AMONG
+from .adding import UNSAID, Adding
+from .chunking import OVERLAP, SIZE, pieces
+from .filters import among as among_ids
+from .filters import opened
+from .library import OF
+from .tables import CHECKS, uri_key
+
+if TYPE_CHECKING:
+    from mimetypes import MimeTypes
+
+LARGEST = 16 * 2**20  # bytes of a file, unless the caller says otherwise
+BATCH_FILES = 256
+BATCH_BYTES = 2 * 2**20
+SOURCE_TYPE = "local_files"
+#: Folders in which nobody writes what is to be read.
+LEFT_OUT = frozenset({"__pycache__", "node_modules", "venv", "site-packages"})
+
+Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
+
+
+@record
+class IngestReport(Record):
+    """What `add_files` did with how many files; `reasons` says of each skipped one why."""
+
+    added: int
+    changed: int
+    unchanged: int
+    removed: int
+    skipped: int
+    reasons: dict[str, str]
+
+
+class _File(NamedTuple):
+    """A file that was read."""
+
+    place: str
+    base: str  # the folder in which it was found
+    data: bytes
+    digest: str
+    modified_at: float
+
+    @property
+    def uri(self) -> str:
+        return PurePath(self.place).as_posix()
+
+
+class Files(Adding):
+    """The part of the documents room that reads files."""
+
+    def add_files(
+        self,
+        paths: Paths,
+        *,
+        project: str | None = None,
+        user_id: str | None = None,
+        prune: bool = False,
+        progress: Callable[[int, int], object] | None = None,
+        chunk_size: int = SIZE,
+        overlap: int = OVERLAP,
+        max_bytes: int = LARGEST,
+        actor: str = "",
+        note: str = "",
+    ) -> IngestReport:
+        """Take in files, and the files of folders with all that is in them, and say what became of them.
+
+        Taken in is what reads as UTF-8. Names that begin with a dot, folders of caches and packages, and links to folders are left
+        out. With `prune`, documents of the folders whose file is gone are removed. `progress` is told how many files are done, and of
+        how many. A file is the document whose `uri` is its absolute path. A path that does not exist raises before anything is written.
+        """
+        roots = _roots(paths)
+        project, user_id = values.optional(values.key, "project", project), values.optional(values.key, "user_id", user_id)
+        prune, max_bytes = values.flag("prune", prune), values.integer("max_bytes", max_bytes, low=0)
+        pieces("", size=chunk_size, overlap=overlap)  # raises where they do not fit
+        tally, reasons = Counter[str](), dict[str, str]()
+        found = _found(roots, reasons)
+        take = partial(self._take, tally, reasons, project, user_id, {"size": chunk_size, "overlap": overlap}, actor, note)
+        for done, batch in _batches(found, max_bytes, reasons):
+            take(batch)
+            if progress is not None:
+                progress(done, len(found))
+        if prune:
+            tally["removed"] = self._prune([root for root in roots if os.path.isdir(root)], project, user_id, actor, note)
+        return IngestReport(tally["added"], tally["changed"], tally["unchanged"], tally["removed"], len(reasons), reasons)
+
+    def _take(
+        self,
+        tally: Counter[str],
+        reasons: dict[str, str],
+        project: str | None,
+        user_id: str | None,
+        sizes: dict[str, int],
+        actor: str,
+        note: str,
+        files: Sequence[_File],
+    ) -> None:
+        """Take in those of some files that are not there as they are, by one transaction."""
+        known = self._hashes(files, project, user_id)
+        fresh = [file for file in files if known.get(file.uri) != file.digest]
+        tally["unchanged"] += len(files) - len(fresh)
+        items = []
+        for file in fresh:
+            try:
+                columns = {**BARE, **_columns(file), "user_id": user_id}
+                items.append(self._arrival(file.data.decode(), project, columns, content_hash=file.digest, **sizes))
+            except UnicodeDecodeError as error:
+                reasons[file.place] = f"it is no text in UTF-8, as its byte {error.start} shows"
+            except Invalid as error:
+                reasons[file.place] = str(error)
+        if items:
+            tally.update("added" if old is None else "changed" for _, old in self._bring(items, actor=actor, note=note))
+
+    def _hashes(self, files: Sequence[_File], project: str | None, user_id: str | None) -> dict[str | None, str]:
+        """What the documents of some files that are not hidden say, by their uris."""
+        keys = json.dumps([uri_key(file.uri, "", self.db.cipher) for file in files])
+        with self.db.read(snapshot=True) as connection:
+            among = (keys, *self._place(project, user_id))
+            rows = connection.rows(f"SELECT id FROM documents WHERE uri_key {AMONG} AND {OF} AND is_deleted = 0", among)
+            terms = [among_ids([id for (id,) in rows])]
+            return {uri: content_hash for _, (uri, content_hash) in opened(connection, ("uri", "content_hash"), terms)}
+
+    def _prune(self, folders: Sequence[str], project: str | None, user_id: str | None, actor: str, note: str) -> int:
+        """Hide the documents whose files were in some folders and are gone."""
+        inside = tuple(PurePath(folder, "_").as_posix()[:-1] for folder in folders)
+        with self.db.write() as connection:
+            owner = self._place(project, user_id)
+            terms: list[Term] = [("source_type = ? AND is_deleted = 0", SOURCE_TYPE), (OF, *owner)]
+            there = [(id, uri) for id, (uri,) in opened(connection, ("uri",), terms) if uri is not None and uri.startswith(inside)]
+            gone = [id for id, uri in there if _is_gone(uri)]
+            for id in gone:
+                self._hide(connection, self._known(connection, id), actor, note)
+        return len(gone)
+
+
+#: What a document is of which nothing is said.
+BARE = {name: UNSAID.get(name) for name in CHECKS}
+
+
+def _columns(file: _File) -> dict[str, Any]:
+    path = PurePath(file.place)
+    relative = path.relative_to(file.base).as_posix()
+    return {
+        "uri": file.uri,
+        "title": relative,
+        "display_name": path.name,
+        "source_type": SOURCE_TYPE,
+        "file_path": file.place,
+        "base_path": file.base,
+        "relative_path": relative,
+        "suffix": path.suffix,
+        "size_bytes": len(file.data),
+        "mime_type": _types().guess_type(path.name)[0] or "text/plain",
+        "file_modified_at": file.modified_at,
+    }
+
+
+@cache
+def _types() -> MimeTypes:
+    from mimetypes import MimeTypes
+
+    return MimeTypes()  # its own map: what a machine adds would differ from one to the next
+
+
+# -- looking at the disk ------------------------------------------------------------------------------------------------
+
+
+def _roots(paths: Paths) -> list[str]:
+    """The files and folders that are to be taken in, as absolute paths without links."""
+    if isinstance(paths, (str, bytes, os.PathLike)):
+        paths = [paths]
+    if not isinstance(paths, Iterable):
+        raise Invalid(f"paths must be a path or a list of paths, not {type(paths).__name__}")
+    roots = [os.path.realpath(values.key("paths", path_of(path))) for path in paths]
+    for root in roots:
+        if not os.path.exists(root):
+            raise Invalid(f"there is no file or folder {values.shorten(root)}; nothing was taken in")
+    return roots
+
+
+def _found(roots: Iterable[str], reasons: dict[str, str]) -> dict[str, str]:
+    """The files to be read, in the order of their names, each with the folder that it belongs to."""
+    found: dict[str, str] = {}
+    for root in roots:
+        if os.path.isdir(root):
+            for place in _inside(root, reasons):
+                found.setdefault(place, root)
+        else:
+            found.setdefault(root, os.path.dirname(root))
+    return found
+
+
+def _inside(root: str, reasons: dict[str, str]) -> Iterator[str]:
+    """The files of a folder and of the folders in it."""
+    waiting = [root]
+    while waiting:
+        place = waiting.pop()
+        if not os.path.isdir(place):
+            yield place
+        elif os.path.islink(place):
+            reasons[place] = "it is a link to a folder, which may lead anywhere"
+        else:
+            try:
+                names = sorted(os.listdir(place), reverse=True)
+            except OSError as error:
+                reasons[place] = f"it cannot be listed: {error.strerror}"
+                continue
+            waiting += [os.path.join(place, name) for name in names if not name.startswith(".") and name not in LEFT_OUT]
+
+
+def _batches(found: dict[str, str], max_bytes: int, reasons: dict[str, str]) -> Iterator[tuple[int, list[_File]]]:
+    """The files that can be read, some at a time, with how many of all have been looked at by then."""
+    batch: list[_File] = []
+    size = 0
+    for done, (place, base) in enumerate(found.items(), 1):
+        file = _read(place, base, max_bytes)
+        if isinstance(file, str):
+            reasons[place] = file
+        else:
+            batch.append(file)
+            size += len(file.data)
+        if len(batch) >= BATCH_FILES or size >= BATCH_BYTES:
+            yield done, batch
+            batch, size = [], 0
+    yield len(found), batch
+
+
+def _read(place: str, base: str, max_bytes: int) -> _File | str:
+    """A file, or why it is left out."""
+    try:
+        values.key("path", path_of(place))
+        about = os.stat(place)
+        if not stat.S_ISREG(about.st_mode):
+            return "it is not a regular file"
+        with open(place, "rb") as file:
+            data = file.read(max_bytes + 1)
+    except Invalid as error:
+        return str(error)
+    except OSError as error:
+        return f"it cannot be read: {error.strerror}"
+    if len(data) > max_bytes:
+        return f"it has {max(about.st_size, len(data)):,} bytes; at most {max_bytes:,} are taken in"
+    if b"\0" in data:
+        return "it is no text: it holds NUL bytes"
+    return _File(place, base, data, hashlib.sha256(data).hexdigest(), about.st_mtime)
+
+
+def _is_gone(place: str) -> bool:
+    """Whether there is no such file, which an error of another kind does not say."""
+    try:
+        return not stat.S_ISREG(os.stat(place).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False

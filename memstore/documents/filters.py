@@ -1,0 +1,128 @@
+"""What a caller asks of documents by their columns: groups of which one must hold, in each of which everything must.
+
+1. A filter is a condition of SQL on `documents`, so it narrows a search before anything is ranked or cut to a limit.
+2. What is sealed in the file is opened and compared here, and the condition names the documents that were found.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..kernel import Invalid, values
+from ..kernel.rows import Term, joined
+from ..kernel.words import normal
+from .tables import CHECKS, SCHEMA
+
+if TYPE_CHECKING:
+    from ..kernel.table import Reader
+
+Filters = Mapping[str, Any] | Sequence[Mapping[str, Any]]
+Group = list[tuple[str, list[Any]]]  # names, each with the values of which it may have any
+
+CARRIED = SCHEMA.carried[0]
+SEALED = (*CARRIED.sealed, *CARRIED.documents)
+#: JSON columns, whose members are asked for as "metadata.team".
+_OBJECTS = ("metadata", "extra_json")
+_COLUMNS = tuple(name for name in CHECKS if name not in (*_OBJECTS, "user_id"))
+#: What describes a document to people, and is looked through by `find(query=...)`.
+DESCRIPTIVE = ("title", "display_name", "uri", "file_path", "url", "ticket_id", "git_repo", "extra_text")
+
+
+def checked(filters: Filters | None) -> list[Group] | None:
+    """A filter as it will be asked, or Invalid; None where nothing is asked for."""
+    if filters is None:
+        return None
+    groups = [filters] if isinstance(filters, Mapping) else filters
+    if isinstance(groups, (str, bytes)) or not isinstance(groups, Sequence):
+        raise Invalid(f"filters must be a dict or a list of dicts, not {type(filters).__name__}")
+    found = [_group(group) for group in groups]
+    return found if all(found) and found else None  # a group that asks for nothing lets everything through
+
+
+def _group(group: Any) -> Group:
+    if not isinstance(group, Mapping):
+        raise Invalid(f"filters must hold dicts such as {{'source_type': 'git'}}, not {values.shorten(group)}")
+    return [(_name(name), _choices(name, value)) for name, value in group.items()]
+
+
+def _name(name: Any) -> str:
+    if isinstance(name, str) and name.partition(".")[0] in _OBJECTS and "." in name:
+        return values.key("filters", name)
+    return values.one_of("filters: column", name, _COLUMNS)
+
+
+def _choices(name: str, value: Any) -> list[Any]:
+    """The values of which a column may have any: those of a list, or the one."""
+    several = isinstance(value, (list, tuple, set, frozenset))
+    return [_value(name, item) for item in (value if several else [value])]
+
+
+def _value(name: str, value: Any) -> Any:
+    where = f"filters[{values.shorten(name)}]"
+    if name == "tags":
+        return values.key(where, value).strip().lower()
+    if name in CHECKS:
+        found = CHECKS[name](where, value)
+    elif value is not None and not isinstance(value, (str, bool, int, float)):
+        raise Invalid(f"{where} must be a str, a number, True, False or None, not {type(value).__name__}")
+    else:
+        found = json.loads(values.to_json(where, value))
+    return int(found) if isinstance(found, bool) else found
+
+
+def asked(reader: Reader, filters: list[Group] | None) -> list[Term]:
+    """What rows of `documents` must meet for a filter that was `checked`; nothing where it asks for nothing."""
+    if filters is None:
+        return []
+    groups = [joined([_condition(reader, name, choices) for name, choices in group]) for group in filters]
+    return [("(" + " OR ".join(f"({clause})" for clause, _ in groups) + ")", *[value for _, params in groups for value in params])]
+
+
+def _condition(reader: Reader, name: str, choices: list[Any]) -> Term:
+    column, _, member = name.partition(".")
+    if reader.cipher is not None and column in SEALED:
+        return among([id for id, (found,) in opened(reader, (column,), []) if _holds(column, member, found, choices)])
+    if column == "tags":
+        return "EXISTS (SELECT 1 FROM json_each(documents.tags) WHERE value IN (SELECT value FROM json_each(?)))", json.dumps(choices)
+    term = f"documents.{column} IS ?"
+    if member:
+        term = f"EXISTS (SELECT 1 FROM json_each(documents.{column}) WHERE key = ? AND type NOT IN ('array', 'object') AND value IS ?)"
+        choices = [part for value in choices for part in (member, value)]
+    return "(" + (" OR ".join([term] * (len(choices) // term.count("?"))) or "0") + ")", *choices
+
+
+def _holds(column: str, member: str, found: Any, choices: list[Any]) -> bool:
+    """The same as the conditions of SQL, for a value that was sealed."""
+    if column == "tags":
+        return not {*choices}.isdisjoint(values.from_json(found))
+    if not member:
+        return found in choices
+    inside = {} if found is None else values.from_json(found)
+    return member in inside and not isinstance(inside[member], (list, dict)) and inside[member] in choices
+
+
+def described(reader: Reader, query: str, terms: Sequence[Term]) -> Term:
+    """The condition that something which describes a document holds a text, whatever its case."""
+    sought = normal(query)
+    found = opened(reader, DESCRIPTIVE, terms)
+    return among([id for id, fields in found if sought in normal("\0".join([field for field in fields if field is not None]))])
+
+
+def among(ids: list[str]) -> Term:
+    """The condition that a document is one of some."""
+    return "documents.id IN (SELECT value FROM json_each(?))", json.dumps(ids)
+
+
+def opened(reader: Reader, columns: Sequence[str], terms: Sequence[Term]) -> Iterator[tuple[str, list[Any]]]:
+    """The id of each document that meets the conditions, and columns of it as they were before they were sealed."""
+    clause, params = joined(terms)
+    cipher = reader.cipher
+    for id, *found in reader.rows(f"SELECT id, {', '.join(columns)} FROM documents WHERE {clause}", params):
+        if cipher is not None:
+            found = [
+                cipher.unseal_column(CARRIED, name, (id,), value) if name in SEALED else value
+                for name, value in zip(columns, found, strict=True)
+            ]
+        yield id, found

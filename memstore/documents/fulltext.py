@@ -1,0 +1,233 @@
+"""Words of chunks in FTS5: a table without content of its own, filled from Python, and a search that common words do not slow.
+
+1. It ranks as a plain FTS5 table with `ORDER BY bm25()` does. Such a table scores every text that has any of the words; here the
+   rare ones choose the texts, the others only add to their scores, and a bound proves that nothing better was missed: a text
+   without a rare word cannot have more than the common ones give together.
+2. A text without scripts that know no spaces is indexed as it is. Runs of those are indexed character by character and pair by
+   pair, so that a part of a run is found; a question asks for the pairs.
+3. A text is taken out with the very text that it was put in with: FTS5 is told, it does not look.
+
+The trap: within a transaction the table `_data` is behind until a cursor on the vocabulary makes FTS5 write what it holds back.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..kernel import Corrupt, bm25
+from ..kernel.fulltext import FOLDING
+from ..kernel.rows import Term, joined
+from ..kernel.words import UNSPACED
+
+if TYPE_CHECKING:
+    from ..kernel import Connection
+    from ..kernel.bm25 import Scored
+
+    Text = tuple[int, str]
+
+LONGEST = 1 << 15  # bytes of a word that FTS5 indexes; what is longer is cut, and not asked for here
+MOST_WORDS = 1000  # of a question that are looked at: nobody asks more, and each is looked up
+SAMPLE = 5  # words of each text that are looked up by a check
+SHARE = 12  # words choose as long as what they choose is about one text in so many
+FIRST = 128  # texts that are taken at first, best by the words that choose
+
+# Names that begin with `chunk_index__` are the room's, and so are those that FTS5 makes of them.
+CREATE = (
+    "CREATE VIRTUAL TABLE chunk_index__words USING fts5(content, content = '')",
+    "CREATE VIRTUAL TABLE chunk_index__terms USING fts5vocab(chunk_index__words, 'row')",
+)
+# FTS5 cannot even drop a table of which a part is gone.
+WHOLE = (
+    "CREATE TABLE IF NOT EXISTS chunk_index__words_data(id INTEGER PRIMARY KEY, block BLOB)",
+    "CREATE TABLE IF NOT EXISTS chunk_index__words_idx(segid, term, pgno, PRIMARY KEY (segid, term)) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS chunk_index__words_docsize(id INTEGER PRIMARY KEY, sz BLOB)",
+    "CREATE TABLE IF NOT EXISTS chunk_index__words_config(k PRIMARY KEY, v) WITHOUT ROWID",
+    "INSERT OR REPLACE INTO chunk_index__words_config(k, v) VALUES ('version', 4)",
+)
+
+
+def create(connection: Connection) -> None:
+    """Make the tables."""
+    for statement in CREATE:
+        connection.run(statement)
+
+
+def drop(connection: Connection) -> None:
+    """Take away what there is of the tables."""
+    connection.run("DROP TABLE IF EXISTS chunk_index__terms")
+    if connection.value("SELECT 1 FROM sqlite_schema WHERE name = 'chunk_index__words'"):
+        for statement in WHOLE:
+            connection.run(statement)
+        connection.run("DROP TABLE chunk_index__words")
+
+
+def put(connection: Connection, texts: Iterable[Text]) -> None:
+    """Index texts under their numbers."""
+    rows = [(number, indexed(text)) for number, text in texts]
+    connection.many("INSERT INTO chunk_index__words(rowid, content) VALUES (?, ?)", rows)
+
+
+def take(connection: Connection, texts: Iterable[Text]) -> None:
+    """Take texts out."""
+    rows = [(number, indexed(text)) for number, text in texts]
+    connection.many("INSERT INTO chunk_index__words(chunk_index__words, rowid, content) VALUES ('delete', ?, ?)", rows)
+
+
+def merge(connection: Connection) -> None:
+    """Leave of the index one part, in which no word is that no text has."""
+    connection.run("INSERT INTO chunk_index__words(chunk_index__words) VALUES ('optimize')")
+
+
+# -- words --------------------------------------------------------------------------------------------------------------
+
+
+def indexed(text: str) -> str:
+    """A text as FTS5 gets it."""
+    return text if text.isascii() else UNSPACED.sub(_spread, text)
+
+
+def _spread(run: Any) -> str:
+    signs = run.group()
+    return f" {' '.join([*signs, *_pairs(signs)])} "
+
+
+def _pairs(signs: str) -> list[str]:
+    return [signs[at : at + 2] for at in range(len(signs) - 1)]
+
+
+def tokens(text: str) -> list[str]:
+    """The words that a text is indexed by, in their order."""
+    return indexed(text).translate(FOLDING).split()
+
+
+def asked(query: str) -> list[str]:
+    """The distinct words that a question asks for, in their order."""
+    spread = query if query.isascii() else UNSPACED.sub(lambda run: f" {' '.join(_pairs(run.group()) or run.group())} ", query)
+    found = dict.fromkeys(word for word in spread.translate(FOLDING).split() if len(word) * 4 <= LONGEST)
+    return list(found)[:MOST_WORDS]
+
+
+# -- search -------------------------------------------------------------------------------------------------------------
+
+
+class Question:
+    """The words of one question in one snapshot, with how rare they are."""
+
+    def __init__(self, connection: Connection, query: str, terms: Sequence[Term]) -> None:
+        self.connection = connection
+        self.clause, self.params = joined(terms) if terms else ("", [])
+        wanted = asked(query)
+        rows = connection.rows(
+            "SELECT term, doc FROM chunk_index__terms WHERE term IN (SELECT value FROM json_each(?))", (json.dumps(wanted),)
+        )
+        self.holders: dict[str, int] = dict(rows)
+        self.words = [word for word in wanted if word in self.holders]
+        self.texts, self.length = totals(connection) if self.words else (0, 0)
+        self.rarities = [bm25.rarity(self.texts, self.holders[word]) for word in self.words]
+
+    def best(self, count: int) -> list[Scored]:
+        """The chunks that score highest, best first; all for a negative count."""
+        if not self.words or count == 0:
+            return []
+        by_rarity = sorted(self.words, key=self.holders.__getitem__)
+        budget, chosen, found = self.texts // SHARE, 0, 0
+        while True:
+            while chosen < len(by_rarity) and (chosen == 0 or found <= budget or count < 0):
+                found, chosen = found + self.holders[by_rarity[chosen]], chosen + 1
+            if chosen == len(by_rarity):
+                return self._ranked(by_rarity, count)
+            best = self._chosen(by_rarity[:chosen], count)
+            if best is not None:
+                return best
+            budget = found * 3
+
+    def _chosen(self, choosing: list[str], count: int) -> list[Scored] | None:
+        """The best among what some words choose; None where they may not be the best of all."""
+        rest = sum(bm25.MOST * weight for word, weight in zip(self.words, self.rarities) if word not in choosing)
+        for size in (max(FIRST, 4 * count), -1):
+            ranked = self._ranked(choosing, size)
+            best = bm25.best([(number, found + rest) for number, found in ranked], self._exact, count)
+            least = best[-1][1] if len(best) == count else 0.0
+            if least <= rest:
+                return None
+            if len(ranked) != size or least > rest + ranked[-1][1]:
+                break
+        return best
+
+    def _ranked(self, words: Sequence[str], count: int) -> list[Scored]:
+        """What has any of some words, by their scores, as FTS5 computes them."""
+        match = " OR ".join(f'"{word}"' for word in self.words if word in words)
+        if not self.clause:
+            return self.connection.rows(
+                """
+                SELECT rowid, -bm25(chunk_index__words) AS score
+                FROM chunk_index__words WHERE chunk_index__words MATCH ? ORDER BY score DESC, rowid LIMIT ?
+                """,
+                (match, count),
+            )
+        return self.connection.rows(
+            f"""
+            SELECT chunk_index__words.rowid, -bm25(chunk_index__words) AS score
+            FROM chunk_index__words CROSS JOIN chunks ON chunks.pk = chunk_index__words.rowid
+                CROSS JOIN documents ON documents.pk = chunks.document
+            WHERE chunk_index__words MATCH ? AND {self.clause} ORDER BY score DESC, chunk_index__words.rowid LIMIT ?
+            """,
+            (match, *self.params, count),
+        )
+
+    def _exact(self, numbers: list[int]) -> Iterator[Scored]:
+        """What some chunks score by all words of the question, in the order of operations in which FTS5 has it."""
+        rows = self.connection.rows(
+            "SELECT pk, content FROM chunks WHERE pk IN (SELECT value FROM json_each(?))", (json.dumps(numbers),)
+        )
+        average = self.length / self.texts
+        for number, text in rows:
+            found = tokens(text)
+            counts = Counter(found)
+            yield number, bm25.score([counts[word] for word in self.words], self.rarities, len(found), average)
+
+
+def totals(connection: Connection) -> tuple[int, int]:
+    """How many texts the index has, and how many words all of them: the record of averages that FTS5 keeps."""
+    block = connection.value("SELECT block FROM chunk_index__words_data WHERE id = 1")
+    if not isinstance(block, bytes):
+        raise Corrupt("the totals are gone")
+    values = [*_varints(block), 0, 0]
+    return values[0], values[1]
+
+
+def _varints(block: bytes) -> Iterator[int]:
+    """Numbers as SQLite packs them: seven bits a byte, of a ninth byte all eight."""
+    value = length = 0
+    for byte in block:
+        length += 1
+        last = length == 9
+        value = value << 8 | byte if last else value << 7 | byte & 0x7F
+        if last or byte < 0x80:
+            yield value
+            value = length = 0
+
+
+# -- what check() compares ----------------------------------------------------------------------------------------------
+
+
+def sizes(connection: Connection) -> dict[int, int]:
+    """How many words each text has, by its number."""
+    return {number: next(_varints(size), 0) for number, size in connection.rows("SELECT id, sz FROM chunk_index__words_docsize")}
+
+
+def counted(connection: Connection) -> int:
+    """How many words all texts have, by the lists of who has them."""
+    return int(connection.value("SELECT ifnull(sum(cnt), 0) FROM chunk_index__terms"))
+
+
+def has(connection: Connection, number: int, words: Sequence[str]) -> bool:
+    """Whether a text is found by its words; of a long one by the first of them."""
+    some = " ".join(f'"{word}"' for word in dict.fromkeys(words[:SAMPLE]) if len(word) * 4 <= LONGEST)
+    if not some:
+        return True
+    match = "SELECT 1 FROM chunk_index__words WHERE chunk_index__words MATCH ? AND rowid = ?"
+    return connection.value(match, (some, number)) is not None

@@ -1,0 +1,122 @@
+"""Chunks of a document in the place of those that were its: what says the same stays, with its id and its vector."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..kernel import new_id
+from ..kernel.lifecycle import changed
+from ..kernel.rows import refuse_taken
+from .annotating import Annotations
+from .drafts import MOVING, Draft, matched
+from .embedding import Embedding
+from .library import chunks_of, keys_of
+from .tables import CHUNKS, Chunk, Document
+
+if TYPE_CHECKING:
+    from ..kernel import Connection
+
+
+class Fresh(NamedTuple):
+    """A chunk that is to be written, the key of its document, and its vector, None where it has none."""
+
+    document: int
+    chunk: Chunk
+    embedding: Any
+
+
+class Outcome(NamedTuple):
+    """What became of the chunks of a document."""
+
+    before: int
+    after: int
+    touched: bool
+    embedded: bool  # each has a vector of the model
+
+
+class Replacing(Annotations, Embedding):
+    """The part of the documents room that writes chunks."""
+
+    def _replace(self, connection: Connection, owner: Document, drafts: Sequence[Draft], fresh: list[Fresh], model: str | None) -> Outcome:
+        """Make the chunks of a document these, and add those that are new to `fresh`, which `_write` writes."""
+        old, keys = chunks_of(connection, owner.id), keys_of(connection, owner.id)
+        found = matched(old, drafts)
+        kept = {chunk.id for chunk in found if chunk is not None}
+        gone = [chunk for chunk in old if chunk.id not in kept]
+        self._drop(connection, gone, keys, hidden=owner.is_deleted)
+        if owner.is_deleted:
+            self._index.add(connection, [(keys[chunk.id], chunk.content) for chunk in old if chunk.id in kept])
+        moved = self._move(connection, found, drafts, keys)
+        again = [(chunk.id, draft.embedding) for chunk, draft in zip(found, drafts) if chunk is not None and draft.embedding is not None]
+        if again and model is not None:
+            self._vectors().add(again, model=model)
+        pk = connection.value("SELECT pk FROM documents WHERE id = ?", (owner.id,))
+        new = [(place, draft) for place, (chunk, draft) in enumerate(zip(found, drafts)) if chunk is None]
+        fresh += [self._fresh(connection, owner, pk, place, draft) for place, draft in new]
+        lacking = any(draft.embedding is None for _, draft in new) or model is None
+        embedded = bool(drafts) and not lacking and not (kept and self._vectors().lacking("chunk", [*kept], model=model or ""))
+        return Outcome(len(old), len(drafts), bool(gone or new or moved or again), embedded)
+
+    def _drop(self, connection: Connection, gone: Sequence[Chunk], keys: dict[str, int], *, hidden: bool) -> None:
+        """Remove chunks with their words and vectors, and tell what rests on them."""
+        if not gone:
+            return
+        ids = [chunk.id for chunk in gone]
+        if not hidden:
+            self._index.remove(connection, [(keys[chunk.id], chunk.content) for chunk in gone])
+        if self.db.present("vectors"):
+            self._vectors().discard(connection, "chunk", ids)
+        connection.many("DELETE FROM chunks WHERE pk = ?", [(keys[id],) for id in ids])
+        self._stale(connection, ids)
+
+    def _move(self, connection: Connection, found: Sequence[Chunk | None], drafts: Sequence[Draft], keys: dict[str, int]) -> bool:
+        """Bring the chunks that stay to their new places; returns whether any was elsewhere."""
+        now, moved = self.db.now, []
+        for place, (chunk, draft) in enumerate(zip(found, drafts)):
+            if chunk is None:
+                continue
+            new = replace(chunk, chunk_index=place, **{name: getattr(draft, name) for name in MOVING})
+            if changed(chunk, new, ("chunk_index", *MOVING)):
+                moved.append(replace(new, updated_at=now, version=chunk.version + 1))
+        # A place must be free before another chunk takes it.
+        connection.many("UPDATE chunks SET chunk_index = -1 - pk WHERE pk = ?", [(keys[chunk.id],) for chunk in moved])
+        for chunk in moved:
+            CHUNKS.rewrite(connection, chunk)
+        return bool(moved)
+
+    def _fresh(self, connection: Connection, owner: Document, document: int, place: int, draft: Draft) -> Fresh:
+        if draft.id is not None:
+            refuse_taken(connection, CHUNKS, "a chunk", draft.id, "give another id, or none")
+        born = self.db.now if draft.created_at is None else draft.created_at
+        chunk = Chunk(
+            id=new_id() if draft.id is None else draft.id,
+            created_at=born,
+            updated_at=born,
+            document_id=owner.id,
+            project_id=owner.project_id,
+            chunk_index=place,
+            content=draft.content,
+            char_count=len(draft.content),
+            chunk_hash=draft.chunk_hash,
+            version=1,
+            **{name: getattr(draft, name) for name in MOVING},
+        )
+        return Fresh(document, chunk, draft.embedding)
+
+    def _write(self, connection: Connection, fresh: Sequence[Fresh], model: str | None) -> None:
+        """Write new chunks, of one document or many, with their words and vectors."""
+        if not fresh:
+            return
+        # Numbers that SQLite would give them one by one: nobody else writes meanwhile.
+        first = 1 + (connection.value("SELECT seq FROM sqlite_sequence WHERE name = 'chunks'") or 0)
+        rows = [(pk, each.document, *CHUNKS.bound(connection, each.chunk)) for pk, each in enumerate(fresh, first)]
+        connection.many(INSERT, rows)
+        self._index.add(connection, [(pk, each.chunk.content) for pk, each in enumerate(fresh, first)])
+        vectors = [(each.chunk.id, each.embedding) for each in fresh if each.embedding is not None]
+        if vectors and model is not None:
+            self._vectors().add(vectors, model=model)
+
+
+INSERT = f"INSERT INTO chunks(pk, document, {', '.join(CHUNKS.stored)}) VALUES (?, ?, {', '.join('?' * len(CHUNKS.stored))})"

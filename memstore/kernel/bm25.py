@@ -1,0 +1,54 @@
+"""BM25 as FTS5 computes it (k1 = 1.2, b = 0.75): the formula, and the best of many by bounds on what each could have.
+
+`rarity` is the inverse document frequency of Robertson and Sparck Jones, never below 1e-6: a word that most texts have neither
+finds nor hides.
+"""
+
+from __future__ import annotations
+
+from heapq import heappush, heapreplace
+from itertools import islice
+from math import log
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+K1 = 1.2
+B = 0.75
+MOST = K1 + 1.0  # what a word of rarity 1 adds to a score, however often it stands in a text, stays below this
+PAGE = 16  # texts that are read at a time
+
+Scored = tuple[int, float]  # number of a text, and its score
+
+
+def rarity(texts: int, holders: int) -> float:
+    """The weight of a word that so many of all texts have."""
+    return max(log((texts - holders + 0.5) / (holders + 0.5)), 1e-6)
+
+
+def score(counts: Sequence[int], rarities: Sequence[float], length: float, average: float) -> float:
+    """What a text scores that has each word so often; the order of operations is FTS5's, so are the last digits."""
+    total = 0.0
+    for count, weight in zip(counts, rarities, strict=True):
+        total += weight * ((count * (K1 + 1.0)) / (count + K1 * (1 - B + B * length / average)))
+    return total
+
+
+def best(bounds: Iterable[Scored], exact: Callable[[list[int]], Iterable[Scored]], count: int) -> list[Scored]:
+    """The texts that score highest, best first, ties by number; negative `count`: all.
+
+    `bounds` come in falling order, each at least what the text scores; `exact` is asked for pages of texts as long as one may
+    be among the best.
+    """
+    kept: list[tuple[float, int]] = []  # a heap with the worst on top
+    waiting = iter(bounds)
+    while page := list(islice(waiting, PAGE)):
+        if len(kept) == count and (count == 0 or kept[0][0] > page[0][1]):
+            break
+        for number, found in exact([number for number, _ in page]):
+            if len(kept) != count:
+                heappush(kept, (found, -number))
+            elif (found, -number) > kept[0]:
+                heapreplace(kept, (found, -number))
+    return [(-number, found) for found, number in sorted(kept, reverse=True)]

@@ -1,0 +1,116 @@
+"""One vector: how it comes in, how it lies in the file, and how near two are.
+
+1. What is stored is float32, little-endian, exactly as given; a float that is none is rounded to the nearest.
+2. A score depends on the two vectors alone, not on how they were found: equal vectors score 1.0, equal pairs score alike.
+
+The trap: |a|^2 + |b|^2 - |a - b|^2 is twice the dot product, and by far its quickest way, but of lengths that differ much it loses digits.
+So the query is first brought to about the length of each vector, by a power of two, which is exact.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+import sys
+from array import array
+from collections.abc import Sequence
+from typing import Any
+
+from ..kernel import Corrupt, Invalid, values
+
+MOST_DIMS = 65_536
+WIDTH = 4  # bytes of a float32
+
+
+def packed(name: str, vector: Any) -> bytes:
+    """A vector as the file has it; what has no direction, or cannot be held, is Invalid."""
+    given = _given(name, vector)
+    if not 1 <= len(given) <= MOST_DIMS:
+        raise Invalid(f"{name} has {len(given):,} dimensions; from 1 to {MOST_DIMS:,} are allowed")
+    try:
+        blob = struct.pack(f"<{len(given)}f", *given)
+    except OverflowError:
+        place = next(place for place, value in enumerate(given) if not abs(value) < 2.0**128)
+        raise Invalid(f"{name}[{place}] is {values.shorten(given[place])}, beyond the range of a float32") from None
+    length = norm(blob)
+    if not math.isfinite(length):
+        place, value = next((place, value) for place, value in enumerate(unpacked(blob)) if not math.isfinite(value))
+        raise Invalid(f"{name}[{place}] is {value}; a vector has finite numbers only")
+    if length == 0.0:
+        raise Invalid(f"{name} is zero in all of its {len(given)} dimensions, so it has no direction")
+    return blob
+
+
+def _given(name: str, vector: Any) -> Sequence[float]:
+    """The numbers of a sequence, or of an array of float32 or float64 such as numpy's, which gives them without being copied."""
+    if isinstance(vector, (list, tuple)) and {float, int}.issuperset(map(type, vector)):
+        return vector
+    try:
+        view = memoryview(vector)
+    except (TypeError, ValueError):  # numpy has no buffer for some of its types
+        view = None
+    if view is not None:
+        if view.ndim != 1 or view.format not in ("f", "d") or not view.contiguous:
+            shape = f"{view.ndim} dimensions of format {view.format!r}{'' if view.contiguous else ', not contiguous'}"
+            raise Invalid(f"{name} must be one contiguous row of float32 or float64, not {type(vector).__name__} with {shape}")
+        numbers: Sequence[float] = view.tolist()
+        return numbers
+    if not isinstance(vector, Sequence) or isinstance(vector, str):
+        raise Invalid(f"{name} must be a sequence of numbers or an array of floats, not {type(vector).__name__} {values.shorten(vector)}")
+    return [_number(f"{name}[{place}]", each) for place, each in enumerate(vector)]
+
+
+def _number(name: str, value: Any) -> float:
+    if isinstance(value, (bool, str, bytes)) or not hasattr(value, "__float__"):
+        raise Invalid(f"{name} must be a number, not {type(value).__name__} {values.shorten(value)}")
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise Invalid(f"{name} cannot be read as a float: {error}") from None
+
+
+def unpacked(blob: bytes) -> tuple[float, ...]:
+    """The numbers of a stored vector."""
+    return struct.unpack(f"<{len(blob) // WIDTH}f", blob)
+
+
+def norm(blob: bytes) -> float:
+    """The Euclidean length of a stored vector."""
+    return math.hypot(*unpacked(blob))
+
+
+def unit(blob: bytes, length: float) -> bytes:
+    """A vector brought to length 1, for what is compared with others that have it."""
+    numbers = array("f", [each / length for each in unpacked(blob)])
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers.tobytes()
+
+
+class Query:
+    """A vector that others are compared with."""
+
+    def __init__(self, blob: bytes) -> None:
+        self.numbers = unpacked(blob)
+        self.norm = math.hypot(*self.numbers)
+        self.unit = tuple([each / self.norm for each in self.numbers])
+        self._unpack = struct.Struct(f"<{len(self.numbers)}f").unpack
+        self._exponent = math.frexp(self.norm)[1]
+        self._scaled: dict[int, tuple[tuple[float, ...], float]] = {}  # by exponent of the length: numbers, length
+
+    def score(self, length: float, blob: bytes) -> float:
+        """The cosine of the angle to a stored vector of that length."""
+        exponent = math.frexp(length)[1]
+        numbers, own = self._scaled.get(exponent) or self._scale(exponent)
+        try:
+            distance = math.dist(numbers, self._unpack(blob))
+            cosine = (own * own + length * length - distance * distance) / (2.0 * own * length)
+        except (struct.error, TypeError, ZeroDivisionError, OverflowError) as error:
+            raise Corrupt(f"a stored vector is damaged ({error}); check() says which") from error
+        return max(-1.0, min(1.0, cosine))
+
+    def _scale(self, exponent: int) -> tuple[tuple[float, ...], float]:
+        shift = exponent - self._exponent
+        scaled = tuple([math.ldexp(each, shift) for each in self.numbers]), math.ldexp(self.norm, shift)
+        self._scaled[exponent] = scaled
+        return scaled

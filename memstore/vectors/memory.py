@@ -1,0 +1,198 @@
+"""What is remembered of the vectors of one model and kind.
+
+1. The table is the truth. Memory holds codes of committed rows up to a key (`seen`); rows after it, the tail, are read each time and
+   compared one by one. A long tail is taken in, unless a transaction is open: what that has seen must not outlive it.
+2. A row that memory proposes and the table no longer has is passed over. It is struck out only if the snapshot is at least as new as
+   memory is, for an older one does not have the newest rows yet. Many such rows, and memory is compared with the table.
+3. Everything here is replaced whole, never changed, so threads share it without a lock; two that miss the same rows read them twice.
+"""
+
+from __future__ import annotations
+
+import json
+from array import array
+from bisect import bisect_left
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..kernel import values
+from .floats import unit
+from .planes import Block, Scale, empty
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from ..kernel import Connection
+
+    Row = tuple[int, str, float, bytes]  # key, id, length, numbers
+
+WORTH = 256  # vectors from which on codes pay
+LONG = 64  # rows of a tail that are better taken in than read by every search
+CAPACITY = 65_536  # vectors of a block
+SAMPLE = 512  # vectors that a scale is made from
+SETTLED = 16_384  # vectors for which a scale may stay for good
+PAGE = 500  # rows read at a time
+LAST = 2**63 - 1  # no key is higher
+LENGTH_ONE = 1e-3  # how far from 1 the length of a vector may be that is taken for one of length 1
+
+
+class Known(NamedTuple):
+    """Codes of the rows up to a key."""
+
+    seen: int
+    scale: Scale
+    fitted: int  # how many vectors there were when the scale was made
+    blocks: tuple[Block, ...]
+    alive: tuple[int, ...]  # for each block, the places whose rows the table has, as far as is known
+    living: int  # how many those are
+
+    def without(self, gone: set[int]) -> Known:
+        """The same after rows have turned out to be gone."""
+        return self._living([each & ~marked(block.keys, gone) for block, each in zip(self.blocks, self.alive)])
+
+    def only(self, keys: set[int]) -> Known:
+        """The same with those rows alone."""
+        return self._living([each & marked(block.keys, keys) for block, each in zip(self.blocks, self.alive)])
+
+    def _living(self, alive: list[int]) -> Known:
+        return self._replace(alive=tuple(alive), living=sum([each.bit_count() for each in alive]))
+
+
+def marked(keys: array[int], wanted: Iterable[int]) -> int:
+    """The mask of the places that have one of some keys."""
+    digits = bytearray(len(keys) + 7 >> 3)
+    for key in wanted:
+        place = bisect_left(keys, key)
+        if place < len(keys) and keys[place] == key:
+            digits[place >> 3] |= 1 << (place & 7)
+    return int.from_bytes(digits, "little")
+
+
+# -- rows ---------------------------------------------------------------------------------------------------------------
+
+
+class Space:
+    """The vectors of one model and kind in one snapshot."""
+
+    def __init__(self, connection: Connection, model: str, kind: str, vectors: int) -> None:
+        self.connection = connection
+        self.model = model
+        self.kind = kind
+        self.vectors = vectors  # how many the table has
+
+    def all(self) -> Iterator[list[Row]]:
+        """Key, id, length and numbers of each, in pages."""
+        return self.after(0)
+
+    def after(self, key: int) -> Iterator[list[Row]]:
+        """Those after a key, in pages."""
+        while rows := self.connection.rows(
+            "SELECT pk, id, norm, vector FROM vectors WHERE model = ? AND kind = ? AND pk > ? ORDER BY pk LIMIT ?",
+            (self.model, self.kind, key, PAGE),
+        ):
+            yield rows
+            key = values.onward(key, rows[-1][0])
+
+    def chosen(self, keys: Sequence[int]) -> Iterator[list[Row]]:
+        """Those of some keys that the table has, in pages."""
+        for start in range(0, len(keys), PAGE):
+            asked = str(list(keys[start : start + PAGE]))
+            yield self.connection.rows("SELECT pk, id, norm, vector FROM vectors WHERE pk IN (SELECT value FROM json_each(?))", (asked,))
+
+    def keys_until(self, last: int) -> list[int]:
+        """The keys of all up to one, rising."""
+        select = "SELECT pk FROM vectors WHERE model = ? AND kind = ? AND pk <= ? ORDER BY pk"
+        return [pk for (pk,) in self.connection.rows(select, (self.model, self.kind, last))]
+
+    def keys(self, ids: Sequence[str]) -> list[int]:
+        """The keys of the items with some ids."""
+        select = "SELECT pk FROM vectors WHERE id IN (SELECT value FROM json_each(?)) AND kind = ? AND model = ?"
+        return [pk for (pk,) in self.connection.rows(select, (json.dumps(ids), self.kind, self.model))]
+
+
+# -- keeping in step ----------------------------------------------------------------------------------------------------
+
+
+class Memory:
+    """What is kept between calls, for one open store."""
+
+    def __init__(self) -> None:
+        self.known: dict[tuple[str, str], Known] = {}
+
+    def of(self, space: Space, dims: int, keep: bool) -> Known | None:
+        """What is known of a space, brought up to the snapshot where it may be kept; None where codes do not pay."""
+        known = self.known.get((space.model, space.kind))
+        last = space.connection.value("SELECT coalesce(max(pk), 0) FROM vectors") if keep else 0
+        if not keep or (known is not None and last < known.seen):
+            return known  # a snapshot from before, or one that may be undone
+        fresh = known
+        if known is not None:
+            fresh = self._fitting(space, known, dims)
+        if fresh is None and space.vectors >= WORTH:
+            fresh = _begun(space, dims)
+        if fresh is not known:
+            self._put(space, fresh)
+        return fresh
+
+    def strike(self, space: Space, known: Known, gone: set[int]) -> None:
+        """Remember that rows are gone, if nothing newer is known meanwhile."""
+        last = space.connection.value("SELECT coalesce(max(pk), 0) FROM vectors")
+        if last >= known.seen and self.known.get((space.model, space.kind)) is known:
+            self._put(space, known.without(gone))
+
+    def _put(self, space: Space, known: Known | None) -> None:
+        others = {key: each for key, each in self.known.items() if key != (space.model, space.kind)}
+        self.known = others if known is None else {**others, (space.model, space.kind): known}
+
+    def _fitting(self, space: Space, known: Known, dims: int) -> Known | None:
+        """What is known with a long tail taken in and what is gone left out; None where it has to be made anew."""
+        if len(known.scale.means) != dims:
+            return None
+        tail = space.connection.value(
+            "SELECT count(*) FROM (SELECT 1 FROM vectors WHERE model = ? AND kind = ? AND pk > ? LIMIT ?)",
+            (space.model, space.kind, known.seen, space.vectors + 1),
+        )
+        stale = known.living - (space.vectors - tail)
+        if stale < 0 or stale > max(LONG, known.living // 8):
+            keys = set(space.keys_until(known.seen))
+            known = known.only(keys)
+            if known.living != len(keys) or known.living * 2 < sum(map(len, known.blocks)):
+                return None
+        if tail < LONG:
+            return known
+        if known.fitted < SETTLED and known.living + tail >= 4 * known.fitted:
+            return None
+        return _extended(space, known, dims)
+
+
+def _begun(space: Space, dims: int) -> Known:
+    """Codes of all rows, by a scale that is made from some all over the table."""
+    stride = max(1, space.vectors // SAMPLE)
+    keys = space.keys_until(LAST)
+    sample = [directed(norm, vector) for page in space.chosen(keys[::stride]) for _, _, norm, vector in page]
+    known = Known(0, Scale.of(sample), space.vectors, (), (), 0)
+    return _extended(space, known, dims)
+
+
+def _extended(space: Space, known: Known, dims: int) -> Known:
+    """What is known with all rows that came since."""
+    blocks, alive, seen = list(known.blocks), list(known.alive), known.seen
+    rows = ((pk, directed(norm, vector)) for page in space.after(known.seen) for pk, _, norm, vector in page)
+    while True:
+        if not blocks or len(blocks[-1]) == CAPACITY:
+            blocks.append(empty(dims))
+            alive.append(0)
+        place = len(blocks[-1])
+        portion = list(islice(rows, min(CAPACITY - place, 2048)))
+        if not portion:
+            break
+        keys, vectors = zip(*portion)
+        blocks[-1] = blocks[-1].extended(keys, vectors, known.scale)
+        alive[-1] |= (1 << len(keys)) - 1 << place
+        seen = keys[-1]
+    return known._replace(seen=seen, blocks=tuple(blocks), alive=tuple(alive), living=sum([each.bit_count() for each in alive]))
+
+
+def directed(norm: float, vector: bytes) -> bytes:
+    """A stored vector brought to length 1."""
+    return vector if abs(norm - 1.0) < LENGTH_ONE else unit(vector, norm)

@@ -1,0 +1,252 @@
+"""Thousands of vectors at once in Python's big integers: one bit of every vector is one integer, a plane.
+
+1. Each dimension is kept as a code of two bits: below, above its mean, and beyond one step from it. A block holds, for each
+   dimension, the plane of the high bits and that of the low ones; bit i of every plane is of the i-th vector of the block.
+2. A query becomes small whole weights, one a dimension. What a vector's codes times these weights add up to is an estimate of its
+   cosine; all sums of a block are formed at once, by full adders of five operations on planes (carry-save: B. Parhami, Computer
+   Arithmetic, 2nd ed., ch. 8), and come out as planes themselves: plane j has bit j of every sum.
+3. Which vectors reach a sum is again a handful of operations, and gives a mask. Only those are compared exactly, elsewhere.
+
+The trap: codes are worth something only near the mean and step that they were made with; `Scale` goes with its blocks.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from array import array
+from collections.abc import Iterator, Sequence
+from operator import mul
+from sys import getsizeof
+from typing import NamedTuple
+
+from .floats import WIDTH, unpacked
+
+LANE = 2  # bytes in which a number is compared with a threshold: the upper half of a float32
+STEP = 0.9957  # in standard deviations: the uniform code of four levels that is best for a normal distribution (J. Max, 1960)
+RESIDUE = 0.1188  # of the variance: what that code leaves of it
+FINENESS = 0.65  # of their mean square: one unit of the weights
+HEAVIEST = 15
+CHUNK = 2048  # vectors that are taken apart together: what is in the making then stays in the cache of the processor
+
+
+class Scale(NamedTuple):
+    """What the codes of each dimension count from, and in what steps."""
+
+    means: tuple[float, ...]
+    steps: tuple[float, ...]
+
+    @classmethod
+    def of(cls, sample: Sequence[bytes]) -> Scale:
+        """The one that fits some vectors."""
+        columns = list(zip(*map(unpacked, sample)))
+        means = tuple([math.fsum(column) / len(sample) for column in columns])
+        root = math.sqrt(len(sample))
+        steps = tuple([STEP * math.dist(column, (mean,) * len(sample)) / root for column, mean in zip(columns, means)])
+        return cls(means, steps)
+
+    def thresholds(self) -> list[list[int]]:
+        """Where the code rises to 1, 2 and 3 in each dimension, as `_lane` counts."""
+        return [[_lane(mean + times * step) for mean, step in zip(*self)] for times in (-1, 0, 1)]
+
+
+class Block:
+    """The codes of some vectors; it is never changed."""
+
+    __slots__ = ("highs", "keys", "lows")
+
+    def __init__(self, keys: array[int], highs: list[int], lows: list[int]) -> None:
+        self.keys = keys  # the integer key of each vector in the table, rising
+        self.highs = highs
+        self.lows = lows
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @property
+    def size(self) -> int:
+        """The bytes that it takes of memory."""
+        return sum([getsizeof(each) for each in (*self.highs, *self.lows, self.keys)])
+
+    def extended(self, keys: Sequence[int], vectors: Sequence[bytes], scale: Scale) -> Block:
+        """This block and some more vectors, of length 1 each."""
+        thresholds, highs, lows = scale.thresholds(), self.highs, self.lows
+        for start in range(0, len(vectors), CHUNK):
+            place = len(self) + start
+            more = _planes(vectors[start : start + CHUNK], thresholds)
+            highs, lows = ([plane | new << place for plane, new in zip(*pair)] for pair in zip((highs, lows), more))
+        return Block(self.keys + array("q", keys), highs, lows)
+
+
+def empty(dims: int) -> Block:
+    """A block without vectors."""
+    return Block(array("q"), [0] * dims, [0] * dims)
+
+
+def _lane(value: float) -> int:
+    """The upper half of a float32 as a number of 15 bits that rises with it."""
+    half = int.from_bytes(struct.pack("<f", value), "little") >> 16
+    return max(1, min(0x7FFF, (half ^ 0xFFFF if half & 0x8000 else half | 0x8000) >> 1))
+
+
+def _planes(vectors: Sequence[bytes], thresholds: list[list[int]]) -> tuple[list[int], list[int]]:
+    """The high and the low planes of some vectors, dimension by dimension.
+
+    Every eighth vector lies in one long integer of 16 bits a number, and all its numbers are compared at once: adding what is missing from
+    the threshold to the top bit sets that bit. The eight results, each shifted by one more, make up bytes of eight vectors.
+    """
+    dims, rows = len(thresholds[0]), -(-len(vectors) // 8)
+    padding = [bytes(WIDTH * dims)] * (8 * rows - len(vectors))
+    ones = int.from_bytes(b"\1\0" * (rows * dims), "little")
+    top = ones << 15
+    missing = [int.from_bytes(struct.pack(f"<{dims}H", *[0x8000 - each for each in row]) * rows, "little") for row in thresholds]
+    high = low = 0
+    for turn in range(8):
+        rising = _rising(b"".join([*vectors, *padding][turn::8]), ones, top)
+        one, two, three = [(rising + each) & top for each in missing]
+        high |= two >> 7 - turn
+        low |= (one ^ two ^ three) >> 7 - turn
+    both = (high | low >> 8).to_bytes(LANE * rows * dims, "little")
+    real = (1 << len(vectors)) - 1
+    first, second = (
+        [int.from_bytes(both[LANE * dim + side :: LANE * dims], "little") & real for dim in range(dims)] for side in (1, 0)
+    )
+    return first, second
+
+
+def _rising(data: bytes, ones: int, top: int) -> int:
+    """The upper halves of float32 numbers, one in each 16 bits, as numbers of 15 bits that rise with them."""
+    halves = bytearray(len(data) // 2)
+    halves[0::2], halves[1::2] = data[2::4], data[3::4]
+    lanes = int.from_bytes(halves, "little")
+    negative = lanes >> 15 & ones
+    return (lanes ^ ((negative << 16) - negative | top)) >> 1 & top - ones
+
+
+# -- a query ------------------------------------------------------------------------------------------------------------
+
+
+class Weights:
+    """A query of length 1 as whole weights, and what sums of codes mean by them."""
+
+    def __init__(self, query: Sequence[float], scale: Scale) -> None:
+        shares = list(map(mul, query, scale.steps))
+        power = math.hypot(*shares)
+        self.unit = FINENESS * power / math.sqrt(len(shares)) or 1.0  # what one more in a sum adds to the estimate
+        self.error = math.sqrt(RESIDUE * power * power + len(shares) * self.unit * self.unit / 12)  # of an estimate, about
+        dims: dict[int, list[int]] = {}
+        for dim, weight in enumerate([round(share / self.unit) for share in shares]):
+            dims.setdefault(max(-HEAVIEST, min(HEAVIEST, weight)), []).append(dim)
+        self._plus, self._minus = _levels(dims, 1), _levels(dims, -1)
+        most = max(3 * sum(abs(weight) * len(each) for weight, each in dims.items() if weight * sign > 0) for sign in (1, -1))
+        self._bits = most.bit_length()
+        middle = 1.5 * sum(weight * len(each) for weight, each in dims.items())
+        self._base = math.fsum(map(mul, query, scale.means)) - self.unit * (middle + (1 << self._bits) - 1)
+
+    def sums(self, block: Block, mask: int) -> list[int]:
+        """The planes of what each vector adds up to, the lowest first; vectors outside the mask have no meaning."""
+        plus, minus = _added(block, self._plus), _added(block, self._minus)
+        result, carry = [], 0
+        for level in range(self._bits):  # minus is subtracted by adding its complement, so all sums are 2**bits - 1 too high
+            one = plus[level] if level < len(plus) else 0
+            other = mask ^ minus[level] if level < len(minus) else mask
+            either = one ^ other
+            result.append(either ^ carry)
+            carry = either & carry | one & other
+        return [*result, carry]
+
+    def estimate(self, total: float) -> float:
+        """The cosine that a sum means."""
+        return self._base + self.unit * total
+
+    def total(self, cosine: float) -> int:
+        """The smallest sum that means at least that cosine."""
+        return max(0, math.ceil((cosine - self._base) / self.unit))
+
+
+def _levels(dims: dict[int, list[int]], sign: int) -> list[tuple[list[int], list[int]]]:
+    """For each power of two: the dimensions whose high planes count that much, and those whose low planes do."""
+    chosen = [(weight * sign, each) for weight, each in dims.items() if weight * sign > 0]
+    highest = max([weight.bit_length() for weight, _ in chosen], default=-1)
+    having = [[dim for weight, each in chosen if weight >> bit & 1 for dim in each] for bit in range(highest + 1)]
+    return list(zip([[], *having], having))  # the last of `having` is empty: no weight has so high a bit
+
+
+def _added(block: Block, levels: list[tuple[list[int], list[int]]]) -> list[int]:
+    """The planes of the weighted sum of codes."""
+    highs, lows = block.highs, block.lows
+    result: list[int] = []
+    carries: list[int] = []
+    while len(result) < len(levels) or carries:
+        planes = carries
+        if len(result) < len(levels):
+            high, low = levels[len(result)]
+            planes = [*carries, *[highs[dim] for dim in high], *[lows[dim] for dim in low]]
+        total, carries = _column(planes)
+        result.append(total)
+    return result
+
+
+def _column(planes: list[int]) -> tuple[int, list[int]]:
+    """Add up planes that count alike: what remains in their column, and the carries into the next."""
+    if not planes:
+        return 0, []
+    pairs = iter(planes[1:] if len(planes) % 2 else [*planes[1:], 0])
+    total, carries = planes[0], []
+    for one, other in zip(pairs, pairs):
+        either = total ^ one
+        carries.append(either & other | total & one)
+        total = either ^ other
+    return total, carries
+
+
+# -- masks --------------------------------------------------------------------------------------------------------------
+
+
+def reaching(sums: list[int], mask: int, total: int) -> int:
+    """Those of the mask whose sum is at least so much."""
+    if total >> len(sums):
+        return 0
+    above, equal = 0, mask
+    for bit in range(len(sums) - 1, -1, -1):
+        ones = equal & sums[bit]
+        if total >> bit & 1:
+            equal = ones
+        else:
+            above |= ones
+            equal ^= ones
+    return above | equal
+
+
+def reached(blocks: Sequence[tuple[list[int], int]], count: int) -> int:
+    """The highest sum that at least so many reach in all blocks, each given by its sums and its mask."""
+    if not blocks:
+        return 0
+    equal, found, above = [mask for _, mask in blocks], 0, 0
+    for bit in range(len(blocks[0][0]) - 1, -1, -1):
+        ones = [each & sums[bit] for each, (sums, _) in zip(equal, blocks)]
+        many = sum([each.bit_count() for each in ones])
+        if above + many >= count:
+            equal, found = ones, found | 1 << bit
+        else:
+            above += many
+            equal = [each ^ one for each, one in zip(equal, ones)]
+    return found
+
+
+def places(mask: int) -> Iterator[int]:
+    """The places that a mask has, rising."""
+    digits = bin(mask)[:1:-1]
+    place = digits.find("1")
+    while place >= 0:
+        yield place
+        place = digits.find("1", place + 1)
+
+
+def totals(sums: list[int], chosen: Sequence[int], size: int) -> list[int]:
+    """What the vectors at some places of a block of that size add up to."""
+    found = [0] * len(chosen)
+    for bit, plane in enumerate(sums):
+        digits = plane.to_bytes(size + 7 >> 3, "little")
+        found = [total | (digits[place >> 3] >> (place & 7) & 1) << bit for total, place in zip(found, chosen)]
+    return found
