@@ -209,7 +209,8 @@ class Tables:
         found = self._store.documents.chunks(document_id)
         there = [(chunk.chunk_index, {name: getattr(chunk, name) for name in CHUNK}) for chunk in found]
         in_order = sorted([*there, *chunks], key=lambda each: each[0])
-        self._store.documents.set_chunks(document_id, [columns for _, columns in in_order])
+        at = self._store.documents.get(document_id).updated_at
+        self._store.documents.set_chunks(document_id, [columns for _, columns in in_order], updated_at=at)
 
     # -- memories ---------------------------------------------------------------------------------------------------
 
