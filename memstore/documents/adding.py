@@ -113,7 +113,7 @@ class Adding(Replacing):
         text, project = values.text("text", text), values.optional(values.key, "project", project)
         said = {**given, "content_hash": text_key(text) if content_hash is None else content_hash}
         columns = values.checked({**CHECKS, "ingestion_status": _status}, said)
-        return Arrival(project, columns, cut(text, columns, size, overlap, self.db.cipher))
+        return Arrival(project, columns, cut(text, columns, size, overlap))
 
     def _bring(self, items: Sequence[Arrival], *, actor: str, note: str) -> list[tuple[Document, Document | None]]:
         """Take documents in by one transaction, and return each as it is now and as it was."""
@@ -206,7 +206,7 @@ class Adding(Replacing):
         """
         at = values.optional(values.moment, "updated_at", updated_at)
         document_id, model = values.key("document_id", document_id), values.optional(values.key, "model", model)
-        drafts = made(chunks, self.db.cipher)
+        drafts = made(chunks)
         if model is None or model == self._model:
             model = self._model
             self._fill(drafts, document_id)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
 from typing import TYPE_CHECKING, Any
 
 from ..kernel import Invalid, values
 from ..kernel.subject import AMONG
+from ..kernel.words import text_key
 from .library import Library, keys_of
 from .tables import CHUNKS
 
@@ -90,12 +91,12 @@ class Embedding(Library):
         hashes = [] if document_id is None else self.db.rows(HASHES, (document_id,))
         lacking = {*self._vectors().lacking("chunk", [id for id, _ in hashes], model=embedder.model)} if hashes else set()
         have = {chunk_hash for id, chunk_hash in hashes if id not in lacking}
-        wanting = [draft for draft in drafts if draft.embedding is None and draft.chunk_hash not in have]
+        wanting = [draft for draft in drafts if draft.embedding is None and text_key(draft.content, self.db.cipher) not in have]
         texts = list(dict.fromkeys(draft.content for draft in wanting))
         found: dict[str, Any] = {}
         for start in range(0, len(texts), BATCH):
             batch = texts[start : start + BATCH]
-            found.update(zip(batch, embedded(embedder.fn, batch), strict=True))
+            found.update(zip(batch, embedded(embedder.fn, batch, embedder.dims), strict=True))
         for draft in wanting:
             draft.embedding = found[draft.content]
 
@@ -115,9 +116,12 @@ class Embedding(Library):
 HASHES = "SELECT id, chunk_hash FROM chunks WHERE document = (SELECT pk FROM documents WHERE id = ?)"
 
 
-def embedded(fn: Fn, texts: Sequence[str]) -> list[Any]:
-    """As many vectors as texts, or Invalid."""
+def embedded(fn: Fn, texts: Sequence[str], dims: int | None = None) -> list[Any]:
+    """As many vectors as texts, of so many dimensions where that is known, or Invalid."""
     vectors = list(fn(texts)) if texts else []
     if len(vectors) != len(texts):
         raise Invalid(f"the embedder gave {len(vectors)} vectors for {len(texts)} texts; it must give one for each")
+    wrong = next((len(vector) for vector in vectors if isinstance(vector, Sized) and len(vector) != dims), None)
+    if dims is not None and wrong is not None:
+        raise Invalid(f"the embedder gave a vector of {wrong:,} dimensions, and says that they have {dims:,}")
     return vectors
