@@ -441,7 +441,7 @@ def test_tables_that_are_not_public_go_by_their_columns(store, tmp_path):
         ("source_documents", {"ingested_at": "soon"}, "ingested_at 'soon' is not a date"),
         ("source_chunks", {"content": None}, "content is missing"),
         ("source_chunks", {"chunk_index": None}, "chunk_index is missing"),
-        ("source_chunks", {"metadata": "[1"}, "metadata [1 is not JSON"),
+        ("source_chunks", {"metadata": "[1"}, "metadata '[1' is not JSON"),
         ("source_chunks", {"document_id": "d9"}, "no document 'd9'"),
     ],
 )

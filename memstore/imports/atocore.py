@@ -77,6 +77,7 @@ class Tables:
         self._further: dict[Any, list[Any]] = {}  # names, by the id of their project
         self._arrived: set[str] = set()  # the documents that came in just now,
         self._met: set[str] = set()  # and those that are here under another id
+        self._places: dict[str, int] = {}  # of the chunks that came in, for they need not come in order
         for columns in self._all("project_aliases"):
             row = Row("", columns)
             _call(row, ALIAS)
@@ -191,8 +192,7 @@ class Tables:
         for document_id, group in found.items():
             self._intake.together(group, self._chunk, partial(self._append, document_id))
 
-    def _chunk(self, row: Row) -> tuple[int, dict[str, Any]]:
-        """A chunk, and where it stands among those of its document."""
+    def _chunk(self, row: Row) -> dict[str, Any]:
         document_id, content = row.need("document_id"), row.need("content")
         if document_id not in self._arrived:
             if document_id not in self._met:
@@ -200,17 +200,16 @@ class Tables:
             row.remarks.append("belongs to a document that was here before: left out")
             raise Known
         row.left.pop("char_count", None)  # counted anew
-        place = values.integer("chunk_index", row.need("chunk_index"))
+        self._places[row.id] = values.integer("chunk_index", row.need("chunk_index"))
         columns = row.given("heading_path") | row.moments("created_at")
-        return place, {"id": row.id, "content": content, **columns, "metadata": row.metadata(ORIGIN)}
+        return {"id": row.id, "content": content, **columns, "metadata": row.metadata(ORIGIN)}
 
-    def _append(self, document_id: str, chunks: list[tuple[int, dict[str, Any]]]) -> None:
-        """Let a document have more chunks, in the order that they say."""
-        found = self._store.documents.chunks(document_id)
-        there = [(chunk.chunk_index, {name: getattr(chunk, name) for name in CHUNK}) for chunk in found]
-        in_order = sorted([*there, *chunks], key=lambda each: each[0])
-        at = self._store.documents.get(document_id).updated_at
-        self._store.documents.set_chunks(document_id, [columns for _, columns in in_order], updated_at=at)
+    def _append(self, document_id: str, chunks: list[dict[str, Any]]) -> None:
+        """Let a document have more chunks, in the order of their places."""
+        documents = self._store.documents
+        there = [{name: getattr(chunk, name) for name in CHUNK} for chunk in documents.chunks(document_id)]
+        in_order = sorted([*there, *chunks], key=lambda chunk: self._places[chunk["id"]])
+        documents.set_chunks(document_id, in_order, updated_at=documents.get(document_id).updated_at)
 
     # -- memories ---------------------------------------------------------------------------------------------------
 
