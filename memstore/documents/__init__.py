@@ -1,4 +1,14 @@
-"""Documents that an agent can look things up in, in chunks that are found by their words and their meaning."""
+"""Documents that an agent can look things up in, in chunks that are found by their words and their meaning.
+
+1. A document is known by its uri, within a project and for a user, and without one by what it says; the same bytes are no change.
+2. The chunks of a text tile it: each is `text[start_char:end_char]` of the source, and `text` gives that back to the last character.
+3. A chunk never says anything else: where a document changes, what says the same keeps its id and its vector, the rest are other chunks,
+   and evidence that rests on those that are gone is stale.
+4. Words and vectors are written in the transaction of the chunks. No search finds what it would not find in the text now.
+5. What is removed is hidden until it is added again; only `erase` and `prune` remove rows.
+
+The trap: a selection that was cleared is not one that says no. Without a row the next tier decides, and in the end all are wanted.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +29,14 @@ __all__ = ["SCHEMA", "Annotation", "Chunk", "ChunkHit", "Document", "DocumentSto
 
 
 class DocumentStore(Search, Selections, Files):
-    """Documents, their chunks, who wants them, and what was noticed about them."""
+    """Documents, their chunks, who wants them, and what was noticed about them.
+
+    >>> from memstore import open_store
+    >>> with open_store(":memory:") as store:
+    ...     guide = store.documents.add_text("# Rounding\\n\\nTimeDelta rounds half up.", uri="docs/rounding.md")
+    ...     [(hit.chunk.heading_path, hit.chunk.start_char) for hit in store.documents.search("how does timedelta round?")]
+    [('Rounding', 0)]
+    """
 
     def join_project(self, connection: Connection, name: str, project_id: str, user_id: str) -> int:
         """Let what carries a name follow it to the project that it has come to mean; return how many rows may clash there."""

@@ -13,7 +13,6 @@ The trap: within a transaction the table `_data` is behind until a cursor on the
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -31,8 +30,10 @@ if TYPE_CHECKING:
 LONGEST = 1 << 15  # bytes of a word that FTS5 indexes; what is longer is cut, and not asked for here
 MOST_WORDS = 1000  # of a question that are looked at: nobody asks more, and each is looked up
 SAMPLE = 5  # words of each text that are looked up by a check
-SHARE = 12  # words choose as long as what they choose is about one text in so many
-FIRST = 128  # texts that are taken at first, best by the words that choose
+SHARE = 16  # words choose as long as what they choose is about one text in so many
+REMEMBERED = 10_000  # words of which it is remembered how many texts have them
+FIRST = 128  # texts that may be read, best by the words that choose
+CLEAR = 0.3  # what the other words may add, of the worst score that counts, for the words that choose to tell texts well apart
 
 # Names that begin with `chunk_index__` are the room's, and so are those that FTS5 makes of them.
 CREATE = (
@@ -113,49 +114,66 @@ def asked(query: str) -> list[str]:
 # -- search -------------------------------------------------------------------------------------------------------------
 
 
+class Vocabulary:
+    """How many texts have a word, remembered as long as the index is as it was: FTS5 counts through all that have it.
+
+    What is remembered is replaced whole, so that threads share it without a lock.
+    """
+
+    def __init__(self) -> None:
+        self._known: tuple[object, dict[str, int]] = (None, {})
+
+    def holders(self, connection: Connection, words: Sequence[str], version: object) -> dict[str, int]:
+        """The words that texts have, with how many; nothing is remembered where there is no version."""
+        known = self._known[1] if version is not None and self._known[0] == version else {}
+        unknown = [word for word in words if word not in known]
+        if unknown:
+            sql = "SELECT term, doc FROM chunk_index__terms WHERE term IN (SELECT value FROM json_each(?))"
+            found: dict[str, int] = dict(connection.rows(sql, (json.dumps(unknown),)))
+            known = {**(known if len(known) < REMEMBERED else {}), **dict.fromkeys(unknown, 0), **found}
+            if version is not None:
+                self._known = version, known
+        return {word: known[word] for word in words if known[word]}
+
+
 class Question:
     """The words of one question in one snapshot, with how rare they are."""
 
-    def __init__(self, connection: Connection, query: str, terms: Sequence[Term]) -> None:
+    def __init__(self, connection: Connection, query: str, terms: Sequence[Term], vocabulary: Vocabulary, made: int | None) -> None:
         self.connection = connection
         self.clause, self.params = joined(terms) if terms else ("", [])
         wanted = asked(query)
-        rows = connection.rows(
-            "SELECT term, doc FROM chunk_index__terms WHERE term IN (SELECT value FROM json_each(?))", (json.dumps(wanted),)
-        )
-        self.holders: dict[str, int] = dict(rows)
-        self.words = [word for word in wanted if word in self.holders]
+        version = None if made is None else (made, *_state(connection))
+        self.holders = vocabulary.holders(connection, wanted, version)
+        self.words = list(self.holders)
         self.texts, self.length = totals(connection) if self.words else (0, 0)
-        self.rarities = [bm25.rarity(self.texts, self.holders[word]) for word in self.words]
+        self.rarities = {word: bm25.rarity(self.texts, held) for word, held in self.holders.items()}
+        self.scores: dict[int, float] = {}  # of texts that have been read
 
     def best(self, count: int) -> list[Scored]:
         """The chunks that score highest, best first; all for a negative count."""
         if not self.words or count == 0:
             return []
         by_rarity = sorted(self.words, key=self.holders.__getitem__)
-        budget, chosen, found = self.texts // SHARE, 0, 0
-        while True:
-            while chosen < len(by_rarity) and (chosen == 0 or found <= budget or count < 0):
-                found, chosen = found + self.holders[by_rarity[chosen]], chosen + 1
-            if chosen == len(by_rarity):
-                return self._ranked(by_rarity, count)
-            best = self._chosen(by_rarity[:chosen], count)
-            if best is not None:
-                return best
-            budget = found * 3
-
-    def _chosen(self, choosing: list[str], count: int) -> list[Scored] | None:
-        """The best among what some words choose; None where they may not be the best of all."""
-        rest = sum(bm25.MOST * weight for word, weight in zip(self.words, self.rarities) if word not in choosing)
-        for size in (max(FIRST, 4 * count), -1):
-            ranked = self._ranked(choosing, size)
-            best = bm25.best([(number, found + rest) for number, found in ranked], self._exact, count)
+        chosen, found = 0, 0
+        while chosen < len(by_rarity) and (chosen == 0 or found <= self.texts // SHARE):
+            found, chosen = found + self.holders[by_rarity[chosen]], chosen + 1
+        size = max(FIRST, 4 * count)
+        while 0 < count and chosen < len(by_rarity):
+            rest = self._most(by_rarity[chosen:])
+            ranked = self._ranked(by_rarity[:chosen], size)
+            best = bm25.best([(number, score + rest) for number, score in ranked], self._exact, count)
             least = best[-1][1] if len(best) == count else 0.0
-            if least <= rest:
-                return None
-            if len(ranked) != size or least > rest + ranked[-1][1]:
-                break
-        return best
+            if least > rest and (len(ranked) < size or least > rest + ranked[-1][1]):
+                return best
+            chosen += 1
+            while chosen < len(by_rarity) and self._most(by_rarity[chosen:]) > least * CLEAR:
+                chosen += 1
+        return self._ranked(self.words, count)
+
+    def _most(self, words: Sequence[str]) -> float:
+        """What a text could score at most by some words."""
+        return sum(bm25.MOST * self.rarities[word] for word in words)
 
     def _ranked(self, words: Sequence[str], count: int) -> list[Scored]:
         """What has any of some words, by their scores, as FTS5 computes them."""
@@ -178,25 +196,30 @@ class Question:
             (match, *self.params, count),
         )
 
-    def _exact(self, numbers: list[int]) -> Iterator[Scored]:
-        """What some chunks score by all words of the question, in the order of operations in which FTS5 has it."""
-        rows = self.connection.rows(
-            "SELECT pk, content FROM chunks WHERE pk IN (SELECT value FROM json_each(?))", (json.dumps(numbers),)
-        )
-        average = self.length / self.texts
+    def _exact(self, numbers: list[int]) -> list[Scored]:
+        """What some chunks score by all words of the question."""
+        unread = [number for number in numbers if number not in self.scores]
+        rows = self.connection.rows("SELECT pk, content FROM chunks WHERE pk IN (SELECT value FROM json_each(?))", (json.dumps(unread),))
+        average, weights = self.length / self.texts, list(self.rarities.values())
         for number, text in rows:
             found = tokens(text)
-            counts = Counter(found)
-            yield number, bm25.score([counts[word] for word in self.words], self.rarities, len(found), average)
+            self.scores[number] = bm25.score(list(map(found.count, self.words)), weights, len(found), average)
+        return [(number, self.scores[number]) for number in numbers]
 
 
 def totals(connection: Connection) -> tuple[int, int]:
-    """How many texts the index has, and how many words all of them: the record of averages that FTS5 keeps."""
-    block = connection.value("SELECT block FROM chunk_index__words_data WHERE id = 1")
-    if not isinstance(block, bytes):
-        raise Corrupt("the totals are gone")
-    values = [*_varints(block), 0, 0]
+    """How many texts the index has, and how many words all of them."""
+    values = [*_varints(_state(connection)[0]), 0, 0]
     return values[0], values[1]
+
+
+def _state(connection: Connection) -> list[bytes]:
+    """What FTS5 keeps of the whole index: the totals, and a list of its parts, which every commit changes."""
+    found = connection.rows("SELECT block FROM chunk_index__words_data WHERE id IN (1, 10) ORDER BY id")
+    blocks = [block for (block,) in found if isinstance(block, bytes)]
+    if len(blocks) != 2:
+        raise Corrupt("its totals are gone")
+    return blocks
 
 
 def _varints(block: bytes) -> Iterator[int]:

@@ -37,6 +37,7 @@ class ChunkIndex:
         self.texts = ChunkTexts(db)
         self._keywords = keywords
         self._able: bool | None = None
+        self._vocabulary = fulltext.Vocabulary()
 
     # -- write ------------------------------------------------------------------------------------------------------
 
@@ -85,12 +86,12 @@ class ChunkIndex:
         while page := self.texts.texts(connection, last, self.texts.last(connection), PAGE):
             fulltext.put(connection, page)
             last = values.onward(last, page[-1][0])
-        connection.run("UPDATE chunk_index SET stale = 0")
+        connection.run("UPDATE chunk_index SET stale = 0, made = made + 1")
 
     def mend(self) -> None:
         """Rebuild the index if it is stale and this Python can."""
         with self.db.read() as connection:
-            stale = self._state(connection) == ("fts5", 1) and self._has_fts5(connection)
+            stale = self._state(connection)[:2] == ("fts5", 1) and self._has_fts5(connection)
         if stale:
             with self.db.write() as connection:
                 self.rebuild(connection)
@@ -102,10 +103,11 @@ class ChunkIndex:
 
         Best first; all that have any of the words for a negative count.
         """
-        serving, stale = self._state(connection)
+        serving, stale, made = self._state(connection)
         if serving == "fts5" and not stale and self._has_fts5(connection):
             with mending():
-                return fulltext.Question(connection, query, terms).best(count)
+                kept = None if self.db.in_transaction else made  # what may be rolled back is not remembered
+                return fulltext.Question(connection, query, terms, self._vocabulary, kept).best(count)
         allowed = self._allowed(connection, terms) if terms else None
         if serving == "keywords" or stale or serving == "fts5":
             return self._keywords().best(connection, query, self.texts, allowed=allowed, count=count, scan=serving == "fts5")
@@ -116,7 +118,7 @@ class ChunkIndex:
     def check(self) -> list[Finding]:
         """Compare the index with the chunks."""
         with self.db.read(snapshot=True) as connection:
-            if self._state(connection) != ("fts5", 0) or not self._has_fts5(connection):
+            if self._state(connection)[:2] != ("fts5", 0) or not self._has_fts5(connection):
                 return []  # the keyword index compares what it has by itself, and a stale one is not asked
             return list(differences(connection, self.texts))
 
@@ -127,14 +129,14 @@ class ChunkIndex:
             self._able = has_fts5(connection)
         return self._able
 
-    def _state(self, connection: Connection) -> tuple[str, int]:
-        """What serves the file, and whether it is stale; nothing before the first chunk."""
-        found: tuple[str, int] | None = connection.row("SELECT kind, stale FROM chunk_index")
-        return found or ("", 0)
+    def _state(self, connection: Connection) -> tuple[str, int, int]:
+        """What serves the file, whether it is stale, and how often it was made; nothing before the first chunk."""
+        found: tuple[str, int, int] | None = connection.row("SELECT kind, stale, made FROM chunk_index")
+        return found or ("", 0, 0)
 
     def _serving(self, connection: Connection) -> str:
         """What to write to; nothing where it must be rebuilt first, or by somebody else."""
-        serving, stale = self._state(connection)
+        serving, stale, _ = self._state(connection)
         if not serving:
             serving = "fts5" if connection.cipher is None and self._has_fts5(connection) else "keywords"
             connection.run("INSERT INTO chunk_index(id, kind) VALUES (1, ?)", (serving,))

@@ -13,6 +13,7 @@ from .annotating import Annotations
 from .drafts import MOVING, Draft, matched
 from .embedding import Embedding
 from .library import chunks_of, keys_of
+from .noticing import annotate_noticed
 from .tables import CHUNKS, Chunk, Document
 
 if TYPE_CHECKING:
@@ -113,7 +114,9 @@ class Replacing(Annotations, Embedding):
         first = 1 + (connection.value("SELECT seq FROM sqlite_sequence WHERE name = 'chunks'") or 0)
         rows = [(pk, each.document, *CHUNKS.bound(connection, each.chunk)) for pk, each in enumerate(fresh, first)]
         connection.many(INSERT, rows)
-        self._index.add(connection, [(pk, each.chunk.content) for pk, each in enumerate(fresh, first)])
+        texts = [(pk, each.chunk.content) for pk, each in enumerate(fresh, first)]
+        annotate_noticed(connection, self.db.now, texts)
+        self._index.add(connection, texts)
         vectors = [(each.chunk.id, each.embedding) for each in fresh if each.embedding is not None]
         if vectors and model is not None:
             self._vectors().add(vectors, model=model)

@@ -123,7 +123,8 @@ CREATE INDEX selections__document ON selections(document);
 CREATE TABLE chunk_index(                                       -- what serves the words of chunks in this file
     id    INTEGER PRIMARY KEY CHECK (id = 1),
     kind  TEXT NOT NULL DEFAULT 'fts5' CHECK (kind = 'fts5' OR kind = 'keywords'),
-    stale INTEGER NOT NULL DEFAULT 0 CHECK (stale IN (0, 1))    -- chunks were written by a Python whose SQLite has no FTS5
+    stale INTEGER NOT NULL DEFAULT 0 CHECK (stale IN (0, 1)),   -- chunks were written by a Python whose SQLite has no FTS5
+    made  INTEGER NOT NULL DEFAULT 1                            -- how often it was made from nothing
 ) STRICT;
 """,
     carried=(
