@@ -87,6 +87,11 @@ def unit(blob: bytes, length: float) -> bytes:
     return numbers.tobytes()
 
 
+def _exponent(length: float) -> int:
+    """About the binary logarithm; the border is off 1, around which lengths are that are meant to be 1."""
+    return math.frexp(length * math.sqrt(2))[1]
+
+
 class Query:
     """A vector that others are compared with."""
 
@@ -95,12 +100,12 @@ class Query:
         self.norm = math.hypot(*self.numbers)
         self.unit = tuple([each / self.norm for each in self.numbers])
         self._unpack = struct.Struct(f"<{len(self.numbers)}f").unpack
-        self._exponent = math.frexp(self.norm)[1]
+        self._exponent = _exponent(self.norm)
         self._scaled: dict[int, tuple[tuple[float, ...], float]] = {}  # by exponent of the length: numbers, length
 
     def score(self, length: float, blob: bytes) -> float:
         """The cosine of the angle to a stored vector of that length."""
-        exponent = math.frexp(length)[1]
+        exponent = _exponent(length)
         numbers, own = self._scaled.get(exponent) or self._scale(exponent)
         try:
             distance = math.dist(numbers, self._unpack(blob))
@@ -110,7 +115,7 @@ class Query:
         return max(-1.0, min(1.0, cosine))
 
     def _scale(self, exponent: int) -> tuple[tuple[float, ...], float]:
-        shift = exponent - self._exponent
-        scaled = tuple([math.ldexp(each, shift) for each in self.numbers]), math.ldexp(self.norm, shift)
+        factor = math.ldexp(1.0, exponent - self._exponent)
+        scaled = tuple(map(factor.__mul__, self.numbers)), factor * self.norm
         self._scaled[exponent] = scaled
         return scaled

@@ -2,7 +2,8 @@
 
 1. Some candidates with the highest estimates are compared first. They show how far estimates lie from the truth; with that, and with
    how many vectors are estimated how near, follows how deep to go until hardly a better one is expected among the rest.
-2. So data in clusters, where the best stand out, take a few dozen comparisons, and data without structure some hundred.
+2. A coarse look comes first. Data in clusters, where the best stand out, take a few dozen comparisons after it. Where it would take
+   many, as on data without structure, a closer look costs less than the comparisons that it saves.
 """
 
 from __future__ import annotations
@@ -12,18 +13,20 @@ import math
 from typing import TYPE_CHECKING
 
 from .memory import marked
-from .planes import Weights, places, reached, reaching, totals
+from .planes import COARSE, FINE, Weights, places, reached, reaching, totals
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from .floats import Query
     from .memory import Known, Row, Space
+    from .planes import Grain
 
-FIRST = 24  # candidates that are compared before it is decided how many more
-MISSED = 0.01  # of the hits: how many may be expected to be missed
+FIRST = 16  # candidates that are compared before it is decided how many more
+MISSED = {COARSE: 0.01, FINE: 0.05}  # of the hits: how many may be expected to be missed; in clusters estimates err together
 BLUNT = 4.5  # standard deviations beyond which no estimate is expected to be wrong
 PRIOR = 8  # how many candidates the error that is expected anyway counts for
+CLOSER = (40, 400)  # what a closer look costs in comparisons: so many, and one for each so many vectors
 
 
 class Search:
@@ -35,6 +38,7 @@ class Search:
         self.limit = limit
         self.hits: list[tuple[float, str]] = []  # score turned round, so that they sort best first, and id
         self.gone: set[int] = set()  # keys that memory has and the table has not
+        self._scores: dict[int, float] = {}  # of the candidates, by key
 
     def exactly(self, pages: Iterable[list[Row]], only: set[int] | None = None) -> None:
         """Compare rows one by one."""
@@ -44,86 +48,94 @@ class Search:
     def among(self, known: Known, only: set[int] | None = None) -> None:
         """Compare those rows that the codes in memory propose, and the tail."""
         self.exactly(self.space.after(known.seen), only)
-        weights, blocks = Weights(self.query.unit, known.scale), []
-        for block, alive in zip(known.blocks, known.alive):
-            mask = alive if only is None else alive & marked(block.keys, only)
-            if mask:
-                blocks.append(_Rated(block.keys, weights.sums(block, mask), mask))
-        wanted, everything = max(FIRST, 2 * self.limit), sum([each.mask.bit_count() for each in blocks])
-        sums = [(each.sums, each.mask) for each in blocks]
-        total, errors = reached(sums, wanted), []
-        errors += self._propose(blocks, total, weights)
-        while len(self.hits) < self.limit and wanted < everything:  # rows are gone: look further
-            wanted *= 4
-            total = reached(sums, wanted)
-            errors += self._propose(blocks, total, weights)
-        if wanted < everything:
-            self._propose(blocks, self._deep_enough(blocks, total, weights, errors), None)
+        masks = [alive if only is None else alive & marked(block.keys, only) for block, alive in zip(known.blocks, known.alive)]
+        for grain in (COARSE, FINE):
+            look = _Look(self, known, masks, grain)
+            deep = look.deep_enough()
+            if look.count(deep) <= CLOSER[0] + look.everything // CLOSER[1]:
+                break
+        look.propose(deep)
+
+    def scored(self, keys: Sequence[int]) -> list[float | None]:
+        """Compare candidates that have not been, and return the scores of all, None for those whose rows are gone."""
+        for page in self.space.chosen([key for key in keys if key not in self._scores]):
+            self._scores.update(zip([row[0] for row in page], self._compare(page)))
+        self.gone.update([key for key in keys if key not in self._scores])
+        return [self._scores.get(key) for key in keys]
 
     def _compare(self, rows: Sequence[Row]) -> list[float]:
-        """The scores of rows, the best of which are kept."""
         score = self.query.score
         scores = [score(norm, vector) for _, _, norm, vector in rows]
-        found = [(-each, row[1]) for each, row in zip(scores, rows)]
-        self.hits = heapq.nsmallest(self.limit, self.hits + found)
+        self.hits = heapq.nsmallest(self.limit, self.hits + [(-each, row[1]) for each, row in zip(scores, rows)])
         return scores
 
-    def _propose(self, blocks: list[_Rated], total: int, weights: Weights | None) -> list[float]:
-        """Compare what reaches a sum and has not been compared; with weights, return by how much each estimate was too low."""
-        estimates: dict[int, float] = {}
-        keys: list[int] = []
-        for block in blocks:
-            chosen = block.take(total)
-            keys += [block.keys[place] for place in chosen]
-            if weights is not None:
-                rated = totals(block.sums, chosen, len(block.keys))
-                estimates.update((block.keys[place], weights.estimate(each)) for place, each in zip(chosen, rated))
+
+class _Look:
+    """What a query makes of all codes, as closely as a grain says."""
+
+    def __init__(self, search: Search, known: Known, masks: Sequence[int], grain: Grain) -> None:
+        self._search = search
+        self._missed = MISSED[grain] * search.limit
+        self._weights = Weights(search.query.unit, known.scale, grain)
+        self._blocks = [
+            _Rated(block.keys, self._weights.sums(block, mask), mask) for block, mask in zip(known.blocks, masks) if mask
+        ]
+        self.everything = sum([block.mask.bit_count() for block in self._blocks])
+
+    def count(self, total: int) -> int:
+        """How many reach a sum."""
+        return sum([block.reach(total).bit_count() for block in self._blocks])
+
+    def propose(self, total: int) -> list[float]:
+        """Compare what reaches a sum, and return by how much the estimates were too low."""
         errors: list[float] = []
-        found: set[int] = set()
-        for page in self.space.chosen(keys):
-            scores = self._compare(page)
-            found.update([row[0] for row in page])
-            errors += [each - estimates[row[0]] for each, row in zip(scores, page)] if weights is not None else []
-        self.gone.update(found.symmetric_difference(keys))
+        for block in self._blocks:
+            chosen = list(places(block.reach(total)))
+            scores = self._search.scored([block.keys[place] for place in chosen])
+            sums = totals(block.sums, chosen, len(block.keys))
+            errors += [score - self._weights.estimate(each) for score, each in zip(scores, sums) if score is not None]
         return errors
 
-    def _deep_enough(self, blocks: list[_Rated], total: int, weights: Weights, errors: list[float]) -> int:
+    def deep_enough(self) -> int:
         """The sum below which as good as no vector is expected to be among the best."""
+        wanted, sums = max(FIRST, self._search.limit * 3 // 2), [(block.sums, block.mask) for block in self._blocks]
+        errors: list[float] = []
+        total = 0
+        while wanted < self.everything:
+            total = reached(sums, wanted)
+            errors = self.propose(total)
+            if len(self._search.hits) == self._search.limit and errors:
+                return self._expected(total, errors)
+            wanted *= 4  # rows are gone: look further
+        return 0
+
+    def _expected(self, total: int, errors: list[float]) -> int:
         mean = math.fsum(errors) / len(errors)
-        spread = math.sqrt((PRIOR * weights.error**2 + math.fsum([(each - mean) ** 2 for each in errors])) / (PRIOR + len(errors)))
-        least = -self.hits[-1][0] - mean  # the estimate of one that would be as good as the last
-        upper, estimate = [each.count(total) for each in blocks], weights.estimate(total)
-        bands: list[tuple[int, float]] = []
-        many = sum(upper)
-        while estimate > least - BLUNT * spread:
-            estimate -= spread / 2
-            lower = weights.total(estimate)
-            fewer, many = many, sum([each.count(lower) for each in blocks])
-            chance = math.erfc((least - estimate - spread / 4) / (spread * math.sqrt(2))) / 2
-            bands.append((lower, (many - fewer) * chance))
+        spread = math.sqrt((PRIOR * self._weights.error**2 + math.fsum([(each - mean) ** 2 for each in errors])) / (PRIOR + len(errors)))
+        least = -self._search.hits[-1][0] - mean  # the estimate of one that would be as good as the last
+        start = self._weights.estimate(total)
+        bands = max(0, math.ceil((start - least + BLUNT * spread) / (spread / 2)))
+        cuts = [total, *[self._weights.total(start - band * spread / 2) for band in range(1, bands + 1)]]
+        counts = [self.count(each) for each in cuts]
         missed = 0.0
-        while bands and missed + bands[-1][1] <= MISSED * self.limit:
-            missed += bands.pop()[1]
-        return bands[-1][0] if bands else total
+        for band in range(bands, 0, -1):
+            chance = math.erfc((least - start + (band - 0.5) * spread / 2) / (spread * math.sqrt(2))) / 2
+            missed += (counts[band] - counts[band - 1]) * chance
+            if missed > self._missed:
+                return cuts[band]
+        return total
 
 
 class _Rated:
     """A block with the sums of a query."""
 
-    __slots__ = ("_taken", "keys", "mask", "sums")
+    __slots__ = ("keys", "mask", "sums")
 
     def __init__(self, keys: Sequence[int], sums: list[int], mask: int) -> None:
         self.keys = keys
         self.sums = sums
         self.mask = mask
-        self._taken = 0
 
-    def count(self, total: int) -> int:
-        """How many reach a sum."""
-        return reaching(self.sums, self.mask, total).bit_count()
-
-    def take(self, total: int) -> list[int]:
-        """The places that reach a sum and were not taken before."""
-        reach = reaching(self.sums, self.mask, total)
-        fresh, self._taken = reach ^ self._taken, reach  # what reaches more reaches less
-        return list(places(fresh))
+    def reach(self, total: int) -> int:
+        """The mask of those that reach a sum."""
+        return reaching(self.sums, self.mask, total)

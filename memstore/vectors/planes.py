@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 import struct
 from array import array
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from operator import mul
 from sys import getsizeof
@@ -25,7 +26,8 @@ from .floats import WIDTH, unpacked
 LANE = 2  # bytes in which a number is compared with a threshold: the upper half of a float32
 STEP = 0.9957  # in standard deviations: the uniform code of four levels that is best for a normal distribution (J. Max, 1960)
 RESIDUE = 0.1188  # of the variance: what that code leaves of it
-FINENESS = 0.65  # of their mean square: one unit of the weights
+FINENESS = 0.9
+LIGHTEST = 0.625  # of a unit: what is less is better left out than counted as one
 HEAVIEST = 15
 CHUNK = 2048  # vectors that are taken apart together: what is in the making then stays in the cache of the processor
 
@@ -126,22 +128,37 @@ def _rising(data: bytes, ones: int, top: int) -> int:
 # -- a query ------------------------------------------------------------------------------------------------------------
 
 
+class Grain(NamedTuple):
+    """How closely a query is weighed."""
+
+    unit: float  # of the weights, by their root mean square
+    single: int  # up to which weight the high bit alone counts, and one plane is added in place of two
+    least: float  # in units: what weighs less is left out
+
+
+COARSE = Grain(1.0, 1, 0.625)  # half the planes: what lies in clusters is told apart well enough
+FINE = Grain(0.5, 0, 0.5)
+
+
 class Weights:
     """A query of length 1 as whole weights, and what sums of codes mean by them."""
 
-    def __init__(self, query: Sequence[float], scale: Scale) -> None:
+    def __init__(self, query: Sequence[float], scale: Scale, grain: Grain) -> None:
         shares = list(map(mul, query, scale.steps))
         power = math.hypot(*shares)
-        self.unit = FINENESS * power / math.sqrt(len(shares)) or 1.0  # what one more in a sum adds to the estimate
+        self.unit = grain.unit * power / math.sqrt(len(shares)) or 1.0  # what one more in a sum adds to the estimate
         self.error = math.sqrt(RESIDUE * power * power + len(shares) * self.unit * self.unit / 12)  # of an estimate, about
-        dims: dict[int, list[int]] = {}
-        for dim, weight in enumerate([round(share / self.unit) for share in shares]):
-            dims.setdefault(max(-HEAVIEST, min(HEAVIEST, weight)), []).append(dim)
-        self._plus, self._minus = _levels(dims, 1), _levels(dims, -1)
-        most = max(3 * sum(abs(weight) * len(each) for weight, each in dims.items() if weight * sign > 0) for sign in (1, -1))
-        self._bits = most.bit_length()
-        middle = 1.5 * sum(weight * len(each) for weight, each in dims.items())
-        self._base = math.fsum(map(mul, query, scale.means)) - self.unit * (middle + (1 << self._bits) - 1)
+        dims: defaultdict[int, list[int]] = defaultdict(list)
+        for dim, weight in enumerate(map(round, map((1.0 / self.unit).__mul__, shares))):
+            dims[weight].append(dim)
+        for weight in [weight for weight in dims if abs(weight) > HEAVIEST]:
+            dims[HEAVIEST if weight > 0 else -HEAVIEST] += dims.pop(weight)
+        for sign in (1, -1):
+            dims[sign] = [dim for dim in dims[sign] if abs(shares[dim]) > grain.least * self.unit]
+        most = {weight: weight * (2 if abs(weight) <= grain.single else 3) * len(each) for weight, each in dims.items()}
+        self._plus, self._minus = _levels(dims, 1, grain.single), _levels(dims, -1, grain.single)
+        self._bits = sum(map(abs, most.values())).bit_length()
+        self._base = sum(map(mul, query, scale.means)) - self.unit * (sum(most.values()) / 2 + (1 << self._bits) - 1)
 
     def sums(self, block: Block, mask: int) -> list[int]:
         """The planes of what each vector adds up to, the lowest first; vectors outside the mask have no meaning."""
@@ -164,12 +181,13 @@ class Weights:
         return max(0, math.ceil((cosine - self._base) / self.unit))
 
 
-def _levels(dims: dict[int, list[int]], sign: int) -> list[tuple[list[int], list[int]]]:
+def _levels(dims: dict[int, list[int]], sign: int, single: int) -> list[tuple[list[int], list[int]]]:
     """For each power of two: the dimensions whose high planes count that much, and those whose low planes do."""
     chosen = [(weight * sign, each) for weight, each in dims.items() if weight * sign > 0]
-    highest = max([weight.bit_length() for weight, _ in chosen], default=-1)
-    having = [[dim for weight, each in chosen if weight >> bit & 1 for dim in each] for bit in range(highest + 1)]
-    return list(zip([[], *having], having))  # the last of `having` is empty: no weight has so high a bit
+    bits = range(max([weight.bit_length() for weight, _ in chosen], default=0))
+    high = [[dim for weight, each in chosen if weight >> bit & 1 for dim in each] for bit in bits]
+    low = [[dim for weight, each in chosen if weight > single and weight >> bit & 1 for dim in each] for bit in bits]
+    return list(zip([[], *high], [*low, []]))
 
 
 def _added(block: Block, levels: list[tuple[list[int], list[int]]]) -> list[int]:
@@ -192,10 +210,11 @@ def _column(planes: list[int]) -> tuple[int, list[int]]:
     if not planes:
         return 0, []
     pairs = iter(planes[1:] if len(planes) % 2 else [*planes[1:], 0])
-    total, carries = planes[0], []
+    total, carries = planes[0], list[int]()
+    carry = carries.append
     for one, other in zip(pairs, pairs):
         either = total ^ one
-        carries.append(either & other | total & one)
+        carry(either & other | total & one)
         total = either ^ other
     return total, carries
 
