@@ -278,8 +278,9 @@ def test_an_encrypted_store_tells_the_same():
 # -- against a plain loop -----------------------------------------------------------------------------------------------
 
 
-def plain_share(found, words, tokens, keep_all):
-    """Ids of what fits into a share, ranked in plain Python."""
+def plain_share(found, words, budget, share, keep_all):
+    """Ids of what fits into a share, ranked in plain Python; so many of the best are looked at."""
+    tokens, most = budget * share // 100, 8 + budget * share // 2000
     ranked = []
     for item in found:
         own = set(item.content.split())
@@ -287,7 +288,7 @@ def plain_share(found, words, tokens, keep_all):
         if keep_all or own & words:
             ranked.append((len(own & words) / len(own), len(own & words), boost, item.confidence, item.created_at, item.id, item.content))
     ids = []
-    for *_, id, content in sorted(ranked, reverse=True):
+    for *_, id, content in sorted(ranked, reverse=True)[:most]:
         cost = max(1, (len(content) + 4) // 4)
         if cost <= tokens:
             tokens -= cost
@@ -318,7 +319,7 @@ def test_it_tells_what_a_plain_loop_over_all_memories_would(rng):
             active = [item for item in store.memories.find(status="active") if user is None or item.user_id in (None, user)]
             near = [item for item in active if item.project_id in (None, "p" if project == "Apollo" else project)]
             for band in ("identity", "preference"):
-                expected = plain_share([item for item in near if item.memory_type == band], words, budget * 5 // 100, True)
+                expected = plain_share([item for item in near if item.memory_type == band], words, budget, 5, True)
                 assert told(pack, band) == expected
             known = [item for item in near if item.memory_type not in ("identity", "preference") and item.project_id in (None, "p")]
-            assert told(pack, "memory") == plain_share(known, words, budget * 25 // 100, False)
+            assert told(pack, "memory") == plain_share(known, words, budget, 25, False)
