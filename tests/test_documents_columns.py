@@ -1,4 +1,4 @@
-"""Every column of the documents and chunks of Archi, AtoCore and Aira goes in by a public method and comes out of a record and an export."""
+"""Every column of documents and chunks of Archi, AtoCore and Aira goes in by a public method, and comes out of records and exports."""
 
 from __future__ import annotations
 

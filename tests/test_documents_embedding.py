@@ -45,10 +45,9 @@ def store(model):
 
 def has(store, document, model="m1"):
     """For each chunk of a document whether it has its own vector of a model."""
-    return [
-        not store.vectors.lacking("chunk", [chunk.id], model=model) and list(store.vectors.get(chunk.id, kind="chunk").values) == vector(chunk.content)
-        for chunk in store.documents.chunks(document.id)
-    ]
+    chunks = store.documents.chunks(document.id)
+    lacking = store.vectors.lacking("chunk", [chunk.id for chunk in chunks], model=model)
+    return [chunk.id not in lacking and list(store.vectors.get(chunk.id).values) == vector(chunk.content) for chunk in chunks]
 
 
 def test_each_text_is_embedded_once_and_outside_of_a_transaction(store, model):
