@@ -18,7 +18,8 @@ import textwrap
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # from a checkout, without installing
 
-from memstore import ContextPiece, Store, open_store  # noqa: E402
+from memstore import Store, open_store  # noqa: E402
+from memstore.context import ContextPiece  # noqa: E402
 
 PROJECT = "memstore"
 NEWEST = 300  # commits

@@ -147,7 +147,8 @@ class Life:
         made = document("which is not what its chunks say", **owned).id
         chunks = [{**{name: say(name) for name in places}, "metadata": {say("k"): say("v")}} for _ in range(2)]
         (self.chunk, *_) = [chunk.id for chunk in room.set_chunks(made, chunks, actor=self.user_id)]
-        room.annotate(self.chunk, say("kind"), detail=say("detail"), source=say("source"), metadata={say("k"): say("v")}, id=say("annotation"))
+        given = {"source": say("source"), "metadata": {say("k"): say("v")}, "id": say("annotation")}
+        room.annotate(self.chunk, say("kind"), detail=say("detail"), **given)
         room.remove_annotation(room.annotate(self.chunk, say("kind"), detail=say("detail")).id, actor=self.user_id)
         room.remove(document(say("hidden"), **owned).id, actor=self.user_id)
         document(say("said"), project=self.project, **owned)

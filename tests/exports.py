@@ -89,7 +89,7 @@ def shelved(store):
         "documents": [item.to_dict() for item in documents],
         "chunks": [{**chunk.to_dict(), "chunk_hash": ""} for item in documents for chunk in room.chunks(item.id)],  # a tag under a codec
         "annotations": sorted((note.to_dict() for note in room.annotations(limit=None)), key=str),
-        "retrieved": [sorted(hit.chunk.id for hit in room.search(word, limit=None)) for word in ("marble", "chunk", "hidden", "it", "日本")],
+        "retrieved": [{hit.chunk.id for hit in room.search(word, limit=None)} for word in ("marble", "chunk", "hidden", "it", "日本")],
     }
 
 
@@ -218,7 +218,7 @@ def answers(store):
         "runs": sorted((item.to_dict() for item in store.evals.runs()), key=str),
         "assertions": sorted((item.to_dict() for item in store.evals.assertions()), key=str),
         "promotions": [item.to_dict() for item in store.evals.promotions()],
-        "keywords": [hit.to_dict() for hit in store.keywords.search("d", limit=None) if hit.kind != "chunk"],  # which only under a codec are
+        "keywords": [hit.to_dict() for hit in store.keywords.search("d", limit=None) if hit.kind != "chunk"],  # under a codec
     }
 
 

@@ -3,6 +3,7 @@
 from . import values
 from .cipher import Cipher
 from .connection import Connection
+from .embedder import Embedder
 from .errors import (
     Busy,
     Closed,
@@ -43,6 +44,7 @@ __all__ = [
     "Connection",
     "Corrupt",
     "DiskFull",
+    "Embedder",
     "Exists",
     "Finding",
     "Invalid",

@@ -158,12 +158,14 @@ def harmless(node, given):
 REVIEWED = {
     "audit/__init__.py": {"verifier.log.state"},
     "audit/carrying.py": {"target.chosen", "target.table"},
+    "documents/filters.py": {"', '.join(columns)"},
+    "documents/fulltext.py": {"self.clause"},
     "kernel/carrying.py": {"', '.join(map(quote, columns))"},
     "transfer/into.py": {"each.where"},
     "kernel/lifecycle.py": {"assigned"},
     "kernel/schema.py": {"', '.join(parts)", "define(sql).columns[column]", "table"},
     "kernel/subject.py": {"clause", "table"},
-    "kernel/table.py": {"clause"},
+    "kernel/table.py": {"assigned", "clause"},
     "kernel/upkeep.py": {"pages"},
     "kernel/wal.py": {"files.LOG_KEPT"},
 }
