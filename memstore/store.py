@@ -360,8 +360,8 @@ class Store:
         from .context import build
 
         return build(
-            self, query, project=project, user_id=user_id, conversation_id=conversation_id, specialist=specialist,
-            max_tokens=max_tokens, count=count, embedding=embedding,
+            self, rooms_in_file(self._database), query, project=project, user_id=user_id, conversation_id=conversation_id,
+            specialist=specialist, max_tokens=max_tokens, count=count, embedding=embedding,
         )  # fmt: skip
 
     def query(self, sql: str, params: Sequence[Any] | dict[str, Any] = ()) -> list[dict[str, Any]]:
