@@ -112,7 +112,7 @@ def test_the_whole_story_of_what_an_agent_knew_when_it_said_something(guided):
     pack = guided.context("how are amounts of lines rounded?", project="invoices", conversation_id="c-1")
     said = memories.capture("how are amounts of lines rounded?", "Each line is rounded half up.", context=pack, project="invoices")
     chunks = [piece.id for piece in chunks_of(pack)]
-    assert (said.memories_used, said.chunks_used) == ([rule.id, fact.id], chunks)
+    assert (said.memories_used, said.chunks_used) == ([fact.id, rule.id], chunks)
     (edited,) = [piece.id for piece in chunks_of(pack) if "half up" in piece.text]
     (hidden,) = [piece.id for piece in chunks_of(pack) if "files" in piece.text]
     assert set(states(guided, said).values()) == {"unchanged"}
