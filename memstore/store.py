@@ -435,9 +435,11 @@ class Store:
         return import_store(self, path, on_conflict, actor, note, dry_run, progress)
 
     def optimize(self) -> Stats:
-        """Merge the keyword index, give free pages back and refresh the planner's statistics, each where it is due."""
+        """Merge the keyword index and that of documents, give free pages back and refresh the planner's statistics, each where it is due."""
         if "keywords" in rooms_in_file(self._database):
             self.keywords.compact()
+        if "documents" in rooms_in_file(self._database):
+            self.documents.compact()
         upkeep.optimize(self._database)
         return self.stats()
 

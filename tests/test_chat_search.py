@@ -7,7 +7,7 @@ import json
 import pytest
 
 from memstore import Invalid, NotFound, open_store
-from memstore.chat.texts import excerpt
+from memstore.kernel.excerpts import excerpt
 from memstore.keywords.spaces import BATCH
 
 

@@ -25,6 +25,7 @@ from itertools import islice, repeat, starmap
 from typing import TYPE_CHECKING, Any
 
 from ..kernel import Cipher, Connection, Exists, Finding, NotFound, Prunable, Recorder, Room, estimate_tokens, values, write_lines
+from ..kernel.excerpts import excerpt
 from . import forms, sft
 from .erasing import Forgetting
 from .places import (
@@ -68,7 +69,7 @@ from .tables import (
     sealed_beside,
     whole,
 )
-from .texts import MessageTexts, excerpt
+from .texts import MessageTexts
 from .unreadable import unreadable
 from .window import Window
 

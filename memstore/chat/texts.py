@@ -1,23 +1,15 @@
-"""What is searchable in messages, and the lines to show for one that was found."""
+"""What is searchable in messages."""
 
 from __future__ import annotations
 
 import json
-import re
-import unicodedata
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..kernel import Cipher, Connection, Corrupt, Room, Tampered
 from . import forms
 from .places import AT_WANTED, find_message, last_arrival
 from .tables import CARRIED, MESSAGES
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-EXCERPT = 160
-LOOK_AT = 100_000  # characters in which an excerpt looks for the match
 
 
 class MessageTexts:
@@ -112,45 +104,3 @@ def _document(field: str, stored: bytes | None) -> Any:
         return None if stored is None else MESSAGES.decode(field, _text(stored))
     except Corrupt:
         return None
-
-
-# -- excerpts -----------------------------------------------------------------------------------------------------------
-
-
-def excerpt(text: str, words: Iterable[str]) -> str:
-    """About 160 characters of a text around the first of the words, on one line and cut between words."""
-    line = " ".join(text.split())
-    at = _first(line, words)
-    start = max(0, min(at - EXCERPT // 3, len(line) - EXCERPT))
-    end = start + EXCERPT
-    if start > 0:
-        start = line.find(" ", start, at) + 1 or start
-    if end < len(line):
-        space = line.rfind(" ", at, end + 1)
-        end = space if space > end - EXCERPT // 3 else end
-    return ("…" if start > 0 else "") + line[start:end] + ("…" if end < len(line) else "")
-
-
-def _first(text: str, words: Iterable[str]) -> int:
-    """Where the first of the words begins; 0 where none can be seen."""
-    folded, places = _folded(text[:LOOK_AT])
-    spots = [_spot(folded, word) for word in words]
-    return min((places[spot] for spot in spots if spot >= 0), default=0)
-
-
-def _spot(folded: str, word: str) -> int:
-    beginning = re.search(rf"\b{re.escape(word)}", folded)  # "art" is better shown in "artist" than in "start"
-    return folded.find(word) if beginning is None else beginning.start()
-
-
-def _folded(text: str) -> tuple[str, Sequence[int]]:
-    """The text without case and accents, and where each of its characters came from."""
-    if text.isascii():
-        return text.lower(), range(len(text))
-    signs: list[str] = []
-    places: list[int] = []
-    for place, sign in enumerate(text):
-        plain = "".join(part for part in unicodedata.normalize("NFKD", sign) if not unicodedata.combining(part)).casefold()
-        signs.append(plain)
-        places += [place] * len(plain)
-    return "".join(signs), places

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from ..kernel import Exists, values
 from ..kernel.subject import AMONG, listed
 from ..kernel.words import text_key
-from .tables import uri_key
 from .removal import VISIBLE, forsake, take_chunks
+from .tables import uri_key
 
 if TYPE_CHECKING:
     from ..kernel import Connection

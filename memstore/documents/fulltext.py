@@ -159,7 +159,7 @@ class Question:
         while chosen < len(by_rarity) and (chosen == 0 or found <= self.texts // SHARE):
             found, chosen = found + self.holders[by_rarity[chosen]], chosen + 1
         size = max(FIRST, 4 * count)
-        while 0 < count and chosen < len(by_rarity):
+        while count > 0 and chosen < len(by_rarity):
             rest = self._most(by_rarity[chosen:])
             ranked = self._ranked(by_rarity[:chosen], size)
             best = bm25.best([(number, score + rest) for number, score in ranked], self._exact, count)

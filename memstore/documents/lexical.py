@@ -74,8 +74,8 @@ class ChunkIndex:
 
     def rebuild(self, connection: Connection) -> None:
         """Index all chunks of documents that are not hidden anew."""
-        if self._state(connection)[0] != "fts5":
-            self._serving(connection)
+        self._serving(connection)
+        if self._state(connection)[0] == "keywords":
             self._keywords().rebuild()
             return
         if not self._has_fts5(connection):
@@ -88,13 +88,14 @@ class ChunkIndex:
             last = values.onward(last, page[-1][0])
         connection.run("UPDATE chunk_index SET stale = 0, made = made + 1")
 
-    def mend(self) -> None:
-        """Rebuild the index if it is stale and this Python can."""
+    def compact(self) -> None:
+        """Rebuild the index if it is stale and this Python can, else merge its parts; the keyword index has its own `compact`."""
         with self.db.read() as connection:
-            stale = self._state(connection)[:2] == ("fts5", 1) and self._has_fts5(connection)
-        if stale:
-            with self.db.write() as connection:
-                self.rebuild(connection)
+            serving, stale, _ = self._state(connection)
+            able = serving == "fts5" and self._has_fts5(connection)
+        if able:
+            with self.db.write() as connection, mending():
+                (self.rebuild if stale else fulltext.merge)(connection)
 
     # -- read -------------------------------------------------------------------------------------------------------
 
@@ -109,7 +110,7 @@ class ChunkIndex:
                 kept = None if self.db.in_transaction else made  # what may be rolled back is not remembered
                 return fulltext.Question(connection, query, terms, self._vocabulary, kept).best(count)
         allowed = self._allowed(connection, terms) if terms else None
-        if serving == "keywords" or stale or serving == "fts5":
+        if serving:
             return self._keywords().best(connection, query, self.texts, allowed=allowed, count=count, scan=serving == "fts5")
         return []
 
@@ -118,7 +119,10 @@ class ChunkIndex:
     def check(self) -> list[Finding]:
         """Compare the index with the chunks."""
         with self.db.read(snapshot=True) as connection:
-            if self._state(connection)[:2] != ("fts5", 0) or not self._has_fts5(connection):
+            serving, stale, _ = self._state(connection)
+            if not serving and connection.value("SELECT 1 FROM chunks") is not None:
+                return [_finding(None, "the file does not say what serves the words of chunks")]
+            if serving != "fts5" or stale or not self._has_fts5(connection):
                 return []  # the keyword index compares what it has by itself, and a stale one is not asked
             return list(differences(connection, self.texts))
 
@@ -153,7 +157,7 @@ class ChunkIndex:
 
     def _try_to_mend(self) -> None:
         try:
-            self.mend()
+            self.compact()
         except StoreError:
             return  # what has been committed stands, search is complete without it, and the next write tries again
 

@@ -1,19 +1,53 @@
-"""Search: words by BM25, meaning by vectors, and both as one list."""
+"""Search: words by BM25, meaning by vectors, and both as one list.
+
+1. What restricts a search, and what is hidden, is left out before anything is ranked or cut: a search that is narrowed still fills
+   its limit.
+2. Both sides are brought between 0 and 1: BM25 is divided by that of the best match, the cosine is as it is. What only one side has
+   found counts 0 on the other.
+3. Where there is nothing to compare vectors with, or they are of another model, the words decide alone.
+"""
 
 from __future__ import annotations
 
+import json
+import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
-from .library import Library
-from .tables import ChunkHit
+from ..kernel import Invalid, ModelMismatch, values
+from ..kernel.excerpts import densest
+from ..kernel.rows import Term, joined
+from ..kernel.rows import filters as given
+from ..kernel.subject import AMONG
+from ..kernel.words import words
+from .embedding import Embedding, embedded
+from .filters import asked, checked
+from .selection import wanted
+from .tables import CHUNKS, DOCUMENTS, ChunkHit
 from .texts import ChunkTexts
 
+if TYPE_CHECKING:
+    from ..kernel import Connection
+
 Fusion = Literal["weighted", "rrf"]
+FUSIONS: tuple[str, ...] = get_args(Fusion)
+RANK = 60  # of reciprocal rank fusion (Cormack, Clarke and Buettcher, 2009): how little the first ranks tower over the next
+LOOK_AT = 100_000  # characters of a question that are looked at
+
+Scores = dict[str, float]  # of chunks, by id
 
 
-class Search(Library):
+class Vector(NamedTuple):
+    """What is compared with the vectors of chunks."""
+
+    numbers: Any
+    model: str
+
+
+class Search(Embedding):
     """The part of the documents room that finds."""
+
+    _mismatch_told = False
 
     @property
     def texts(self) -> ChunkTexts:
@@ -25,6 +59,7 @@ class Search(Library):
         query: str,
         *,
         embedding: Any = None,
+        model: str | None = None,
         limit: int | None = 10,
         project: str | None = None,
         conversation_id: str | None = None,
@@ -33,4 +68,160 @@ class Search(Library):
         lexical_weight: float = 0.3,
         fusion: Fusion = "weighted",
     ) -> list[ChunkHit]:
-        raise NotImplementedError
+        """Find chunks by the words of a question and by its vector, best first, ties by id; any text is a legal question.
+
+        `embedding` is the question's vector, of the store's embedder unless `model` names another; without it the embedder is asked.
+        Of a project those that are nobody's are found too; `user_id` and `conversation_id` also leave out what they do not want to
+        hear from. "weighted" adds cosine and BM25 by `lexical_weight`, "rrf" adds 1 / (60 + rank). Without vectors of that model
+        words decide alone, as `semantic` tells by being None, and so does the vector where the weight of words is 0.
+        """
+        query = values.text("query", query)[:LOOK_AT]
+        count = values.limit(limit)
+        weight = values.real("lexical_weight", lexical_weight, low=0.0, high=1.0)
+        ranks = values.one_of("fusion", fusion, FUSIONS) == "rrf"
+        groups = checked(filters)
+        project = values.optional(values.key, "project", project)
+        conversation_id = values.optional(values.key, "conversation_id", conversation_id)
+        user_id = values.optional(values.key, "user_id", user_id)
+        vector = self._vector(query, embedding, model, needed=ranks or weight < 1)
+        if not count:
+            return []
+        with self.db.read(snapshot=True) as connection:
+            terms = [*self._terms(connection, project, conversation_id, user_id), *asked(connection, groups)]
+            near = None if vector is None else self._near(connection, vector, terms, count)
+            told = self._told(connection, query, terms, count) if near is None or ranks or weight > 0 else None
+            ranked = fused(told, near, 1.0 if near is None else 0.0 if told is None else weight, ranks)
+            return _hits(connection, query, ranked[: count if count > 0 else None], told, near)
+
+    def rebuild(self) -> None:
+        """Make the index of words new from the chunks, in one transaction."""
+        with self.db.write() as connection:
+            self._index.rebuild(connection)
+
+    def compact(self) -> None:
+        """Merge the parts of the index of words, so that no word is left in it that no chunk has any more."""
+        self._index.compact()
+
+    def _terms(self, connection: Connection, project: str | None, conversation_id: str | None, user_id: str | None) -> list[Term]:
+        """What a document must meet to be heard of."""
+        terms = given(
+            ("(documents.user_id IS NULL OR documents.user_id = ?)", user_id),
+            ("(documents.project_id IS NULL OR documents.project_id = ?)", self._canonical(project, user_id)),
+        )
+        unwanted = "SELECT 1 FROM selections WHERE enabled = 0 AND (user_id = ? OR conversation_id = ?)"
+        if connection.value(unwanted, (user_id, conversation_id)) is not None:
+            terms.append(wanted(user_id, conversation_id))
+        return terms
+
+    # -- by meaning -------------------------------------------------------------------------------------------------
+
+    def _vector(self, query: str, embedding: Any, model: str | None, *, needed: bool) -> Vector | None:
+        """What vectors are compared with; the embedder is asked only where there are some."""
+        model = values.optional(values.key, "model", model)
+        if embedding is None and model not in (None, self._model):
+            raise Invalid(f"model={values.shorten(model)} is that of embedding=, the vector of the question: give both")
+        here = self._vectors().models() if embedding is not None or self.db.present("vectors") else []
+        known = [each.model for each in here if each.kinds.get("chunk")]
+        if embedding is not None:
+            vector = Vector(embedding, model or self._model or _only(known))
+            self._vectors().nearest(vector.numbers, model=vector.model, limit=0, only=())  # so that a bad one is Invalid, used or not
+            return vector if needed and known else None
+        if self._embedder is None or not known or not needed or not query.strip():
+            return None
+        return Vector(embedded(self._embedder.fn, [query])[0], self._embedder.model)
+
+    def _near(self, connection: Connection, vector: Vector, terms: Sequence[Term], count: int) -> Scores | None:
+        """The cosines of the chunks whose vectors are nearest; None where nothing can be compared."""
+        most = 2 * count if count > 0 else None
+        ids = _visible(connection, terms) if terms else None
+        try:
+            found = self._nearest(vector, ids, most)
+            there = found if ids is not None else _among(connection, found)
+            if len(there) < len(found):  # what is hidden has taken places that others should have
+                there = self._nearest(vector, _visible(connection, terms), most)
+        except ModelMismatch as error:
+            self._tell_mismatch(vector.model, error)
+            return None
+        return there or None
+
+    def _nearest(self, vector: Vector, ids: list[str] | None, most: int | None) -> Scores:
+        hits = self._vectors().nearest(vector.numbers, model=vector.model, kind="chunk", only=ids, limit=most)
+        return {hit.id: hit.score for hit in hits}
+
+    def _tell_mismatch(self, model: str, error: ModelMismatch) -> None:
+        if not self._mismatch_told:
+            self._mismatch_told = True
+            warnings.warn(
+                f"chunks are found by their words alone: {error}; store.documents.reembed(fn, model={model!r}) brings them to that model",
+                stacklevel=4,
+            )
+
+    # -- by words ---------------------------------------------------------------------------------------------------
+
+    def _told(self, connection: Connection, query: str, terms: Sequence[Term], count: int) -> Scores | None:
+        """BM25 of the chunks that have the question's words, by that of the best; None where it has no words."""
+        best = self._index.best(connection, query, terms, 2 * count if count > 0 else -1)
+        if not best:
+            return {} if any(map(str.isalnum, query)) else None
+        rows = connection.rows(f"SELECT pk, id FROM chunks WHERE pk {AMONG}", (json.dumps([pk for pk, _ in best]),))
+        ids: dict[int, str] = dict(rows)
+        return {ids[pk]: score / best[0][1] for pk, score in best}
+
+
+def fused(told: Scores | None, near: Scores | None, weight: float, ranks: bool) -> list[tuple[str, float]]:
+    """The chunks that either side has found with their scores, best first, ties by id."""
+    told, near = told or {}, near or {}
+    if ranks:
+        parts = [told, near]
+        places = [{id: 1 / (RANK + place) for place, id in enumerate(sorted(part, key=lambda id: (-part[id], id)), 1)} for part in parts]
+        scores = {id: sum(each.get(id, 0.0) for each in places) for id in {**told, **near}}
+    else:
+        scores = {id: weight * told.get(id, 0.0) + (1 - weight) * near.get(id, 0.0) for id in {**told, **near}}
+    return sorted(scores.items(), key=lambda item: (-item[1], item[0]))
+
+
+def _only(models: list[str]) -> str:
+    if len(models) > 1:
+        raise Invalid(f"chunks have vectors of several models ({', '.join(models)}); name that of the embedding with model=")
+    return models[0] if models else "none"
+
+
+def _visible(connection: Connection, terms: Sequence[Term]) -> list[str]:
+    """Ids of the chunks whose documents are not hidden and meet the conditions."""
+    clause, params = joined([("documents.is_deleted = 0",), *terms])
+    rows = connection.rows(f"SELECT chunks.id FROM documents CROSS JOIN chunks ON chunks.document = documents.pk WHERE {clause}", params)
+    return [id for (id,) in rows]
+
+
+def _among(connection: Connection, found: Scores) -> Scores:
+    """What of some chunks is there and not hidden."""
+    rows = connection.rows(
+        f"""
+        SELECT chunks.id FROM chunks CROSS JOIN documents ON documents.pk = chunks.document
+        WHERE chunks.id {AMONG} AND documents.is_deleted = 0
+        """,
+        (json.dumps(list(found)),),
+    )
+    there = {id for (id,) in rows}
+    return {id: score for id, score in found.items() if id in there}
+
+
+def _hits(
+    connection: Connection, query: str, ranked: list[tuple[str, float]], told: Scores | None, near: Scores | None
+) -> list[ChunkHit]:
+    found = CHUNKS.find(connection, f"WHERE id {AMONG}", (json.dumps([id for id, _ in ranked]),))
+    chunks = {chunk.id: chunk for chunk in found}
+    owners = DOCUMENTS.find(connection, f"WHERE id {AMONG}", (json.dumps(list({chunk.document_id for chunk in found})),))
+    documents = {document.id: document for document in owners}
+    sought = words(query)
+    return [
+        ChunkHit(
+            chunk := chunks[id],
+            documents[chunk.document_id],
+            score,
+            None if told is None else told.get(id, 0.0),
+            None if near is None else near.get(id, 0.0),
+            densest(chunk.content, sought),
+        )
+        for id, score in ranked
+    ]

@@ -134,11 +134,13 @@ def _bytes_by_table(connection: Connection) -> dict[str, int] | None:
     try:
         rows = connection.rows(
             """
-            SELECT coalesce(known.tbl_name, size.name), sum(size.pgsize)
-            FROM dbstat AS size LEFT JOIN sqlite_schema AS known ON known.name = size.name
-            WHERE size.aggregate = 1
-            GROUP BY 1
-            """
+            WITH sizes(name, bytes) AS (
+                SELECT coalesce(known.tbl_name, size.name), size.pgsize
+                FROM dbstat AS size LEFT JOIN sqlite_schema AS known ON known.name = size.name
+                WHERE size.aggregate = 1
+            )
+            SELECT iif(instr(name, '__'), substr(name, 1, instr(name, '__') - 1), name), sum(bytes) FROM sizes GROUP BY 1
+            """  # what a room keeps in virtual tables has names that begin with `table__`, like its indexes
         )
     except StoreError:
         return None  # dbstat is a build option

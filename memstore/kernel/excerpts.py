@@ -1,0 +1,82 @@
+"""The lines of a text to show where it was found by some words."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+EXCERPT = 160
+LOOK_AT = 100_000  # characters in which an excerpt looks for the match
+MOST_WORDS = 100  # that are looked for
+
+
+def excerpt(text: str, words: Iterable[str]) -> str:
+    """About 160 characters of a text around the first of the words, on one line and cut between words."""
+    line = " ".join(text.split())
+    return _around(line, _first(line, words))
+
+
+def densest(text: str, words: Iterable[str]) -> str:
+    """About 160 characters of a text, where most of the words stand close together."""
+    line = " ".join(text.split())
+    return _around(line, _densest(line, words))
+
+
+def _around(line: str, at: int) -> str:
+    start = max(0, min(at - EXCERPT // 3, len(line) - EXCERPT))
+    end = start + EXCERPT
+    if start > 0:
+        start = line.find(" ", start, at) + 1 or start
+    if end < len(line):
+        space = line.rfind(" ", at, end + 1)
+        end = space if space > end - EXCERPT // 3 else end
+    return ("…" if start > 0 else "") + line[start:end] + ("…" if end < len(line) else "")
+
+
+def _densest(text: str, words: Iterable[str]) -> int:
+    """Where a stretch begins that has the most of the words; 0 where none can be seen."""
+    sought = sorted(words, key=len, reverse=True)[:MOST_WORDS]  # of two that begin alike the longer one says more
+    if not sought:
+        return 0
+    folded, places = _folded(text[:LOOK_AT])
+    pattern = re.compile("|".join(re.escape(word) if not word.isascii() else rf"\b{re.escape(word)}" for word in sought))
+    stretch: deque[tuple[int, str]] = deque()
+    most = best = 0
+    for match in pattern.finditer(folded):
+        stretch.append((places[match.start()], match.group()))
+        while stretch[-1][0] - stretch[0][0] > EXCERPT // 2:
+            stretch.popleft()
+        found = len({word for _, word in stretch})
+        if found > most:
+            most, best = found, stretch[0][0]
+    return best
+
+
+def _first(text: str, words: Iterable[str]) -> int:
+    """Where the first of the words begins; 0 where none can be seen."""
+    folded, places = _folded(text[:LOOK_AT])
+    spots = [_spot(folded, word) for word in words]
+    return min((places[spot] for spot in spots if spot >= 0), default=0)
+
+
+def _spot(folded: str, word: str) -> int:
+    beginning = re.search(rf"\b{re.escape(word)}", folded)  # "art" is better shown in "artist" than in "start"
+    return folded.find(word) if beginning is None else beginning.start()
+
+
+def _folded(text: str) -> tuple[str, Sequence[int]]:
+    """The text without case and accents, and where each of its characters came from."""
+    if text.isascii():
+        return text.lower(), range(len(text))
+    signs: list[str] = []
+    places: list[int] = []
+    for place, sign in enumerate(text):
+        plain = "".join(part for part in unicodedata.normalize("NFKD", sign) if not unicodedata.combining(part)).casefold()
+        signs.append(plain)
+        places += [place] * len(plain)
+    return "".join(signs), places
