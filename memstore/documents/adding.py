@@ -111,7 +111,7 @@ class Adding(Replacing):
         text, project = values.text("text", text), values.optional(values.key, "project", project)
         said = {**given, "content_hash": text_key(text) if content_hash is None else content_hash}
         columns = values.checked({**CHECKS, "ingestion_status": _status}, said)
-        return Arrival(project, columns, cut(text, columns, size, overlap, self.db.cipher))
+        return Arrival(project, columns, cut(text, columns, size, overlap))
 
     def _bring(self, items: Sequence[Arrival], *, actor: str, note: str) -> list[tuple[Document, Document | None]]:
         """Take documents in by one transaction, and return each as it is now and as it was."""
@@ -200,7 +200,7 @@ class Adding(Replacing):
         the embedder's unless it is given. One that has the id of a chunk which says something else takes its place.
         """
         document_id, model = values.key("document_id", document_id), values.optional(values.key, "model", model)
-        drafts = made(chunks, self.db.cipher)
+        drafts = made(chunks)
         if model is None or model == self._model:
             model = self._model
             self._fill(drafts, document_id)

@@ -22,7 +22,6 @@ class Draft:
     """A chunk as it is to be."""
 
     content: str
-    chunk_hash: str
     heading_path: str = ""
     start_char: int | None = None
     end_char: int | None = None
@@ -49,19 +48,18 @@ MOVING = (
 )  # fmt: skip
 
 
-def cut(text: str, columns: Mapping[str, Any], size: int, overlap: int, cipher: Cipher | None) -> list[Draft]:
+def cut(text: str, columns: Mapping[str, Any], size: int, overlap: int) -> list[Draft]:
     """The chunks of a text, by what its document is said to be."""
     suffix = columns["suffix"] or os.path.splitext(columns["file_path"] or columns["uri"] or "")[1]
     found = pieces(text, size=size, overlap=overlap, kind=kind_of(suffix))
-    said = [text[start:end] for start, end, _ in found]
-    return [Draft(each, text_key(each, cipher), path, start, end) for each, (start, end, path) in zip(said, found, strict=True)]
+    return [Draft(text[start:end], path, start, end) for start, end, path in found]
 
 
-def made(chunks: Iterable[str | Mapping[str, Any]], cipher: Cipher | None) -> list[Draft]:
+def made(chunks: Iterable[str | Mapping[str, Any]]) -> list[Draft]:
     """Chunks that a caller has made, each a text or a dict of columns, or Invalid."""
     if isinstance(chunks, (str, bytes, Mapping)) or not isinstance(chunks, Iterable):
         raise Invalid(f"chunks must be a list of texts or dicts, not {type(chunks).__name__}")
-    drafts = [_made(f"chunks[{place}]", chunk, cipher) for place, chunk in enumerate(chunks)]
+    drafts = [_made(f"chunks[{place}]", chunk) for place, chunk in enumerate(chunks)]
     ids = [draft.id for draft in drafts if draft.id is not None]
     if len({*ids}) < len(ids):
         twice = next(id for place, id in enumerate(ids) if id in ids[:place])
@@ -69,14 +67,14 @@ def made(chunks: Iterable[str | Mapping[str, Any]], cipher: Cipher | None) -> li
     return drafts
 
 
-def _made(where: str, chunk: str | Mapping[str, Any], cipher: Cipher | None) -> Draft:
+def _made(where: str, chunk: str | Mapping[str, Any]) -> Draft:
     given = {"content": chunk} if isinstance(chunk, str) else chunk
     if not isinstance(given, Mapping) or "content" not in given:
         raise Invalid(f"{where} must be a text, or a dict with 'content', not {values.shorten(chunk)}")
     for name in given:
         values.one_of(f"{where}: column", name, (*CHUNK_CHECKS, "embedding"))
     columns = {name: CHUNK_CHECKS[name](f"{where}[{name!r}]", value) for name, value in given.items() if name != "embedding"}
-    draft = Draft(chunk_hash=text_key(columns["content"], cipher), **columns, embedding=given.get("embedding"))
+    draft = Draft(**columns, embedding=given.get("embedding"))
     for start, end in (("start_char", "end_char"), ("anchor_start", "anchor_end")):
         if (getattr(draft, start) is None) != (getattr(draft, end) is None):
             raise Invalid(f"{where} has only one of {start} and {end}; give both or none")
@@ -86,7 +84,7 @@ def _made(where: str, chunk: str | Mapping[str, Any], cipher: Cipher | None) -> 
     return draft
 
 
-def matched(old: Iterable[Chunk], drafts: Sequence[Draft]) -> list[Chunk | None]:
+def matched(old: Iterable[Chunk], drafts: Sequence[Draft], cipher: Cipher | None) -> list[Chunk | None]:
     """For each draft the chunk that says the same, in their order; one that was given an id is that chunk or none."""
     named = {draft.id for draft in drafts}
     own: dict[str, Chunk] = {}
@@ -96,12 +94,12 @@ def matched(old: Iterable[Chunk], drafts: Sequence[Draft]) -> list[Chunk | None]
             own[chunk.id] = chunk
         else:
             waiting.setdefault(chunk.chunk_hash, deque()).append(chunk)
-    return [_match(draft, own, waiting) for draft in drafts]
+    return [_match(draft, text_key(draft.content, cipher), own, waiting) for draft in drafts]
 
 
-def _match(draft: Draft, own: Mapping[str, Chunk], waiting: Mapping[str, deque[Chunk]]) -> Chunk | None:
+def _match(draft: Draft, chunk_hash: str, own: Mapping[str, Chunk], waiting: Mapping[str, deque[Chunk]]) -> Chunk | None:
     if draft.id is not None:
         found = own.get(draft.id)
-        return found if found is not None and found.chunk_hash == draft.chunk_hash else None
-    same = waiting.get(draft.chunk_hash)
+        return found if found is not None and found.chunk_hash == chunk_hash else None
+    same = waiting.get(chunk_hash)
     return same.popleft() if same else None

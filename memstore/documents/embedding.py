@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence, Sized
+from typing import Any
 
 from ..kernel import Invalid, values
 from ..kernel.subject import AMONG
-from .library import Library, keys_of
+from .drafts import Draft, matched
+from .library import Library, chunks_of, keys_of
 from .tables import CHUNKS
-
-if TYPE_CHECKING:
-    from .drafts import Draft
 
 BATCH = 64  # texts that a model is given at once
 PAGE = 1000  # chunks that are looked at at once
@@ -83,21 +81,23 @@ class Embedding(Library):
                         self._change(connection, self._known(connection, id), {"ingestion_status": "embedded", "indexed_at": self.db.now})
 
     def _fill(self, drafts: Sequence[Draft], document_id: str | None) -> None:
-        """Ask the embedder for the vectors of those drafts that have none here, of equal ones once."""
+        """Ask the embedder for the vectors of those drafts that will have none, of equal ones once."""
         embedder = self._embedder
         if embedder is None or not drafts or not self._allowed(embedder.model):
             return
-        hashes = [] if document_id is None else self.db.rows(HASHES, (document_id,))
-        lacking = {*self._vectors().lacking("chunk", [id for id, _ in hashes], model=embedder.model)} if hashes else set()
-        have = {chunk_hash for id, chunk_hash in hashes if id not in lacking}
-        wanting = [draft for draft in drafts if draft.embedding is None and draft.chunk_hash not in have]
+        with self.db.read(snapshot=True) as connection:
+            old = [] if document_id is None else chunks_of(connection, document_id)
+            found = matched(old, drafts, connection.cipher)
+        lacking = {*self._vectors().lacking("chunk", [chunk.id for chunk in old], model=embedder.model)} if old else set()
+        staying = [chunk is not None and chunk.id not in lacking for chunk in found]
+        wanting = [draft for draft, stays in zip(drafts, staying) if draft.embedding is None and not stays]
         texts = list(dict.fromkeys(draft.content for draft in wanting))
-        found: dict[str, Any] = {}
+        vectors: dict[str, Any] = {}
         for start in range(0, len(texts), BATCH):
             batch = texts[start : start + BATCH]
-            found.update(zip(batch, embedded(embedder.fn, batch), strict=True))
+            vectors.update(zip(batch, embedded(embedder.fn, batch, embedder.dims), strict=True))
         for draft in wanting:
-            draft.embedding = found[draft.content]
+            draft.embedding = vectors[draft.content]
 
     def _allowed(self, model: str) -> bool:
         """Whether vectors of the embedder may be stored; says so once where they may not."""
@@ -112,12 +112,12 @@ class Embedding(Library):
         return allowed
 
 
-HASHES = "SELECT id, chunk_hash FROM chunks WHERE document = (SELECT pk FROM documents WHERE id = ?)"
-
-
-def embedded(fn: Fn, texts: Sequence[str]) -> list[Any]:
-    """As many vectors as texts, or Invalid."""
+def embedded(fn: Fn, texts: Sequence[str], dims: int | None = None) -> list[Any]:
+    """As many vectors as texts, of so many dimensions where that is known, or Invalid."""
     vectors = list(fn(texts)) if texts else []
     if len(vectors) != len(texts):
         raise Invalid(f"the embedder gave {len(vectors)} vectors for {len(texts)} texts; it must give one for each")
+    wrong = next((len(vector) for vector in vectors if isinstance(vector, Sized) and len(vector) != dims), None)
+    if dims is not None and wrong is not None:
+        raise Invalid(f"the embedder gave a vector of {wrong:,} dimensions, and says that they have {dims:,}")
     return vectors

@@ -135,8 +135,8 @@ class Files(Adding):
 
     def _hashes(self, files: Sequence[_File], project: str | None, user_id: str | None) -> dict[str | None, str]:
         """What the documents of some files that are not hidden say, by their uris."""
-        keys = json.dumps([uri_key(file.uri, "", self.db.cipher) for file in files])
         with self.db.read(snapshot=True) as connection:
+            keys = json.dumps([uri_key(file.uri, "", connection.cipher) for file in files])
             among = (keys, *self._place(project, user_id))
             rows = connection.rows(f"SELECT id FROM documents WHERE uri_key {AMONG} AND {OF} AND is_deleted = 0", among)
             terms = [among_ids([id for (id,) in rows])]
@@ -196,7 +196,7 @@ def _roots(paths: Paths) -> list[str]:
     roots = [os.path.realpath(values.key("paths", path_of(path))) for path in paths]
     for root in roots:
         if not os.path.exists(root):
-            raise Invalid(f"there is no file or folder {values.shorten(root)}; nothing was taken in")
+            raise Invalid(f"there is no file or folder {root}; nothing was taken in")
     return roots
 
 

@@ -153,11 +153,11 @@ class Library:
         uri, content_hash = values.optional(values.key, "uri", uri), values.optional(values.key, "content_hash", content_hash)
         if (uri is None) == (content_hash is None):
             raise Invalid("first() needs either a uri or a content_hash; find() lists documents by everything else")
-        key = uri_key(uri, content_hash or "", self.db.cipher)
-        terms = [("uri_key = ?", key), *scope(self._canonical, project, user_id)]
+        terms = scope(self._canonical, project, user_id)
         if not values.flag("include_deleted", include_deleted):
             terms.append(("is_deleted = 0",))
         with self.db.read(snapshot=True) as connection:
+            terms.append(("uri_key = ?", uri_key(uri, content_hash or "", connection.cipher)))
             found = newest(connection, DOCUMENTS, "document", terms, 1, None, "store.documents.find()")
         return found[0] if found else None
 

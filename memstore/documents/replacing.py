@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..kernel import new_id
 from ..kernel.lifecycle import changed
 from ..kernel.rows import refuse_taken
+from ..kernel.words import text_key
 from .annotating import Annotations
 from .drafts import MOVING, Draft, matched
 from .embedding import Embedding
@@ -43,7 +44,7 @@ class Replacing(Annotations, Embedding):
     def _replace(self, connection: Connection, owner: Document, drafts: Sequence[Draft], fresh: list[Fresh], model: str | None) -> Outcome:
         """Make the chunks of a document these, and add those that are new to `fresh`, which `_write` writes."""
         old, keys = chunks_of(connection, owner.id), keys_of(connection, owner.id)
-        found = matched(old, drafts)
+        found = matched(old, drafts, connection.cipher)
         kept = {chunk.id for chunk in found if chunk is not None}
         gone = [chunk for chunk in old if chunk.id not in kept]
         self._drop(connection, gone, keys, hidden=owner.is_deleted)
@@ -100,7 +101,7 @@ class Replacing(Annotations, Embedding):
             chunk_index=place,
             content=draft.content,
             char_count=len(draft.content),
-            chunk_hash=draft.chunk_hash,
+            chunk_hash=text_key(draft.content, connection.cipher),
             version=1,
             **{name: getattr(draft, name) for name in MOVING},
         )
