@@ -12,7 +12,8 @@ ADA = "ada.lovelace@example.org"
 #: Tables that are derived from others or are the store's own book-keeping.
 DERIVED = {"meta", "maintenance", "schema_version", "schema_steps", "sqlite_sequence", "sqlite_stat1", "arrivals", "keyword_state",
            "keyword_gone", "keyword_segments", "audit_state", "audit_log", "audit_places", "audit_erased", "correction_words",
-           "memory_words", "entity_names", "entity_words"}  # fmt: skip
+           "memory_words", "entity_names", "entity_words", "chunk_index", "chunk_index__terms", "chunk_index__words",
+           *(f"chunk_index__words_{part}" for part in ("data", "idx", "content", "docsize", "config"))}  # fmt: skip
 SEARCH = """
 import json, os, sys
 for line in sys.stdin:
@@ -134,26 +135,23 @@ class Life:
         columns = ("title", "display_name", "source_type", "file_path", "url", "storage_uri", "ticket_id", "git_repo", "git_commit",
                    "suffix", "mime_type", "original_path", "base_path", "relative_path", "extra_text", "content_hash")  # fmt: skip
 
-        def document(**given):
+        def document(text, **given):
             texts = {name: say(name) for name in columns}
             known = {"tags": [say("tag")], "extra_json": {say("k"): say("v")}, "metadata": {say("k"): say("v")}, "id": say("document")}
-            return room.add_text(f"# {say('heading')}\n\n{say('said')} {say('more')}", uri=say("uri"), **texts, **known, **given)
+            return room.add_text(text, uri=say("uri"), **texts, **known, **given)
 
-        self.document = document(**owned).id
+        self.document = document("what is edited leaves the file by itself", **owned).id
         room.update(self.document, title=say("retitled"), actor=self.user_id)
-        room.add_text(f"{say('said')} anew", uri=room.get(self.document).uri, user_id=self.user_id)
+        room.add_text(f"# {say('heading')}\n\n{say('said')} {say('more')}", uri=room.get(self.document).uri, user_id=self.user_id)
         places = ("id", "content", "heading_path", "anchor_type", "sanitized_hash")
-        made = document(**owned).id
-        for _ in range(2):
-            chunks = [{**{name: say(name) for name in places}, "metadata": {say("k"): say("v")}} for _ in range(2)]
-            (self.chunk, *_) = [chunk.id for chunk in room.set_chunks(made, chunks, actor=self.user_id)]
-        told = {"detail": say("detail"), "source": say("source"), "metadata": {say("k"): say("v")}}
-        for _ in range(2):
-            noted = room.annotate(self.chunk, say("kind"), id=say("annotation"), **told)
-        room.remove_annotation(noted.id, actor=self.user_id)
-        room.remove(document(**owned).id, actor=self.user_id)
-        document(project=self.project, **owned)
-        document(project=self.project)
+        made = document("which is not what its chunks say", **owned).id
+        chunks = [{**{name: say(name) for name in places}, "metadata": {say("k"): say("v")}} for _ in range(2)]
+        (self.chunk, *_) = [chunk.id for chunk in room.set_chunks(made, chunks, actor=self.user_id)]
+        room.annotate(self.chunk, say("kind"), detail=say("detail"), source=say("source"), metadata={say("k"): say("v")}, id=say("annotation"))
+        room.remove_annotation(room.annotate(self.chunk, say("kind"), detail=say("detail")).id, actor=self.user_id)
+        room.remove(document(say("hidden"), **owned).id, actor=self.user_id)
+        document(say("said"), project=self.project, **owned)
+        document(say("said"), project=self.project)
         room.select([made], False, user_id=self.user_id)
         room.select([self.document, made], True, conversation_id=self.chat)
 

@@ -68,7 +68,7 @@ def shelve(store, tag, whose):
     """Documents in their states, chunks made by hand, what was noticed about one, and who wants to hear from which."""
     room = store.documents
     given = {"project": f"moon{tag}", "tags": ["optics"], "metadata": {"h": "é"}, "source_type": "web", **whose}
-    said = f"# Amber{tag}\n\nbasalt é 日本語\n\n# Cedar\n\n" + "delta words " * 120
+    said = f"# Amber{tag}\n\nmarble é 日本語\n\n# Cedar\n\n" + "delta words " * 120
     room.add_text(said, uri=f"file:/a{tag}", title="é", id=f"q1{tag}", **given)
     for number, text in enumerate((f"as it was{tag}", f"as it is{tag} é")):
         room.add_text(text, uri=f"file:/b{tag}", id=f"q2{tag}" if number == 0 else None)
@@ -87,9 +87,9 @@ def shelved(store):
     documents = sorted(room.find(include_deleted=True, limit=None), key=lambda item: item.id)
     return {
         "documents": [item.to_dict() for item in documents],
-        "chunks": [chunk.to_dict() for item in documents for chunk in room.chunks(item.id)],
+        "chunks": [{**chunk.to_dict(), "chunk_hash": ""} for item in documents for chunk in room.chunks(item.id)],  # a tag under a codec
         "annotations": sorted((note.to_dict() for note in room.annotations(limit=None)), key=str),
-        "retrieved": [hit.chunk.id for word in ("amber basalt", "chunk", "hidden", "it", "日本") for hit in room.search(word, limit=None)],
+        "retrieved": [sorted(hit.chunk.id for hit in room.search(word, limit=None)) for word in ("marble", "chunk", "hidden", "it", "日本")],
     }
 
 
@@ -218,7 +218,7 @@ def answers(store):
         "runs": sorted((item.to_dict() for item in store.evals.runs()), key=str),
         "assertions": sorted((item.to_dict() for item in store.evals.assertions()), key=str),
         "promotions": [item.to_dict() for item in store.evals.promotions()],
-        "keywords": [hit.to_dict() for hit in store.keywords.search("d", limit=None)],
+        "keywords": [hit.to_dict() for hit in store.keywords.search("d", limit=None) if hit.kind != "chunk"],  # which only under a codec are
     }
 
 

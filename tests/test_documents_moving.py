@@ -218,16 +218,16 @@ def test_stores_that_live_erase_prune_and_meet_hold_what_their_twins_do(tmp_path
 def told(file_store):
     """A store in which everything that can rests on a chunk of one document."""
     store = file_store
-    store.documents.add_text("# One\n\nzirconq1 is old", uri="file:/doc-1", id="doc-1", title="zirconq2", metadata={"a": "zirconq3"})
-    store.documents.add_text("# One\n\nzirconq4 is new", uri="file:/doc-1", actor="ann", note="zirconq5")
-    chunk = store.documents.chunks("doc-1")[0].id
+    store.documents.add_text("# One\n\nzirconq1 is old", uri="file:/paper-1", id="paper-1", title="zirconq2", metadata={"a": "zirconq3"})
+    store.documents.add_text("# One\n\nzirconq4 is new", uri="file:/paper-1", actor="ann", note="zirconq5")
+    chunk = store.documents.chunks("paper-1")[0].id
     store.documents.annotate(chunk, "secret", detail="zirconq6", id="note-1")
     store.documents.remove_annotation(store.documents.annotate(chunk, "secret", detail="zirconq7", id="note-2").id)
-    store.documents.select(["doc-1"], True, user_id=ANN)
-    store.documents.add_text("other words", id="doc-2")
+    store.documents.select(["paper-1"], True, user_id=ANN)
+    store.documents.add_text("other words", id="paper-2")
     store.memories.add("knowledge", "it is blue", source_chunk_id=chunk, id="mem-1")
-    store.knowledge.add_entity("Mineral", "zircon", id="ent-1", source_refs=[f"chunk:{chunk}", "document:doc-1", "memory:mem-1"])
-    proofs = [{"chunk_id": chunk, "snippet": "zirconq8"}, {"source_id": "doc-1", "snippet": "zirconq9"}, {"snippet": "seen"}]
+    store.knowledge.add_entity("Mineral", "zircon", id="ent-1", source_refs=[f"chunk:{chunk}", "document:paper-1", "memory:mem-1"])
+    proofs = [{"chunk_id": chunk, "snippet": "zirconq8"}, {"source_id": "paper-1", "snippet": "zirconq9"}, {"snippet": "seen"}]
     store.knowledge.add_atom("claim", "it shines", evidence=proofs, id="atom-1")
     store.knowledge.mention("ent-1", "atom-1", chunk_id=chunk, anchor_start=1, anchor_end=2)
     pack = {"pieces": [{"kind": "chunk", "id": chunk, "text": "zirconq10"}, {"kind": "memory", "id": "mem-1"}]}
@@ -239,9 +239,9 @@ def test_a_document_goes_to_the_last_byte_with_what_was_made_from_it(told, searc
     store, chunk = told
     words = [f"zirconq{n}" for n in range(1, 11)]
     assert set(words) - {word for _, word in searcher(store, *words)} == set(), "all of them are there to be found"
-    receipt = store.erase(document_id="doc-1", reason="asked for", actor="privacy desk")
+    receipt = store.erase(document_id="paper-1", reason="asked for", actor="privacy desk")
     assert receipt.scrubbed
-    assert searcher(store, *words, chunk, "doc-1", "note-1", "note-2") == []
+    assert searcher(store, *words, chunk, "paper-1", "note-1", "note-2") == []
     assert {name: receipt.counts[name] for name in ("documents", "chunks", "annotations", "selections", "evidence")} == {
         "documents": 1, "chunks": 1, "annotations": 1, "selections": 1, "evidence": 2,
     }  # fmt: skip
@@ -253,34 +253,34 @@ def test_a_document_goes_to_the_last_byte_with_what_was_made_from_it(told, searc
     asked = store.memories.get_interaction("asked")
     assert (asked.chunks_used, asked.context_pack["pieces"]) == ([], [{"kind": "memory", "id": "mem-1"}])
     assert "interactions that were told something that went: 1, kept without it, though their texts may quote it" in receipt.kept
-    assert [item.id for item in store.documents.find()] == ["doc-2"]
-    assert found(store, "other") == [["doc-2"]]
+    assert [item.id for item in store.documents.find()] == ["paper-2"]
+    assert found(store, "other") == [["paper-2"]]
 
 
 def test_one_that_is_not_there_is_named_with_those_like_it(told):
     store, _ = told
-    with pytest.raises(NotFound, match="no room holds anything of a document 'doc-3'.*doc-"):
-        store.erase(document_id="doc-3")
+    with pytest.raises(NotFound, match="no room holds anything of a document 'paper-3'.*paper-"):
+        store.erase(document_id="paper-3")
 
 
 def test_as_a_trial_it_tells_the_same_and_leaves_all(told):
     store, _ = told
     before = rows(store)
-    trial = store.erase(document_id="doc-1", dry_run=True)
+    trial = store.erase(document_id="paper-1", dry_run=True)
     assert rows(store) == before
-    assert found(store, "zirconq4") == [["doc-1"]]
-    assert trial.counts == store.erase(document_id="doc-1").counts
+    assert found(store, "zirconq4") == [["paper-1"]]
+    assert trial.counts == store.erase(document_id="paper-1").counts
 
 
 def test_what_was_erased_does_not_come_back(tmp_path, told):
     store, chunk = told
     store.export(tmp_path / "out")
-    store.erase(document_id="doc-1")
+    store.erase(document_id="paper-1")
     report = store.import_(tmp_path / "out", on_conflict="replace")
     assert counts(report.erased) == {"documents": 1, "chunks": 1, "annotations": 1, "selections": 1}
     assert report.erased["evidence"] == 2
-    assert [item.id for item in store.documents.find()] == ["doc-2"]
-    assert found(store, "zirconq4", "other") == [[], ["doc-2"]]
+    assert [item.id for item in store.documents.find()] == ["paper-2"]
+    assert found(store, "zirconq4", "other") == [[], ["paper-2"]]
     assert store.memories.get_interaction("asked").chunks_used == []
 
 
@@ -320,16 +320,16 @@ def test_only_hidden_documents_are_pruned_and_leave_no_byte(file_store, store_cl
     for number in range(2):
         store_clock.advance(10.0)
         room.remove(f"d{number}")
-    assert store.prune(max_age=5.0, dry_run=True).removed == {"documents": 1, "chunks": 1, "annotations": 1, "selections": 1}
+    assert store.prune(room="documents", max_age=5.0, dry_run=True).removed == {"documents": 1, "chunks": 1, "annotations": 1, "selections": 1}
     assert len(room.find(include_deleted=True)) == 3
-    report = store.prune(max_age=5.0)
+    report = store.prune(room="documents", max_age=5.0)
     assert report.removed == {"documents": 1, "chunks": 1, "annotations": 1, "selections": 1}
     assert [item.id for item in room.find(include_deleted=True)] == ["d2", "d1"]
     assert [store.knowledge.evidence(f"a{n}", include_stale=True)[0].stale for n in range(3)] == [True, False, False]
     assert searcher(store, "kunziteq0") == []
     room.add_text("kunziteq1 words", uri="file:/1")
     assert found(store, "kunziteq0", "kunziteq1", "kunziteq2") == [[], ["d1"], ["d2"]], "the other can be revived"
-    assert store.prune(keep_last=0).removed == {}
+    assert store.prune(room="documents", keep_last=0).removed == {}
 
 
 # -- into another project -----------------------------------------------------------------------------------------------

@@ -42,7 +42,7 @@ def test_the_lives_fill_every_text_column_of_every_room(lives):
     made |= {"documents.uri_key", "chunks.chunk_hash"}
     made |= {"conflicts.pair_hash", "conflicts.slot_hash", "conflict_members.claim_hash"}
     named = {"projects.status", "model_runs.round", "assertion_events.level", "context_backups.trigger", "entity_versions.project_id"}
-    ids = {"token_counters.id", "context_backups.id", "assertion_events.id", "artifact_sections.id"}
+    ids = {"token_counters.id", "context_backups.id", "assertion_events.id", "artifact_sections.id", "selections.id"}
     assert set(empty) - legal - made - named - ids == set()
 
 
@@ -68,7 +68,7 @@ def test_the_receipt_counts_what_went(lives):
     gone = {table: len(held) - len(after[table]) for table, held in before.items() if len(held) != len(after[table])}
     assert {table: count for table, count in receipt.counts.items() if table in before} == gone
     assert isinstance(receipt, EraseReceipt)
-    own, changes = 9, {"corrections": 1, "memories": 4, "graph": 4, "atoms": 3, "artifacts": 1, "conflicts": 2}
+    own, changes = 9, {"corrections": 1, "memories": 4, "graph": 4, "atoms": 3, "artifacts": 1, "conflicts": 2, "documents": 7}
     assert receipt.counts["audit_log"] == own + sum(changes.values())
 
 
@@ -203,6 +203,7 @@ def test_a_message_goes_alone_and_its_copies_are_named(lives, searcher):
         "corrections that name neither a user nor a conversation",
         "corrections from the conversation of the message",
         "handoff notes about the conversation of the message",
+        "documents from the conversation of the message",
         "memories from the conversation of the message",
         "interactions from the conversation of the message",
         "entities of no user, project or conversation",

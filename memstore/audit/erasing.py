@@ -94,7 +94,8 @@ class Names:
             if kind == "message":
                 kinds.add(_member("entity_kind", "keyword"))
         projects = {id for kind, id in subject.gone if kind == "project"}
-        named = {(subject.kind, subject.id), *(("session", id) for id in owners), *(("project", id) for id in projects)}
+        named = {(subject.kind, subject.id), *(("session", id) for id in owners)}
+        named |= {thing for thing in subject.gone if thing[0] in ("project", "document")}
         self.strings = {quoted(id).encode() for _, id in named if distinct(id)}
         self.members = {_member(name, id)[1:] for kind, id in named if not distinct(id) for name in SAYING[kind]}
         # What was said of an entity may have been pruned, and then only its event tells of which one it was said.

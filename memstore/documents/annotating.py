@@ -113,12 +113,12 @@ class Annotations(Library):
         with self.db.write() as connection:
             old = known(connection, ANNOTATIONS, "annotation", id, LISTED)
             whose = "FROM documents WHERE pk = (SELECT document FROM chunks WHERE id = ?)"
-            owners = connection.rows(f"SELECT user_id, project_id, conversation_id {whose}", (old.chunk_id,))
+            owners = connection.rows(f"SELECT id, user_id, project_id, conversation_id {whose}", (old.chunk_id,))
             connection.run("DELETE FROM annotations WHERE id = ?", (id,))
-            for user_id, project_id, conversation_id in owners:
+            for document_id, user_id, project_id, conversation_id in owners:
                 self._audit(
                     "annotation.remove", entity_kind="annotation", entity_id=id, before=shown(old, _SAID), user_id=user_id,
-                    project=project_id, conversation_id=conversation_id, actor=actor, note=note,
+                    project=project_id, conversation_id=conversation_id, details={"document_id": document_id}, actor=actor, note=note,
                 )  # fmt: skip
 
 

@@ -43,6 +43,6 @@ def _wrong_chunks(connection: Connection, span: Span) -> Iterator[Finding]:
         if item.start_char is not None and item.end_char is not None and item.end_char - item.start_char != length:
             yield Finding("places", pk, f"chunk {item.id}: its content is not as long as from start_char to end_char")
     for note in ANNOTATIONS.find(connection, "WHERE chunk BETWEEN ? AND ? ORDER BY pk", span):
-        start, end = note.start_char, note.end_char
-        if not (0 if start is None else start) <= (lengths[note.chunk_id] if end is None else end) <= lengths[note.chunk_id]:
+        start, end = note.start_char or 0, lengths[note.chunk_id] if note.end_char is None else note.end_char
+        if not 0 <= start <= end <= lengths[note.chunk_id]:
             yield Finding("places", None, f"annotation {note.id}: start_char and end_char are not within the content of its chunk")

@@ -36,7 +36,8 @@ class ChunkTexts:
     def last(self, conn: Connection) -> int:
         """The highest number ever given out."""
         self.db.attach(conn)
-        return int(conn.value("SELECT seq FROM sqlite_sequence WHERE name = 'chunks'") or 0)
+        # In `main`: a connection that cannot see some room has a `sqlite_sequence` of its temporary tables.
+        return int(conn.value("SELECT seq FROM main.sqlite_sequence WHERE name = 'chunks'") or 0)
 
     def texts(self, conn: Connection, after: int, upto: int, limit: int) -> list[tuple[int, str]]:
         """Numbers and texts of the chunks after one number up to another, ascending; what cannot be read counts as no text."""

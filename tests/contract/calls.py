@@ -56,6 +56,7 @@ def furnish_documents(documents):
     documents.add_text("# Rounding\n\nInvoices are rounded half up.", uri="file:/rounding.md", id="doc-1", created_at=1.0)
     documents.add_text("", uri="file:/pieces.md", id="doc-2", created_at=1.0)
     documents.set_chunks("doc-2", [{"content": "a piece of text", "id": "piece-1"}])
+    documents.annotate("piece-1", "secret", id="mark-1", created_at=1.0)
 
 
 def furnish_graph(knowledge):
@@ -792,15 +793,40 @@ CALLS: dict[str, tuple[Call, ...]] = {
         ),
         Call({"text": "bills are paid", "uri": "file:/rounding.md"}, itself, unkept=("tags",)),
     ),
+    "documents.annotate": tuple(
+        Call(
+            {"chunk_id": "piece-1", "kind": "secret", **span},
+            lambda store, found: store.documents.get_annotation(found.id),
+            inside={"metadata": (keyed,)},
+        )
+        for span in ({}, {"start_char": 2, "end_char": 7})
+    ),
+    "documents.annotations": (Call(),),
     "documents.chunks": (Call({"document_id": "doc-1"}),),
     "documents.count": (Call(),),
     "documents.find": (Call(),),
     "documents.first": (Call({"uri": "file:/rounding.md"}),),
+    "documents.flagged": (Call({"chunk_ids": ["piece-1"]}, inside={"chunk_ids": (one,)}),),
     "documents.get": (Call({"id": "doc-1"}),),
+    "documents.get_annotation": (Call({"id": "mark-1"}),),
     "documents.get_chunk": (Call({"id": "piece-1"}),),
+    "documents.is_selected": (Call({"document_id": "doc-1"}),),
     "documents.remove": (Call({"id": "doc-1"}, itself, {**AUDITED, "id": event("entity_id")}),),
+    "documents.remove_annotation": (Call({"id": "mark-1"}, itself, {**AUDITED, "id": event("entity_id")}),),
     "documents.search": (Call({"query": "rounded invoices"}),),
     "documents.search_metadata": (Call({"query": "rounding"}),),
+    "documents.select": tuple(
+        Call(
+            {"document_ids": ["doc-1"], "enabled": False, whose: "ann"},
+            lambda store, found: next(iter(store.documents.selections(limit=1)), None),
+            AUDITED,
+            unkept=("document_ids", "enabled"),
+            inside={"document_ids": (one, lambda value: ["doc-1", value])},
+        )
+        for whose in ("user_id", "conversation_id")
+    ),
+    "documents.selected": (Call(),),
+    "documents.selections": (Call(),),
     "documents.set_chunks": (
         Call(
             {"document_id": "doc-2", "chunks": ["another piece"]},

@@ -493,6 +493,12 @@ CASES = {
     ),
     "documents.update": Case(lambda store: store.documents.update("q1", title="elm", tags=["a"], actor="ann"), base="shelved"),
     "documents.remove": Case(lambda store: store.documents.remove("q1", actor="ann"), base="shelved"),
+    "documents.annotate": Case(lambda store: store.documents.annotate("h0", "elm", start_char=0, end_char=5, id="j9"), base="shelved"),
+    "documents.remove_annotation": Case(lambda store: store.documents.remove_annotation("j1", actor="ann"), base="shelved"),
+    "documents.select": Case(
+        lambda store: store.documents.select(["q1", "q3", "q-moon"], False, user_id="ann", actor="ann"), base="shelved"
+    ),
+    "documents.select nothing": Case(lambda store: store.documents.select(["q1", "q3"], None, user_id="ann", actor="ann"), base="shelved"),
     "documents join a project": Case(lambda store: store.chat.alias("Apollo", "moon"), base="shelved"),
     "store.prune of documents": Case(lambda store: store.prune(room="documents", keep_last=0, actor="ann"), base="shelved"),
     "store.erase of a document": Case(
