@@ -95,6 +95,11 @@ def test_what_a_vector_finds_is_told_too():
         assert chunks_of(asked)[0].text == "Nothing else."
 
 
+def test_asking_with_a_vector_makes_no_room_for_vectors(guided):
+    assert chunks_of(guided.context("rounded?", embedding=[1.0, 0.0]))
+    assert "vectors" not in guided.stats().rooms
+
+
 def states(store, interaction):
     return {piece.id: piece.state for piece in store.memories.explain(interaction.id).pieces}
 

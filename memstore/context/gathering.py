@@ -123,10 +123,10 @@ def entities(store: Store, asked: Question, most: int) -> list[Forms]:
 
 def documents(store: Store, asked: Question, most: int) -> list[Forms]:
     """Chunks of documents of the project or of none, whole and as the snippet around what was found."""
-    theirs = None if asked.project is None else {"project_id": [asked.project, None]}
     hits = store.documents.search(
-        asked.text, embedding=asked.embedding, limit=most, conversation_id=asked.conversation_id, user_id=asked.user_id, filters=theirs
-    )
+        asked.text, embedding=asked.embedding, limit=most, project=asked.project, conversation_id=asked.conversation_id,
+        user_id=asked.user_id,
+    )  # fmt: skip
     flagged = store.documents.flagged([hit.chunk.id for hit in hits])
     return [_chunk(asked, hit, flagged.get(hit.chunk.id, ())) for hit in hits]
 

@@ -25,7 +25,7 @@ CARRIED = SCHEMA.carried[0]
 SEALED = (*CARRIED.sealed, *CARRIED.documents)
 #: JSON columns, whose members are asked for as "metadata.team".
 _OBJECTS = ("metadata", "extra_json")
-_COLUMNS = (*(name for name in CHECKS if name not in (*_OBJECTS, "user_id")), "project_id")
+_COLUMNS = tuple(name for name in CHECKS if name not in (*_OBJECTS, "user_id"))
 #: What describes a document to people, and is looked through by `find(query=...)`.
 DESCRIPTIVE = ("title", "display_name", "uri", "file_path", "url", "ticket_id", "git_repo", "extra_text")
 
