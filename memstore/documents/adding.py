@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 #: What `add_text` is given where nothing is said of a column; None for all others.
 UNSAID = {"title": "", "display_name": "", "source_type": "unknown", "tags": [], "extra_text": "", "analyzed": False}
-_BORN = ("id", "created_at")  # only a new row takes them
+_BORN = ("id", "created_at", "updated_at")  # only a new row takes them
 _status = partial(values.optional, CHECKS["ingestion_status"])
 
 
@@ -83,6 +83,7 @@ class Adding(Replacing):
         last_analyzed_at: float | datetime | None = None,
         id: str | None = None,
         created_at: float | datetime | None = None,
+        updated_at: float | datetime | None = None,
         actor: str = "",
         note: str = "",
     ) -> Document:
@@ -100,6 +101,7 @@ class Adding(Replacing):
             "relative_path": relative_path, "tags": tags, "extra_json": extra_json, "extra_text": extra_text,
             "file_modified_at": file_modified_at, "ingested_at": ingested_at, "indexed_at": indexed_at, "analyzed": analyzed,
             "ingestion_status": ingestion_status, "last_analyzed_at": last_analyzed_at, "id": id, "created_at": created_at,
+            "updated_at": updated_at,
         }  # fmt: skip
         item = self._arrival(text, project, given, size=chunk_size, overlap=overlap, content_hash=content_hash)
         return self._bring([item], actor=actor, note=note)[0][0]
@@ -173,7 +175,8 @@ class Adding(Replacing):
         filled = columns | {name: value for name, value in unsaid.items() if columns[name] is None}
         filled["display_name"] = columns["display_name"] or columns["title"] or columns["uri"] or columns["content_hash"]
         project_id = self._canonical(item.project, columns["user_id"])
-        new = Document(**filled, updated_at=filled["created_at"], project_id=project_id, is_deleted=False, deleted_at=None, version=1)
+        filled["updated_at"] = filled["created_at"] if columns["updated_at"] is None else columns["updated_at"]
+        new = Document(**filled, project_id=project_id, is_deleted=False, deleted_at=None, version=1)
         pk = DOCUMENTS.insert(connection, new, uri_key=uri_key(new.uri, new.content_hash, connection.cipher))
         fresh += [self._fresh(connection, new, pk, place, draft) for place, draft in enumerate(item.drafts)]
         return new
@@ -190,6 +193,7 @@ class Adding(Replacing):
         chunks: Iterable[str | Mapping[str, Any]],
         *,
         model: str | None = None,
+        updated_at: float | datetime | None = None,
         actor: str = "",
         note: str = "",
     ) -> list[Chunk]:
@@ -197,8 +201,10 @@ class Adding(Replacing):
 
         Each is a text, or a dict with `content` and what else is known of it: id, created_at, heading_path, start_char, end_char,
         anchor_type, anchor_start, anchor_end, token_count, sanitized_hash, metadata, and an `embedding`, a vector of `model`, which is
-        the embedder's unless it is given. One that has the id of a chunk which says something else takes its place.
+        the embedder's unless it is given. One that has the id of a chunk which says something else takes its place. `updated_at` is
+        when that was, the document's from then on.
         """
+        at = values.optional(values.moment, "updated_at", updated_at)
         document_id, model = values.key("document_id", document_id), values.optional(values.key, "model", model)
         drafts = made(chunks)
         if model is None or model == self._model:
@@ -214,7 +220,7 @@ class Adding(Replacing):
             outcome = self._replace(connection, old, drafts, fresh, model)
             self._write(connection, fresh, model)
             if outcome.touched:
-                self._rewrite(connection, old, self._progress(outcome.embedded))
+                self._rewrite(connection, old, self._progress(outcome.embedded) | ({} if at is None else {"updated_at": at}))
             if outcome.touched and outcome.before:
                 before, after = {"chunks": outcome.before}, {"chunks": outcome.after}
                 log(self._audit, "document", "update", old, before, after, actor=actor, note=note)

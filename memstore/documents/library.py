@@ -259,7 +259,7 @@ class Library:
         return self._rewrite(connection, old, changes) if changed(old, replace(old, **changes), changes) else old
 
     def _rewrite(self, connection: Connection, old: Document, changes: dict[str, Any]) -> Document:
-        new = replace(old, **changes, updated_at=self.db.now, version=old.version + 1)
+        new = replace(old, **{"updated_at": self.db.now, **changes}, version=old.version + 1)
         key = uri_key(new.uri, new.content_hash, connection.cipher)
         twin = self._same(connection, key, new.project_id, new.user_id)
         if twin is not None and twin.id != old.id:

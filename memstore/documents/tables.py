@@ -310,6 +310,7 @@ _text = partial(values.optional, values.text)
 CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "id": _key,
     "created_at": _moment,
+    "updated_at": _moment,
     "uri": _key,
     "content_hash": _key,
     "title": values.text,
