@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .context import ContextPack
     from .corrections import CorrectionStore
     from .documents import DocumentStore, IngestReport
+    from .embedder import Embedder
     from .erasure import EraseReceipt
     from .evals import EvalStore
     from .kernel.errors import (
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from .knowledge import KnowledgeStore
     from .memories import MemoryStore
     from .pruning import PruneReport
-    from .store import Embedder, Store, open_store
+    from .store import Store, open_store
     from .transfer import ExportReceipt, ImportReport
     from .vectors import VectorIndex
 
@@ -61,7 +62,7 @@ _HOMES = {
     "Corrupt": "kernel.errors",
     "DiskFull": "kernel.errors",
     "DocumentStore": "documents",
-    "Embedder": "store",
+    "Embedder": "embedder",
     "EraseReceipt": "erasure",
     "EvalStore": "evals",
     "Exists": "kernel.errors",

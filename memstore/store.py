@@ -17,6 +17,7 @@ from functools import cached_property, partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
+from .embedder import Embedder
 from .kernel import (
     ADVICE,
     Busy,
@@ -31,7 +32,6 @@ from .kernel import (
     SchemaTooNew,
     StoreError,
     WrongKey,
-    record,
     sealed,
     upkeep,
     values,
@@ -95,15 +95,6 @@ PIECES: dict[str, tuple[str, str, str]] = {
     "document": ("documents", "documents", "get"),
     "backup": ("backups", "context_backups", "get"),
 }
-
-
-@record
-class Embedder:
-    """A model that turns texts into vectors: its name, a function from texts to vectors, and their length."""
-
-    model: str
-    fn: Callable[[Sequence[str]], Sequence[Sequence[float]]]
-    dims: int | None = None
 
 
 def open_store(
@@ -435,7 +426,7 @@ class Store:
         return import_store(self, path, on_conflict, actor, note, dry_run, progress)
 
     def optimize(self) -> Stats:
-        """Merge the keyword index and that of documents, give free pages back and refresh the planner's statistics, each where it is due."""
+        """Merge the indexes of words, give free pages back and refresh the planner's statistics, each where it is due."""
         if "keywords" in rooms_in_file(self._database):
             self.keywords.compact()
         if "documents" in rooms_in_file(self._database):

@@ -20,6 +20,7 @@ ARCHI_DOCUMENTS = {
 ATOCORE_SOURCE_DOCUMENTS = {
     "id": ("id", "doc-1"), "file_path": ("uri", "notes/a.md"), "file_hash": ("content_hash", "beef"), "title": ("title", "Notes"),
     "doc_type": ("source_type", "markdown"), "tags": ("tags", ["a", "b"]), "ingested_at": ("ingested_at", 5.5),
+    "updated_at": ("updated_at", 6.5),
 }  # fmt: skip
 AIRA_SOURCES = {
     "id": ("id", "src-1"), "type": ("source_type", "interview"), "title": ("title", "Ada"), "analyzed": ("analyzed", True),
@@ -88,7 +89,8 @@ def test_a_document_that_is_hidden_stays_hidden_elsewhere(both):
 def test_every_column_of_a_chunk(both, seed):
     store, everywhere = both
     owner = store.documents.add_text("", uri="a", project="p")
-    chunk, _ = store.documents.set_chunks(owner.id, [columns(seed), "another"])
+    chunk, _ = store.documents.set_chunks(owner.id, [columns(seed), "another"], updated_at=owner.updated_at)
+    assert store.documents.get(owner.id).updated_at == owner.updated_at
     for each in everywhere():
         stored = each.documents.get_chunk(chunk.id)
         assert shown(stored, seed) == columns(seed)
@@ -99,6 +101,6 @@ def test_every_column_of_a_chunk(both, seed):
 def test_what_update_takes_is_what_add_text_takes(store):
     added = store.documents.add_text("its text", project="p", uri="a")
     given = {**columns(ARCHI_DOCUMENTS), **columns(ATOCORE_SOURCE_DOCUMENTS), **columns(AIRA_SOURCES), "metadata": {"a": 1}}
-    given = {name: value for name, value in given.items() if name not in ("id", "created_at")}
+    given = {name: value for name, value in given.items() if name not in ("id", "created_at", "updated_at")}
     assert {name: getattr(store.documents.update(added.id, **given), name) for name in given} == given
     assert {name: getattr(store.documents.get(added.id), name) for name in given} == given

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from toy_codec import Toy
 
-from memstore import Embedder, Exists, Invalid, open_store
+from memstore import Embedder, Invalid, open_store
 from memstore.documents.chunking import pieces
 from memstore.testing import FakeClock
 

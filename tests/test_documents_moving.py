@@ -320,10 +320,11 @@ def test_only_hidden_documents_are_pruned_and_leave_no_byte(file_store, store_cl
     for number in range(2):
         store_clock.advance(10.0)
         room.remove(f"d{number}")
-    assert store.prune(room="documents", max_age=5.0, dry_run=True).removed == {"documents": 1, "chunks": 1, "annotations": 1, "selections": 1}
+    one_of_each = {"documents": 1, "chunks": 1, "annotations": 1, "selections": 1}
+    assert store.prune(room="documents", max_age=5.0, dry_run=True).removed == one_of_each
     assert len(room.find(include_deleted=True)) == 3
     report = store.prune(room="documents", max_age=5.0)
-    assert report.removed == {"documents": 1, "chunks": 1, "annotations": 1, "selections": 1}
+    assert report.removed == one_of_each
     assert [item.id for item in room.find(include_deleted=True)] == ["d2", "d1"]
     assert [store.knowledge.evidence(f"a{n}", include_stale=True)[0].stale for n in range(3)] == [True, False, False]
     assert searcher(store, "kunziteq0") == []

@@ -116,11 +116,19 @@ def test_hidden_documents_and_those_of_others_are_not_selected(store, room):
     room.select(["a", "d1"], True, user_id="bob")
     assert "a" in ids(room.selected(user_id="ann")) and room.is_selected("a", user_id="ann")
     assert "a" not in ids(room.selected(user_id="bob")) and not room.is_selected("a", user_id="bob")
-    assert ids(room.selected(project="Apollo")) == ["b"]
+    room.add_text("of another", project="moon", id="m")
+    assert ids(room.selected(project="Apollo", user_id="bob")) == ["d2", "b", "d4", "d3", "d1"]
     room.remove("d1")
     assert not room.is_selected("d1", user_id="bob") and "d1" not in ids(room.selected(user_id="bob"))
     with pytest.raises(NotFound):
         room.is_selected("nope")
+
+
+def test_a_search_goes_by_it(room):
+    room.select(["d1", "d2"], False, user_id="ann")
+    room.select("d1", True, conversation_id="c")
+    assert {hit.document.id for hit in room.search("text", user_id="ann")} == {"d3", "d4"}
+    assert {hit.document.id for hit in room.search("text", user_id="ann", conversation_id="c")} == {"d1", "d3", "d4"}
 
 
 def test_under_a_codec_they_come_by_name_too():

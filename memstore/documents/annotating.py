@@ -13,7 +13,7 @@ from ..kernel.lifecycle import shown
 from ..kernel.rows import Term, filled, filters, known, newest
 from ..kernel.subject import AMONG, listed
 from .library import Library
-from .tables import ANNOTATIONS, CHUNKS, Annotation
+from .tables import ANNOTATIONS, CHUNKS, DOCUMENTS, Annotation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -112,14 +112,13 @@ class Annotations(Library):
         id = values.key("id", id)
         with self.db.write() as connection:
             old = known(connection, ANNOTATIONS, "annotation", id, LISTED)
-            whose = "FROM documents WHERE pk = (SELECT document FROM chunks WHERE id = ?)"
-            owners = connection.rows(f"SELECT id, user_id, project_id, conversation_id {whose}", (old.chunk_id,))
+            (owner,) = DOCUMENTS.find(connection, "WHERE pk = (SELECT document FROM chunks WHERE id = ?)", (old.chunk_id,))
             connection.run("DELETE FROM annotations WHERE id = ?", (id,))
-            for document_id, user_id, project_id, conversation_id in owners:
-                self._audit(
-                    "annotation.remove", entity_kind="annotation", entity_id=id, before=shown(old, _SAID), user_id=user_id,
-                    project=project_id, conversation_id=conversation_id, details={"document_id": document_id}, actor=actor, note=note,
-                )  # fmt: skip
+            self._audit(
+                "annotation.remove", entity_kind="annotation", entity_id=id, before=shown(old, _SAID), user_id=owner.user_id,
+                project=owner.project_id, conversation_id=owner.conversation_id, details={"document_id": owner.id},
+                actor=actor, note=note,
+            )  # fmt: skip
 
 
 def _confirm_span(start: int | None, end: int | None, size: int) -> None:

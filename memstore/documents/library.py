@@ -16,9 +16,9 @@ from .tables import CHECKS, CHUNKS, DOCUMENTS, Chunk, Document, IngestionStatus,
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from ..embedder import Embedder
     from ..kernel import Connection
     from ..keywords import KeywordIndex
-    from ..store import Embedder
     from ..vectors import VectorIndex
 
 #: Tells whoever rests on some chunks, by their ids, that these are gone; a chunk that says something else is another one.
@@ -117,8 +117,8 @@ class Library:
             return []
         with self.db.read(snapshot=True) as connection:
             clause, params = joined(given(connection))
-            newest_file = "ORDER BY COALESCE(file_modified_at, created_at, ingested_at) DESC, pk DESC"
-            return DOCUMENTS.find(connection, f"WHERE {clause} {newest_file} LIMIT ?", (*params, limit))
+            order = "COALESCE(file_modified_at, created_at, ingested_at) DESC, pk DESC"
+            return DOCUMENTS.find(connection, f"WHERE {clause} ORDER BY {order} LIMIT ?", (*params, limit))
 
     def _asked(
         self,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..kernel import Invalid, NotFound, new_id, values
-from ..kernel.rows import Term, joined, newest, scope
+from ..kernel.rows import Term, filters, joined, newest, scope
 from ..kernel.subject import AMONG, listed
 from .library import Library
 from .tables import DOCUMENTS, SELECTIONS, Document, Selection
@@ -105,10 +105,12 @@ class Selections(Library):
         """Return the documents that a user, in a conversation, hears from, in the order of what they are called.
 
         What the conversation says goes before what the user says; where neither says anything a document is wanted. With a
-        `user_id` those of others are left out, and with a `project` those of no or another project.
+        `user_id` those of others are left out, and with a `project` those of other projects.
         """
         limit = values.limit(limit)
-        terms = [("is_deleted = 0",), wanted(*_tier(user_id, conversation_id)), *scope(self._canonical, project, user_id)]
+        project = self._canonical(values.optional(values.key, "project", project), user_id)
+        terms = [("is_deleted = 0",), wanted(*_tier(user_id, conversation_id)), *scope(self._canonical, None, user_id)]
+        terms += filters(("(project_id IS NULL OR project_id = ?)", project))
         clause, params = joined(terms)
         found = DOCUMENTS.find(self.db, f"WHERE {clause} ORDER BY pk", params)
         found.sort(key=lambda item: (item.display_name, item.title))  # which cannot be compared in the file of an encrypted store

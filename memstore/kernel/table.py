@@ -200,9 +200,9 @@ class Table(Generic[R]):
 
     def rewrite(self, writer: Writer, item: R, **hidden: Any) -> None:
         """Give the row with the id of a record all of the record's values, and hidden columns those that are given."""
-        columns, values = (*self.stored, *hidden), self.bound(writer, item)
-        assigned = ", ".join(f"{column} = ?" for column in columns)
-        writer.run(f"UPDATE {self.name} SET {assigned} WHERE id = ?", (*values, *hidden.values(), values[self._positions["id"]]))
+        values = self.bound(writer, item)
+        columns = ", ".join(f"{column} = ?" for column in (*self.stored, *hidden))
+        writer.run(f"UPDATE {self.name} SET {columns} WHERE id = ?", (*values, *hidden.values(), values[self._positions["id"]]))
 
     def bound(self, writer: Writer, item: R) -> list[Any]:
         """Column values of a record in the order of `stored` as the file has them, ready to bind."""

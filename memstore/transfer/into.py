@@ -33,6 +33,7 @@ TAKERS = {
     "memories": "memories.carrying",
     "knowledge": "knowledge.carrying",
     "conflicts": "conflicts.carrying",
+    "vectors": "vectors.carrying",
     "evals": "evals",
     "keywords": "keywords.carrying",
 }

@@ -18,7 +18,7 @@ from datetime import datetime
 
 import pytest
 
-from memstore import Exists, HandoffNote, Invalid, NotFound, ReadOnly, RejectedClaim, Store, StoreError, VersionConflict, open_store
+from memstore import Exists, HandoffNote, Invalid, ModelMismatch, NotFound, ReadOnly, RejectedClaim, Store, StoreError, VersionConflict, open_store
 from memstore.chat import AgentSession, Message
 from memstore.kernel import values
 from memstore.store import ROOMS
@@ -35,7 +35,7 @@ ALSO_CALLED = {
 }  # fmt: skip
 DOCUMENT = re.compile("Any|dict|list|Iterable|Mapping")
 CALLED_BACK = ("count", "function", "progress", "write_note")
-REFUSALS = (Invalid, NotFound, Exists, ReadOnly, RejectedClaim, VersionConflict)
+REFUSALS = (Invalid, NotFound, Exists, ModelMismatch, ReadOnly, RejectedClaim, VersionConflict)
 
 
 def rows_of(store):
