@@ -165,7 +165,7 @@ class Search(Embedding):
             return {} if any(map(str.isalnum, query)) else None
         rows = connection.rows(f"SELECT pk, id FROM chunks WHERE pk {AMONG}", (json.dumps([pk for pk, _ in best]),))
         ids: dict[int, str] = dict(rows)
-        return {ids[pk]: score / best[0][1] for pk, score in best}
+        return {ids[pk]: score / best[0][1] for pk, score in best if pk in ids}
 
 
 def fused(told: Scores | None, near: Scores | None, weight: float, ranks: bool) -> list[tuple[str, float]]:
