@@ -390,7 +390,12 @@ CALLS: dict[str, tuple[Call, ...]] = {
     ),
     "vectors.permits": (Call({"model": "toy"}),),
     "vectors.reembed": (
-        Call({"fn": embedded, "model": "new", "kind": "message"}, itself, unkept=("fn", "model", "kind", "batch"), inside={"fn": (answering,)}),
+        Call(
+            {"fn": embedded, "model": "new", "kind": "message"},
+            itself,
+            unkept=("fn", "model", "kind", "batch"),
+            inside={"fn": (answering,)},
+        ),
     ),
     "vectors.remove": (
         Call({"id": "v-1"}, itself, AUDITED, unkept=("id", "kind")),

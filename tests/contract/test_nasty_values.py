@@ -18,7 +18,19 @@ from datetime import datetime
 
 import pytest
 
-from memstore import Exists, HandoffNote, Invalid, ModelMismatch, NotFound, ReadOnly, RejectedClaim, Store, StoreError, VersionConflict, open_store
+from memstore import (
+    Exists,
+    HandoffNote,
+    Invalid,
+    ModelMismatch,
+    NotFound,
+    ReadOnly,
+    RejectedClaim,
+    Store,
+    StoreError,
+    VersionConflict,
+    open_store,
+)
 from memstore.chat import AgentSession, Message
 from memstore.kernel import values
 from memstore.store import ROOMS
