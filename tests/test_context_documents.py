@@ -95,6 +95,11 @@ def test_what_a_vector_finds_is_told_too():
         assert chunks_of(asked)[0].text == "Nothing else."
 
 
+def test_asking_with_a_vector_makes_no_room_for_vectors(guided):
+    assert chunks_of(guided.context("rounded?", embedding=[1.0, 0.0]))
+    assert "vectors" not in guided.stats().rooms
+
+
 def states(store, interaction):
     return {piece.id: piece.state for piece in store.memories.explain(interaction.id).pieces}
 
@@ -112,7 +117,7 @@ def test_the_whole_story_of_what_an_agent_knew_when_it_said_something(guided):
     pack = guided.context("how are amounts of lines rounded?", project="invoices", conversation_id="c-1")
     said = memories.capture("how are amounts of lines rounded?", "Each line is rounded half up.", context=pack, project="invoices")
     chunks = [piece.id for piece in chunks_of(pack)]
-    assert (said.memories_used, said.chunks_used) == ([rule.id, fact.id], chunks)
+    assert (said.memories_used, said.chunks_used) == ([fact.id, rule.id], chunks)
     (edited,) = [piece.id for piece in chunks_of(pack) if "half up" in piece.text]
     (hidden,) = [piece.id for piece in chunks_of(pack) if "files" in piece.text]
     assert set(states(guided, said).values()) == {"unchanged"}

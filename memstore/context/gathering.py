@@ -122,7 +122,7 @@ def entities(store: Store, asked: Question, most: int) -> list[Forms]:
 
 
 def documents(store: Store, asked: Question, most: int) -> list[Forms]:
-    """Chunks of documents, whole and as the snippet around what was found."""
+    """Chunks of documents of the project or of none, whole and as the snippet around what was found."""
     hits = store.documents.search(
         asked.text, embedding=asked.embedding, limit=most, project=asked.project, conversation_id=asked.conversation_id,
         user_id=asked.user_id,
