@@ -620,3 +620,36 @@ def test_read_only_without_the_room_nothing_is_near(tmp_path):
     with closing(open_store(tmp_path / "agent.db", read_only=True)) as store:
         assert store.vectors.nearest(EAST, model="toy") == []
         assert (store.vectors.count(), store.vectors.models(), store.vectors.check()) == (0, [], [])
+
+
+# -- beside a plain twin ------------------------------------------------------------------------------------------------
+
+
+def test_whatever_is_done_a_dict_would_answer_alike(file_store, rng):
+    """Random work in and out of transactions, some of them undone, by two handles on one file."""
+    room, twin = file_store.vectors, {}
+    with open_store(file_store.path) as other:
+        for _ in range(60):
+            undone = dict(twin)
+            work = rng.choice(("add", "add", "many", "remove", "undo"))
+            store = rng.choice((file_store, other))
+            with store.transaction() if work != "undo" else pytest.raises(ZeroDivisionError):
+                with store.transaction():
+                    if work == "remove" and twin:
+                        id = rng.choice(sorted(twin))
+                        assert store.vectors.remove(id) and twin.pop(id)
+                    else:
+                        new = {f"v{rng.randrange(900)}": vector for _, vector in some(rng, 90 if work == "many" else 3)}
+                        store.vectors.add(new.items(), model="toy")
+                        twin |= new
+                    aim = rng.choice(sorted(twin) or [None])
+                    if aim is not None:
+                        assert ids(store.vectors.nearest(twin[aim], model="toy", limit=1)) == [aim]
+                    if work == "undo":
+                        twin = undone
+                        raise ZeroDivisionError
+            assert room.count() == len(twin)
+            if twin:
+                aim = [rng.gauss(0.0, 1.0) for _ in range(8)]
+                assert ids(room.nearest(aim, model="toy", exact=True, limit=5)) == ranked(twin, aim, 5)
+                assert ids(room.nearest(aim, model="toy", limit=1))[0] in ranked(twin, aim, 5)
