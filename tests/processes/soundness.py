@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import hashlib
 import os
 import pickle
@@ -63,7 +64,10 @@ def fork():
     """Fork this process; idle threads of other tests do no harm to children that open stores of their own."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        return os.fork()
+        child = os.fork()
+    if child == 0:
+        gc.freeze()  # the collector would touch, and so copy, every page that the child shares with a large parent
+    return child
 
 
 @contextlib.contextmanager
