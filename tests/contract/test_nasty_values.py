@@ -230,7 +230,7 @@ def test_what_cannot_be_kept_exactly_is_refused_with_nothing_written(furnished, 
     if name == "store.import_":
         furnished.export("exported")
     monkeypatch.setattr(values, "TEXT_LIMIT", TEXT_LIMIT)
-    wrong, share, turn = [], 1 if request.config.getoption("--nightly") else 2, itertools.count()
+    wrong, share, turn = [], 1 if request.config.getoption("--nightly") else 2, itertools.count(len(name))
     for sound in CALLS[name]:
         for parameter in [item.name for item in parameters(METHODS[name]) if f"{name}.{item.name}" not in PASSED_ON]:
             trial = Trial(furnished, name, sound, parameter)
