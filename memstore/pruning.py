@@ -163,10 +163,10 @@ class _Work:
     def _size(self, connection: Connection) -> int:
         if self.room is None:
             return upkeep.packed_size(connection)
-        sizes = [size for name in self.names for _, _, size in upkeep.table_sizes(self.database, tables(_schema(name)))]
-        if None in sizes:
+        sizes = upkeep.table_bytes(self.database)
+        if sizes is None:
             raise NotSupported("this SQLite was built without dbstat and cannot tell the bytes of a room; leave room= out, or max_bytes=")
-        return sum(size for size in sizes if size is not None)
+        return sum(sizes.get(table, 0) for name in self.names for table in tables(_schema(name)))
 
     def _kept(self, connection: Connection) -> list[str]:
         """What is left alone, where there is any of it."""

@@ -522,16 +522,19 @@ class Store:
     def stats(self) -> Stats:
         """Count rows, bytes and bytes of text by table, and say in `advice` what keeps the log long and what is owed."""
         rooms = rooms_in_file(self._database)
-        counted = [line for name in rooms if name in ROOMS for line in self._table_stats(name)]
+        pages = upkeep.table_bytes(self._database)
+        counted = [line for name in rooms if name in ROOMS for line in self._table_stats(name, pages)]
         sizes = upkeep.file_sizes(self._database)
         advice = upkeep.advice(self._database, sizes[1], sizes[3])
         return Stats(self.path, self.store_id, *sizes, rooms, counted, *upkeep.maintenance(self._database), advice)
 
-    def _table_stats(self, name: str) -> list[TableStats]:
+    def _table_stats(self, name: str, pages: dict[str, int] | None) -> list[TableStats]:
         schema: Schema = import_module(f"memstore.{name}").SCHEMA
         said = upkeep.text_sizes(self._database, schema)
-        sizes = upkeep.table_sizes(self._database, tables(schema))
-        return [TableStats(name, table, rows, size, said.get(table, 0)) for table, rows, size in sizes]
+        return [
+            TableStats(name, table, rows, None if pages is None else pages.get(table, 0), said.get(table, 0))
+            for table, rows in upkeep.table_rows(self._database, tables(schema))
+        ]
 
     # -- asyncio ----------------------------------------------------------------------------------------------------
 
@@ -562,7 +565,7 @@ class Store:
         present = rooms_in_file(self._database)
         for name, shown in ROOMS.items():
             if name in present:
-                counts = [(table, rows) for table, rows, _ in upkeep.table_sizes(self._database, shown, sizes=False)]
+                counts = upkeep.table_rows(self._database, shown)
                 if any(rows for _, rows in counts):
                     yield name, ", ".join(_counted(table, rows) for table, rows in counts if rows)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import random
+import shutil
 import weakref
 
 import pytest
@@ -13,11 +15,15 @@ from memstore import Store, StoreError, open_store
 from memstore.testing import FakeClock
 
 DATA = pathlib.Path(__file__).resolve().parents[2] / "shared" / "data"
+#: A disk in memory. What a test proves about syncs it proves by a layer of its own or by kill; waiting for a real disk adds nothing.
+MEMORY_DISK = pathlib.Path("/dev/shm")
 
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "damage: the test damages stores on purpose; they are not checked after it")
     config.addinivalue_line("markers", "nightly: long; runs with --nightly only")
+    if not config.getoption("--nightly") and MEMORY_DISK.is_dir() and shutil.disk_usage(MEMORY_DISK).free > 4 << 30:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY_DISK))
 
 
 def pytest_addoption(parser):
@@ -30,6 +36,15 @@ def pytest_collection_modifyitems(config, items):
         for item in items:
             if "nightly" in item.keywords:
                 item.add_marker(pytest.mark.skip(reason="long variant: run with --nightly"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled(tmp_path_factory):
+    """Children compile a module once a session, and not into the checkout: half of the time that an interpreter takes to start."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+        patch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path_factory.mktemp("compiled")))
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -16,13 +16,20 @@ DERIVED = {"meta", "maintenance", "schema_version", "schema_steps", "sqlite_sequ
            *(f"chunk_index__words_{part}" for part in ("data", "idx", "content", "docsize", "config"))}  # fmt: skip
 SEARCH = """
 import json, os, sys
+
+def places(head, data):
+    at = data.find(head)
+    while at >= 0:
+        yield at
+        at = data.find(head, at + 1)
+
 for line in sys.stdin:
     path, words = json.loads(line)
     files = {end: open(path + end, "rb").read() for end in ("", "-wal", "-shm") if os.path.exists(path + end)}
-    # Many words begin alike: where their beginning is not there, none of them is looked for.
-    heads = {end: {head for head in {word[:4] for word in words} if head.encode() in data} for end, data in files.items()}
-    found = [[end, word] for end, data in files.items() for word in words if word[:4] in heads[end] and word.encode() in data]
-    print(json.dumps(found), flush=True)
+    # Many words begin alike: only where their beginning is are they looked for.
+    heads, sizes = {word[:4].encode() for word in words}, {len(word.encode()) for word in words}
+    seen = {end: {data[at : at + size] for head in heads for at in places(head, data) for size in sizes} for end, data in files.items()}
+    print(json.dumps([[end, word] for end in files for word in words if word.encode() in seen[end]]), flush=True)
 """
 
 

@@ -21,11 +21,20 @@ from memstore.transfer import into
 from memstore.transfer.out import schema_of
 
 
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory):
+    """Files of two filled stores, to be copied: filling one takes longer than most of these tests."""
+    paths = {tag: tmp_path_factory.mktemp("begun") / "agent.db" for tag in ("", "-b")}
+    for tag, path in paths.items():
+        with open_store(path, clock=FakeClock()) as store:
+            fill(store, tag)
+    return paths
+
+
 @pytest.fixture
-def source(tmp_path):
+def source(tmp_path, begun):
     """A filled store."""
-    with open_store(tmp_path / "source.db", clock=FakeClock()) as opened:
-        fill(opened)
+    with open_store(shutil.copy(begun[""], tmp_path / "source.db"), clock=FakeClock()) as opened:
         yield opened
 
 
@@ -37,10 +46,9 @@ def exported(source, tmp_path):
 
 
 @pytest.fixture
-def other(tmp_path):
+def other(tmp_path, begun):
     """Another store with a history."""
-    with open_store(tmp_path / "other.db", clock=FakeClock()) as opened:
-        fill(opened, "-b")
+    with open_store(shutil.copy(begun["-b"], tmp_path / "other.db"), clock=FakeClock()) as opened:
         yield opened
 
 

@@ -66,7 +66,7 @@ def come_together(model, tmp_path, seeds):
 
 
 @each_room
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.nightly)])
 def test_a_life_leaves_and_comes_back(model, seed, tmp_path):
     comes_back(model, tmp_path, seed)
 

@@ -288,7 +288,7 @@ def test_a_room_gets_as_small_as_it_was_asked_to_be(file_store, store_clock):
 
 def test_without_the_means_to_tell_the_bytes_of_a_room_that_is_said(store, store_clock, monkeypatch):
     fill(store, store_clock, 2)
-    monkeypatch.setattr(upkeep, "_bytes_by_table", lambda connection: None)
+    monkeypatch.setattr(upkeep, "table_bytes", lambda database: None)
     with pytest.raises(NotSupported, match="without dbstat"):
         store.prune(max_bytes=1, room="chat")
     assert store.prune(max_bytes=1).removed["conversations"] == 2

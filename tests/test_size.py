@@ -23,8 +23,9 @@ def assert_small(path, turns):
         assert whole <= 3.0, f"the file takes {whole:.2f} bytes a byte that was said"
 
 
-def test_ten_thousand_turns_of_real_words_take_little_more_than_their_text(tmp_path, real_data):
-    assert_small(tmp_path / "agent.db", size.TURNS)
+@pytest.mark.parametrize("turns", [2400, pytest.param(size.TURNS, marks=pytest.mark.nightly)])
+def test_turns_of_real_words_take_little_more_than_their_text(tmp_path, real_data, turns):
+    assert_small(tmp_path / "agent.db", turns)
 
 
 def test_turns_of_made_up_words_take_little_more_than_their_text(tmp_path, monkeypatch):

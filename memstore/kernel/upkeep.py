@@ -120,29 +120,28 @@ def unlisted(database: Database, rooms: dict[str, Sequence[str]]) -> list[Findin
     ]
 
 
-def table_sizes(database: Database, names: Sequence[str], *, sizes: bool = True) -> list[tuple[str, int, int | None]]:
-    """Rows and bytes of each table, its indexes included."""
+def table_rows(database: Database, names: Sequence[str]) -> list[tuple[str, int]]:
+    """Rows of each table."""
     with Read(database, True) as connection:
-        pages = _bytes_by_table(connection) if sizes else None
-        return [
-            (name, connection.value(f"SELECT count(*) FROM {quote(name)}"), None if pages is None else pages.get(name, 0)) for name in names
-        ]
+        return [(name, connection.value(f"SELECT count(*) FROM {quote(name)}")) for name in names]
 
 
-def _bytes_by_table(connection: Connection) -> dict[str, int] | None:
-    try:
-        rows = connection.rows(
-            """
-            WITH sizes(name, bytes) AS (
-                SELECT coalesce(known.tbl_name, size.name), size.pgsize
-                FROM dbstat AS size LEFT JOIN sqlite_schema AS known ON known.name = size.name
-                WHERE size.aggregate = 1
+def table_bytes(database: Database) -> dict[str, int] | None:
+    """Bytes of each table of the file, its indexes included; None where dbstat, a build option, is missing."""
+    with Read(database, False) as connection:
+        try:
+            rows = connection.rows(
+                """
+                WITH sizes(name, bytes) AS (
+                    SELECT coalesce(known.tbl_name, size.name), size.pgsize
+                    FROM dbstat AS size LEFT JOIN sqlite_schema AS known ON known.name = size.name
+                    WHERE size.aggregate = 1
+                )
+                SELECT iif(instr(name, '__'), substr(name, 1, instr(name, '__') - 1), name), sum(bytes) FROM sizes GROUP BY 1
+                """  # what a room keeps in virtual tables has names that begin with `table__`, like its indexes
             )
-            SELECT iif(instr(name, '__'), substr(name, 1, instr(name, '__') - 1), name), sum(bytes) FROM sizes GROUP BY 1
-            """  # what a room keeps in virtual tables has names that begin with `table__`, like its indexes
-        )
-    except StoreError:
-        return None  # dbstat is a build option
+        except StoreError:
+            return None
     return dict(rows)
 
 

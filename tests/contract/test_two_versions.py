@@ -165,7 +165,7 @@ class Version:
         self.child = subprocess.Popen(
             [sys.executable, "-P", "-W", "error", "-c", CHILD, str(path), str(timeout)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            env={**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"},
+            env={**os.environ, "PYTHONPATH": str(folder)},
         )  # fmt: skip
 
     def tell(self, *call):

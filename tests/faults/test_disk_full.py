@@ -325,29 +325,31 @@ from memstore.testing import FakeClock
 
 folder, step, names = pathlib.Path(sys.argv[1]), int(sys.argv[2]), {}
 work.begin(folder / "begun.db")
-for forever in (False, True):
-    for call in work.CALLS:
-        path, at, failed = folder / "agent.db", 1, True
-        shutil.copy(folder / "begun.db", path)
-        with open_store(path, clock=FakeClock()) as store:
+for call in work.CALLS:
+    path = folder / "agent.db"
+    shutil.copy(folder / "begun.db", path)
+    held = work.look(path)
+    with open_store(path, clock=FakeClock()) as store:
+        for forever in (False, True):
+            at, failed = 1, True
             while failed:
-                held = work.look(path)
                 count.update(at=at, seen=0, forever=forever)
                 try:
-                    call(store, f"m{at}")
+                    call(store, f"m{at}{forever}")
                     outcome = "returned"
                 except (MemoryError, StoreError) as error:
                     outcome = type(error).__name__
                 failed = count["seen"] >= at
                 count["at"] = 0
                 assert failed or outcome == "returned", (call.__name__, outcome)
+                held, before = work.look(path), held
                 if outcome != "OutcomeUnknown":
-                    assert (outcome == "returned") == (held != work.look(path)), (call.__name__, outcome, at, forever)
+                    assert (outcome == "returned") == (held != before), (call.__name__, outcome, at, forever)
                 assert at_rest(store), (call.__name__, outcome, at, forever)
                 names[outcome] = names.get(outcome, 0) + 1
                 at += step
-            call(store, "afterwards")
-            work.assert_sound(store)
+        call(store, "afterwards")
+        work.assert_sound(store)
 print(names)
 """
 

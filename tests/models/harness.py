@@ -82,6 +82,8 @@ def cut(items, limit):
 
 def plain(value):
     """Records as dicts, messages with their whole form, tuples as lists."""
+    if value is None or type(value) in (str, int, float, bool):  # most of what there is
+        return value
     if dataclasses.is_dataclass(value):
         shown = {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
         return {**shown, "openai": value.to_openai()} if hasattr(value, "to_openai") else shown

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="there 
 STORM = "import sys; from processes.struck import main; main(sys.argv[1], float(sys.argv[2]), int(sys.argv[3]))"
 
 
-@pytest.mark.parametrize("seconds", [3, pytest.param(60, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("seconds", [1.5, pytest.param(60, marks=pytest.mark.nightly)])
 def test_interrupted_at_any_moment_every_call_keeps_its_word_and_holds_nothing(tmp_path, rng, seconds):
     # Of Ctrl-C that arrives when COMMIT has succeeded the caller hears by KeyboardInterrupt, as of one before: no way of raising
     # could tell them apart. So what has raised may have happened, but then it has as a whole.
