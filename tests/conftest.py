@@ -32,6 +32,7 @@ def pytest_addoption(parser):
 
 
 def pytest_collection_modifyitems(config, items):
+    items.sort(key=lambda item: "processes" not in item.path.parts)  # they fork, at a cost that grows with this process: while it is small
     if not config.getoption("--nightly"):
         for item in items:
             if "nightly" in item.keywords:
