@@ -17,7 +17,7 @@ from .connection import Connection, Database
 from .driver import FAILURES, primary_code, translate
 from .errors import Busy, Closed, Invalid, ReadOnly, Replaced, StoreError, WrongKey
 from .schema import Schema, quote
-from .values import Finding, integer, shorten, text
+from .values import Finding, integer, listener, shorten, text
 from .wal import OWED
 
 FREE_SHARE = 5  # VACUUM when more than one page in five is free: giving back single pages would fragment the file
