@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from toy_codec import Toy
 
 from memstore import Embedder, open_store
 from memstore.testing import FakeClock
@@ -93,6 +94,15 @@ def test_what_a_vector_finds_is_told_too():
         assert "semantic 1.00" in first.why
         asked = store.context("?", embedding=[0.1, 1.0])
         assert chunks_of(asked)[0].text == "Nothing else."
+
+
+def test_an_encrypted_store_quotes_the_same_chunks():
+    packs = []
+    for codec in (None, Toy()):
+        with open_store(clock=FakeClock(), codec=codec) as store:
+            store.documents.add_text(GUIDE, uri="guide.md", title="guide.md", source_type="markdown", chunk_size=80, overlap=0)
+            packs.append(store.context("are amounts rounded in euros?"))
+    assert packs[0].text == packs[1].text != ""
 
 
 def test_asking_with_a_vector_makes_no_room_for_vectors(guided):

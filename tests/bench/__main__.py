@@ -22,8 +22,8 @@ if not __package__:  # run as a folder, which Python has then put first: its mod
 from bench import asking, audit, chat, contention, graph, keywords, peers, size, startup, vectors  # noqa: E402
 from bench.harness import SCALES, Bench, Row, machine  # noqa: E402
 
-MEASURED = (chat, audit, keywords, graph, asking, vectors, contention, startup, size)
-GROUPS = {module.__name__.rpartition(".")[2]: module.CASES for module in MEASURED}
+MODULES = (chat, audit, keywords, graph, vectors, asking, contention, startup, size)
+GROUPS = {module.__name__.rpartition(".")[2]: module.CASES for module in MODULES}
 PEERS = {"peers": peers.CASES}
 Case = Callable[[Bench], Iterator[Row | str]]
 HEADINGS = ("work", "ours", "raw", "ratio", "target", "met")
