@@ -98,6 +98,11 @@ class VectorIndex:
         id, kind, model, dims, created_at, length, vector = row
         return Vector(id, kind, model, dims, created_at, length, list(unpacked(vector)))
 
+    @staticmethod
+    def packed(name: str, vector: Any) -> bytes:
+        """A vector as it is stored, or Invalid, which calls it by that name; the file is not asked."""
+        return packed(name, vector)
+
     def nearest(
         self,
         vector: Any,
