@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 from memstore import Store
 
-from .harness import Bench, Row, at_most, batches
+from .harness import Bench, Row, at_most, commit_many
 
-CHUNKS, VOCABULARY, QUESTIONS = 30_000, 40_000, 100
+CHUNKS, VOCABULARY, SHELF, QUESTIONS = 30_000, 40_000, 2000, 100
 PLAIN = "SELECT rowid FROM plain WHERE plain MATCH ? ORDER BY bm25(plain) LIMIT 10"
 
 
@@ -40,9 +40,9 @@ def library(bench: Bench) -> Library:
     rng, store = random.Random(5), bench.store("library")
     said = texts(bench.size(CHUNKS), rng)
     numbered = list(enumerate(said, 1))
-    for first in range(0, len(said), 2000):
+    for first in range(0, len(said), SHELF):
         shelf = store.documents.add_text("", uri=f"shelf {first}")
-        store.documents.set_chunks(shelf.id, said[first : first + 2000])
+        store.documents.set_chunks(shelf.id, said[first : first + SHELF])
     held: dict[str, int] = {}
     for text in said:
         for word in set(text.split()):
@@ -64,9 +64,7 @@ def plain(bench: Bench, numbered: Sequence[tuple[int, str]]) -> sqlite3.Connecti
         raw.execute("CREATE VIRTUAL TABLE plain USING fts5(content, content = '')")
     except sqlite3.OperationalError:  # FTS5 is a build option
         return None
-    with raw:
-        for batch in batches(numbered, 2000):
-            raw.executemany("INSERT INTO plain(rowid, content) VALUES (?, ?)", batch)
+    commit_many(raw, "INSERT INTO plain(rowid, content) VALUES (?, ?)", numbered, SHELF)  # as many commits make as many parts
     return raw
 
 
