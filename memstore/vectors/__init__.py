@@ -95,10 +95,10 @@ class VectorIndex:
         select = "SELECT id, kind, model, dims, created_at, norm, vector FROM vectors WHERE id = ? AND kind = ?"
         row = self.db.row(select, (id, kind))
         if row is None:
-            raise NotFound(f"{kind} {values.shorten(id)} has no vector; models() says what is here")
+            raise NotFound(f"{values.shorten(id)} of kind {values.shorten(kind)} has no vector; models() says what is here")
         id, kind, model, dims, created_at, length, vector = row
         if type(vector) is not bytes or len(vector) != WIDTH * dims:
-            raise Corrupt(f"the vector of {kind} {values.shorten(id)} is damaged; check() lists what else is")
+            raise Corrupt(f"the vector of {values.shorten(id)} ({values.shorten(kind)}) is damaged; check() lists what else is")
         return Vector(id, kind, model, dims, created_at, length, list(unpacked(vector)))
 
     def nearest(
@@ -349,7 +349,8 @@ def _refuse_mixed(rows: Sequence[Counted], model: str, dims: int) -> None:
     other = [row for row in rows if row[0] != model or row[2] != dims]
     if not other:
         return
-    here = ", ".join(f"{vectors:,} of {values.shorten(name)} ({size:,} dimensions, {kind})" for name, kind, size, vectors in other[:3])
+    shown = ((vectors, values.shorten(name), size, values.shorten(kind)) for name, kind, size, vectors in other[:3])
+    here = ", ".join(f"{vectors:,} of {name} ({size:,} dimensions, kind {kind})" for vectors, name, size, kind in shown)
     own = sum(row[3] for row in rows if row[0] == model and row[2] == dims)
     asked = f"{values.shorten(model)} ({dims:,} dimensions), which has {own:,} vectors here"
     raise ModelMismatch(

@@ -50,7 +50,7 @@ def _measured(rows: list[Row]) -> list[Row]:
     """Rows with their lengths."""
     for row in rows:
         if not sound(row["vector"], row["dims"]):
-            raise Corrupt(f"the vector of {row['kind']} {values.shorten(row['id'])} in the export is damaged; nothing was imported")
+            raise Corrupt(f"the vector of {values.shorten(row['id'])} in the export is damaged; nothing was imported")
     return [{**row, "norm": norm(row["vector"])} for row in rows]
 
 

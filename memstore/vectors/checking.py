@@ -33,12 +33,12 @@ def findings(connection: Connection, memory: Memory, text_of: Callable[[str, Seq
             wrong = _wrong(dims, length, vector)
             damaged |= bool(wrong)
             if wrong:
-                yield Finding("vector_damaged", pk, f"the vector of {kind} {values.shorten(id)} {wrong}; add it again")
+                yield Finding("vector_damaged", pk, f"the vector of {values.shorten(id)} ({values.shorten(kind)}) {wrong}; add it again")
         yield from _dangling([id for _, id, kind, *_ in rows if kind == "memory"], text_of)
         last = values.onward(last, rows[-1][0])
     spaces = connection.rows("SELECT model, kind, dims, vectors FROM vector_spaces")
     for model, kind, dims, vectors in sorted({*spaces} ^ {(*space, many) for space, many in counted.items()}):
-        shown = f"{vectors:,} {kind} vectors of {values.shorten(model)} ({dims:,} dimensions)"
+        shown = f"{vectors:,} vectors of kind {values.shorten(kind)} by {values.shorten(model)} ({dims:,} dimensions)"
         yield Finding("vector_count", None, f"{shown} are not as counted")
     for (model, kind), known in () if damaged else memory.known.items():
         yield from _misremembered(connection, model, kind, known)
@@ -68,7 +68,8 @@ def _misremembered(connection: Connection, model: str, kind: str, known: Known) 
         for start in range(0, len(block), PAGE):
             wrong |= _differing(space, block, alive, start, known.scale)
     if wrong:
-        detail = f"what is remembered of the vectors of {kind} by {values.shorten(model)} is not what the table has; open the store again"
+        which = f"the vectors of kind {values.shorten(kind)} by {values.shorten(model)}"
+        detail = f"what is remembered of {which} is not what the table has; open the store again"
         yield Finding("vector_memory", min(wrong), detail)
 
 

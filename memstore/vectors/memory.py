@@ -106,7 +106,8 @@ class Space:
         size = WIDTH * self.dims
         for pk, id, length, vector in rows:
             if type(vector) is not bytes or len(vector) != size or type(length) is not float or type(id) is not str:
-                raise Corrupt(f"vector {pk} of {self.kind} by {values.shorten(self.model)} is damaged; check() lists what else is")
+                which = f"vector {pk} of kind {values.shorten(self.kind)} by {values.shorten(self.model)}"
+                raise Corrupt(f"{which} is damaged; check() lists what else is")
         return rows
 
     def keys_until(self, last: int) -> list[int]:

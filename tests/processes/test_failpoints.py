@@ -499,6 +499,8 @@ CASES = {
         lambda store: store.documents.set_chunks("q3", ["delta 0", "elm", "delta 1"], actor="ann"), base="shelved"
     ),
     "documents.update": Case(lambda store: store.documents.update("q1", title="elm", tags=["a"], actor="ann"), base="shelved"),
+    "documents.rebuild": Case(lambda store: store.documents.rebuild(), base="shelved"),
+    "documents.compact": Case(lambda store: store.documents.compact(), base="shelved"),
     "documents.remove": Case(lambda store: store.documents.remove("q1", actor="ann"), base="shelved"),
     "documents.annotate": Case(lambda store: store.documents.annotate("h0", "elm", start_char=0, end_char=5, id="j9"), base="shelved"),
     "documents.remove_annotation": Case(lambda store: store.documents.remove_annotation("j1", actor="ann"), base="shelved"),
