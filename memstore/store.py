@@ -17,11 +17,11 @@ from functools import cached_property, partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
+from .embedder import Embedder
 from .kernel import (
     ADVICE,
     Busy,
     Closed,
-    Embedder,
     Finding,
     Invalid,
     NeedsUpgrade,

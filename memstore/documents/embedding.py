@@ -38,6 +38,7 @@ class Embedding(Library):
         how many.
         """
         fn, model = self._asked_model(fn, model)
+        values.listener("progress", progress)
         total = self.db.value("SELECT count(*) FROM chunks")
         done = given = last = 0
         while page := self.db.rows("SELECT pk, id FROM chunks WHERE pk > ? ORDER BY pk LIMIT ?", (last, PAGE)):

@@ -48,6 +48,7 @@ WHOLE = (
     "CREATE TABLE IF NOT EXISTS chunk_index__words_docsize(id INTEGER PRIMARY KEY, sz BLOB)",
     "CREATE TABLE IF NOT EXISTS chunk_index__words_config(k PRIMARY KEY, v) WITHOUT ROWID",
     "INSERT OR REPLACE INTO chunk_index__words_config(k, v) VALUES ('version', 4)",
+    "INSERT OR REPLACE INTO chunk_index__words_data(id, block) VALUES (1, x''), (10, x'00000000000000')",
 )
 
 
@@ -226,7 +227,7 @@ class Question:
         for number, text in rows:
             found = tokens(text)
             self.scores[number] = bm25.score(list(map(found.count, self.words)), weights, len(found), average)
-        return [(number, self.scores[number]) for number in numbers]
+        return [(number, self.scores[number]) for number in numbers if number in self.scores]
 
 
 def totals(connection: Connection) -> tuple[int, int]:

@@ -116,6 +116,8 @@ def fill(store):
         details = {"text": SECRETS["audit"]} if number == 3 else None
         store.audit.append("query", actor="ann", conversation_id="c1", project="Apollo", details=details, id=f"e{number}")
     store.keywords.add("n1", "amber delta note", kind="note")
+    store.vectors.add([("v1", [1.0, 2.0]), ("v2", [0.0, 1.0])], model="toy", kind="note")
+    store.vectors.add([("m1", [1.0, 2.0]), ("m2", [0.0, 1.0])], model="toy", kind="message")
 
 
 def personal(path):
@@ -266,6 +268,11 @@ def detected(store):
     """Ask a rule that nobody had when what clashes was added."""
     store.conflicts.rule("shade", lambda memory: ("shade", memory.content), kinds=["memory"])
     store.conflicts.detect()
+
+
+def embedded(store):
+    """Make the vectors of messages anew, each in a transaction of its own."""
+    store.vectors.reembed(lambda texts: [[float(len(text)), 2.0] for text in texts], model="new", kind="message", batch=1)
 
 
 def emptied(path):
@@ -492,6 +499,8 @@ CASES = {
         lambda store: store.documents.set_chunks("q3", ["delta 0", "elm", "delta 1"], actor="ann"), base="shelved"
     ),
     "documents.update": Case(lambda store: store.documents.update("q1", title="elm", tags=["a"], actor="ann"), base="shelved"),
+    "documents.rebuild": Case(lambda store: store.documents.rebuild(), base="shelved"),
+    "documents.compact": Case(lambda store: store.documents.compact(), base="shelved"),
     "documents.remove": Case(lambda store: store.documents.remove("q1", actor="ann"), base="shelved"),
     "documents.annotate": Case(lambda store: store.documents.annotate("h0", "elm", start_char=0, end_char=5, id="j9"), base="shelved"),
     "documents.remove_annotation": Case(lambda store: store.documents.remove_annotation("j1", actor="ann"), base="shelved"),
@@ -509,6 +518,10 @@ CASES = {
     "evals.promote": Case(lambda store: store.evals.promote("coder", "model-1", "model-2", actor="ann")),
     "evals.rollback": Case(lambda store: store.evals.rollback("coder", actor="ann")),
     "evals.record_promotion": Case(lambda store: store.evals.record_promotion("coder", "rollback", "model-1", None, reverts="o1")),
+    "vectors.add": Case(lambda store: store.vectors.add([("v9", [1.0, 2.0]), ("v1", [2.0, 1.0])], model="toy", kind="note")),
+    "vectors.allow": Case(lambda store: store.vectors.allow("toy", actor="ann")),
+    "vectors.reembed": Case(lambda store: embedded(store), changes=2, resumes=True),
+    "vectors.remove": Case(lambda store: store.vectors.remove("v1", kind="note", actor="ann")),
     "audit.append": Case(lambda store: store.audit.append("query", actor="bob", project="Apollo", details={"tokens": 812})),
     "audit.append_many": Case(lambda store: store.audit.append_many([{"event_type": "query", "actor": "bob"}] * 4)),
     "audit.redact": Case(lambda store: store.audit.redact(5, reason="asked for", actor="ann"), forgets="audit"),
@@ -603,6 +616,7 @@ FIRST = {
     "knowledge": lambda store: store.knowledge.add_atom("claim", "amber", id="t1"),
     "audit": lambda store: store.audit.append("query"),
     "conflicts": lambda store: store.conflicts.open("colour", "of amber", members=TOLD, status="dismissed"),
+    "vectors": lambda store: store.vectors.add([("v1", [1.0, 2.0])], model="toy"),
     "evals": lambda store: store.evals.record_run("c1", "coder"),
     "keywords": lambda store: store.keywords.add("n1", "amber", kind="note"),
 }
