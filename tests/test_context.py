@@ -287,12 +287,15 @@ def plain_share(found, words, budget, share, keep_all):
         boost = any(tag in " ".join(sorted(words)) for tag in item.domain_tags)
         if keep_all or own & words:
             ranked.append((len(own & words) / len(own), len(own & words), boost, item.confidence, item.created_at, item.id, item.content))
-    ids = []
+    ids, missed = [], 0
     for *_, id, content in sorted(ranked, reverse=True)[:most]:
         cost = max(1, (len(content) + 4) // 4)
+        missed = 0 if cost <= tokens else missed + 1
         if cost <= tokens:
             tokens -= cost
             ids.append(id)
+        if missed == 3:
+            break
     return ids
 
 

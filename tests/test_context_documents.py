@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from toy_codec import Toy
 
 from memstore import Embedder, open_store
 from memstore.testing import FakeClock
@@ -95,6 +96,20 @@ def test_what_a_vector_finds_is_told_too():
         assert chunks_of(asked)[0].text == "Nothing else."
 
 
+def test_an_encrypted_store_quotes_the_same_chunks():
+    packs = []
+    for codec in (None, Toy()):
+        with open_store(clock=FakeClock(), codec=codec) as store:
+            store.documents.add_text(GUIDE, uri="guide.md", title="guide.md", source_type="markdown", chunk_size=80, overlap=0)
+            packs.append(store.context("are amounts rounded in euros?"))
+    assert packs[0].text == packs[1].text != ""
+
+
+def test_asking_with_a_vector_makes_no_room_for_vectors(guided):
+    assert chunks_of(guided.context("rounded?", embedding=[1.0, 0.0]))
+    assert "vectors" not in guided.stats().rooms
+
+
 def states(store, interaction):
     return {piece.id: piece.state for piece in store.memories.explain(interaction.id).pieces}
 
@@ -112,7 +127,7 @@ def test_the_whole_story_of_what_an_agent_knew_when_it_said_something(guided):
     pack = guided.context("how are amounts of lines rounded?", project="invoices", conversation_id="c-1")
     said = memories.capture("how are amounts of lines rounded?", "Each line is rounded half up.", context=pack, project="invoices")
     chunks = [piece.id for piece in chunks_of(pack)]
-    assert (said.memories_used, said.chunks_used) == ([rule.id, fact.id], chunks)
+    assert (said.memories_used, said.chunks_used) == ([fact.id, rule.id], chunks)
     (edited,) = [piece.id for piece in chunks_of(pack) if "half up" in piece.text]
     (hidden,) = [piece.id for piece in chunks_of(pack) if "files" in piece.text]
     assert set(states(guided, said).values()) == {"unchanged"}

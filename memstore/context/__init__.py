@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["ContextPack", "ContextPiece", "build"]
 
 CANDIDATES = 8  # of a band, and another one for each 20 tokens of its share
-SHARE = 20  # percent, for documents, whose chunks take more than that
+SHARE = 8  # percent, for documents, whose chunks take more tokens
 
 
 def build(
@@ -62,7 +62,7 @@ def build(
         user_id,
         values.optional(values.key, "conversation_id", conversation_id),
         values.optional(values.label, "specialist", specialist),
-        embedding,
+        embedding if "vectors" in rooms else None,  # a question must not make the room
     )
     found = {}
     for band in BANDS:

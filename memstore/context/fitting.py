@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from ..kernel import values
@@ -16,6 +16,7 @@ from .pieces import BANDS, ContextPiece, block, written
 
 #: Which bands keep their pieces when the whole is too long, first those that lose theirs last.
 KEPT = ("project_state", "identity", "preference", "correction", "memory", "entity", "backup")
+PATIENCE = 3  # pieces
 _PLACES = {band.name: place for place, band in enumerate(BANDS)}
 
 
@@ -35,40 +36,52 @@ class Budget:
         return replace(piece, tokens=self.cost(block(1, piece)))
 
 
-def fitted(found: Mapping[str, Sequence[Forms]], budget: Budget) -> tuple[list[ContextPiece], str, int]:
+def fitted(found: Mapping[str, Iterable[Forms]], budget: Budget) -> tuple[list[ContextPiece], str, int]:
     """The pieces that are told, in their order, with the text and its tokens.
 
     Each band is filled up to its share, then all is cut to what fits, then chunks of documents take what is left.
     """
-    chosen = [piece for name in KEPT for piece in _share(name, found.get(name, ()), budget)]
-    pieces, text, tokens = _longest(chosen, budget)
-    for forms in found.get("retrieval", ()):
-        if tokens >= budget.max_tokens:
-            break
-        for piece in map(budget.costed, forms):
-            if tokens + piece.tokens > budget.max_tokens:
-                continue
-            more = _ordered([*pieces, piece])
-            longer = written(more)
-            cost = budget.cost(longer)
-            if cost <= budget.max_tokens:
-                pieces, text, tokens = more, longer, cost
-                break
+    pieces, text, tokens = _longest([piece for name in KEPT for piece in _share(name, found.get(name, ()), budget)], budget)
+
+    def extended(piece: ContextPiece) -> bool:
+        nonlocal pieces, text, tokens
+        if tokens + piece.tokens > budget.max_tokens:
+            return False
+        more = _ordered([*pieces, piece])
+        longer = written(more)
+        cost = budget.cost(longer)
+        if cost <= budget.max_tokens:
+            pieces, text, tokens = more, longer, cost
+        return cost <= budget.max_tokens
+
+    _fill(found.get("retrieval", ()), budget, extended)
     return pieces, text, tokens
 
 
 def _share(name: str, found: Iterable[Forms], budget: Budget) -> list[ContextPiece]:
-    """The pieces of a band that fit into its share; one that is too long gives way to shorter ones that come after it."""
-    band = BANDS[_PLACES[name]]
-    left = budget.max_tokens * band.share // 100
-    taken = []
-    for forms in found if left else ():
-        for piece in map(budget.costed, forms):
-            if piece.tokens <= left:
-                taken.append(piece)
-                left -= piece.tokens
-                break
+    """The pieces of a band that fit into its share."""
+    left = budget.max_tokens * BANDS[_PLACES[name]].share // 100
+    taken: list[ContextPiece] = []
+
+    def taking(piece: ContextPiece) -> bool:
+        nonlocal left
+        if piece.tokens > left:
+            return False
+        taken.append(piece)
+        left -= piece.tokens
+        return True
+
+    _fill(found if left else (), budget, taking)
     return taken
+
+
+def _fill(found: Iterable[Forms], budget: Budget, take: Callable[[ContextPiece], bool]) -> None:
+    """Offer pieces, each in its longest form that is taken; one that is too long gives way to the next, three in a row end it."""
+    missed = 0
+    for forms in found:
+        missed = 0 if any(take(budget.costed(piece)) for piece in forms) else missed + 1
+        if missed == PATIENCE:
+            return
 
 
 def _longest(chosen: list[ContextPiece], budget: Budget) -> tuple[list[ContextPiece], str, int]:

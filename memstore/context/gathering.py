@@ -1,12 +1,12 @@
 """What the rooms of a store have for a question, band by band, best first.
 
 Only rooms that the file has are asked, and they by their own reads: what is no longer believed, expired, hidden, or another user's,
-they leave out.
+they leave out. A piece is made when somebody has room for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -54,7 +54,7 @@ class Question:
         return sorted(whole, key=lambda word: (folded.find(word), word)), round(len(shared) / len(own), 6) if own else 0.0
 
 
-def project_state(store: Store, asked: Question, most: int) -> list[Forms]:
+def project_state(store: Store, asked: Question, most: int) -> Iterator[Forms]:
     """What people have set in the project, the most to the point first; no question has to call for it."""
     ranked: list[tuple[tuple[float, ...], Forms]] = []
     for item in () if asked.project is None else store.memories.states(asked.project, user_id=asked.user_id):
@@ -64,21 +64,21 @@ def project_state(store: Store, asked: Question, most: int) -> list[Forms]:
         piece = _entry("project_state", item, "project_state", f"{item.key}: {item.value}", source, density, why)
         ranked.append(((-density, -len(matches), -item.confidence), (piece,)))
     ranked.sort(key=lambda each: each[0])
-    return [forms for _, forms in ranked[:most]]
+    yield from (forms for _, forms in ranked[:most])
 
 
-def personal(store: Store, asked: Question, most: int, *, band: Literal["identity", "preference"]) -> list[Forms]:
+def personal(store: Store, asked: Question, most: int, *, band: Literal["identity", "preference"]) -> Iterator[Forms]:
     """Who somebody is, or what he prefers; no question has to call for it."""
     hits = store.memories.recall(asked.text, [band], project=asked.project, user_id=asked.user_id, unmatched=True, limit=most)
-    return [(_memory(asked, hit.memory, band, band),) for hit in hits]
+    yield from ((_memory(asked, hit.memory, band, band),) for hit in hits)
 
 
-def memories(store: Store, asked: Question, most: int) -> list[Forms]:
+def memories(store: Store, asked: Question, most: int) -> Iterator[Forms]:
     """What is believed of the project, if it is registered, and what is believed everywhere, of all types in one order."""
     project = asked.project if asked.registered else None
     hits = store.memories.recall(asked.text, EPISODES, project=project, user_id=asked.user_id, limit=most)
     kinds = {True: "memory of no project", False: "project memory"}
-    return [(_memory(asked, hit.memory, "memory", kinds[hit.memory.project_id is None]),) for hit in hits]
+    yield from ((_memory(asked, hit.memory, "memory", kinds[hit.memory.project_id is None]),) for hit in hits)
 
 
 def _memory(asked: Question, item: Memory, band: str, kind: str) -> ContextPiece:
@@ -93,21 +93,18 @@ def _memory(asked: Question, item: Memory, band: str, kind: str) -> ContextPiece
     return _entry("memory", item, band, item.content, source, density, why)
 
 
-def corrections(store: Store, asked: Question, most: int) -> list[Forms]:
+def corrections(store: Store, asked: Question, most: int) -> Iterator[Forms]:
     """What was wrong before and touches the question."""
     from ..corrections.correction import line_of
 
-    found: list[Forms] = []
     for hit in store.corrections.relevant(asked.text, user_id=asked.user_id, limit=most):
         item, line = hit.correction, line_of(hit.correction)
         why = _why("correction", asked.matched(line)[0], f"effective {item.effective_confidence:.2f}")
-        found.append((_entry("correction", item, "correction", line, f"correction, {item.source}", hit.score, why),))
-    return found
+        yield (_entry("correction", item, "correction", line, f"correction, {item.source}", hit.score, why),)
 
 
-def entities(store: Store, asked: Question, most: int) -> list[Forms]:
+def entities(store: Store, asked: Question, most: int) -> Iterator[Forms]:
     """Things that the question names."""
-    found: list[Forms] = []
     for item in store.knowledge.mentioned(asked.text, project=asked.project, user_id=asked.user_id, limit=most):
         matches, density = max((asked.matched(name) for name in (item.name, *item.aliases)), key=lambda match: match[1])
         aliases = f", also {', '.join(item.aliases)}" if item.aliases else ""
@@ -117,18 +114,17 @@ def entities(store: Store, asked: Question, most: int) -> list[Forms]:
         text = ": ".join(filter(None, [f"{item.name} ({item.type}{aliases})", "; ".join(filter(None, said))]))
         source = f"entity, from {', '.join(item.source_refs)}" if item.source_refs else "entity, by hand"
         why = _why("entity", matches, f"density {density:.2f}")
-        found.append((_entry("entity", item, "entity", text, source, density, why),))
-    return found
+        yield (_entry("entity", item, "entity", text, source, density, why),)
 
 
-def documents(store: Store, asked: Question, most: int) -> list[Forms]:
-    """Chunks of documents, whole and as the snippet around what was found."""
+def documents(store: Store, asked: Question, most: int) -> Iterator[Forms]:
+    """Chunks of documents of the project or of none, whole and as the snippet around what was found."""
     hits = store.documents.search(
         asked.text, embedding=asked.embedding, limit=most, project=asked.project, conversation_id=asked.conversation_id,
         user_id=asked.user_id,
     )  # fmt: skip
     flagged = store.documents.flagged([hit.chunk.id for hit in hits])
-    return [_chunk(asked, hit, flagged.get(hit.chunk.id, ())) for hit in hits]
+    yield from (_chunk(asked, hit, flagged.get(hit.chunk.id, ())) for hit in hits)
 
 
 def _chunk(asked: Question, hit: ChunkHit, flags: Iterable[Annotation]) -> Forms:
@@ -152,18 +148,18 @@ def _place(hit: ChunkHit) -> str:
     return _line(f"{where}, characters {chunk.start_char}-{chunk.end_char}")
 
 
-def note(store: Store, asked: Question, most: int) -> list[Forms]:
+def note(store: Store, asked: Question, _most: int) -> Iterator[Forms]:
     """The newest handoff note of the conversation, whole and cut."""
     found = None if asked.conversation_id is None else store.backups.latest(asked.conversation_id, asked.specialist)
-    if found is None or most == 0:
-        return []
+    if found is None:
+        return
     source = f"note of {found.specialist or 'nobody in particular'} in {found.conversation_id}, thread {found.thread_number}"
     why = "newest handoff note of the conversation" + ("" if asked.specialist is None else f" by {asked.specialist}")
     whole = _piece("backup", found, "backup", found.backup_text, _line(source), 0.0, why)
-    return [(whole, *(replace(whole, text=cut) for width in (4 * WIDTH, WIDTH) if (cut := _cut(whole.text, width)) != whole.text))]
+    yield (whole, *(replace(whole, text=_cut(whole.text, width)) for width in (4 * WIDTH, WIDTH) if len(whole.text) > width))
 
 
-Gatherer = Callable[["Store", Question, int], Sequence[Forms]]
+Gatherer = Callable[["Store", Question, int], Iterator[Forms]]
 
 #: Of each band the room that has it, and what asks the room.
 GATHERERS: dict[str, tuple[str, Gatherer]] = {
