@@ -828,14 +828,14 @@ CALLS: dict[str, tuple[Call, ...]] = {
             {"text": "bills are paid"},
             lambda store, found: store.documents.get(found.id),
             {"project": field("project_id"), "text": lambda store, found: store.documents.text(found.id)},
-            unkept=("tags", "chunk_size", "overlap", "actor", "note"),
+            unkept=("tags", "chunk_size", "overlap", "actor", "note", "display_name"),
             inside={"tags": (one,), "metadata": (keyed,), "extra_json": (keyed,)},
         ),
         Call(
             {"text": "bills are paid", "uri": "file:/rounding.md"},
             lambda store, found: store.documents.get(found.id),
             {**AUDITED, "project": field("project_id"), "text": lambda store, found: store.documents.text(found.id)},
-            unkept=("tags", "chunk_size", "overlap", "id", "created_at"),
+            unkept=("tags", "chunk_size", "overlap", "id", "created_at", "updated_at", "display_name"),
         ),
     ),
     "documents.annotate": tuple(
