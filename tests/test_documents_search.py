@@ -7,8 +7,7 @@ import warnings
 import pytest
 from toy_codec import Toy
 
-from memstore import Invalid, ModelMismatch, open_store
-from memstore.store import Embedder
+from memstore import Embedder, Invalid, ModelMismatch, open_store
 
 AXES = ("lamp", "foot", "sail")
 EAST, NORTH, UP = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)

@@ -104,7 +104,7 @@ class Adding(Replacing):
             "updated_at": updated_at,
         }  # fmt: skip
         item = self._arrival(text, project, given, size=chunk_size, overlap=overlap, content_hash=content_hash)
-        return self._bring([item], actor=actor, note=note)[0][0]
+        return self._bring([item], actor=values.label("actor", actor), note=values.text("note", note))[0][0]
 
     def _arrival(
         self, text: str, project: str | None, given: dict[str, Any], *, size: int, overlap: int, content_hash: str | None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Sequence, Sized
+from collections.abc import Callable, Iterable, Sequence, Sized
 from typing import Any
 
 from ..kernel import Invalid, values
@@ -38,6 +38,7 @@ class Embedding(Library):
         how many.
         """
         fn, model = self._asked_model(fn, model)
+        values.listener("progress", progress)
         total = self.db.value("SELECT count(*) FROM chunks")
         done = given = last = 0
         while page := self.db.rows("SELECT pk, id FROM chunks WHERE pk > ? ORDER BY pk LIMIT ?", (last, PAGE)):
@@ -114,7 +115,10 @@ class Embedding(Library):
 
 def embedded(fn: Fn, texts: Sequence[str], dims: int | None = None) -> list[Any]:
     """As many vectors as texts, of so many dimensions where that is known, or Invalid."""
-    vectors = list(fn(texts)) if texts else []
+    made = fn(texts) if texts else []
+    if isinstance(made, (str, bytes)) or not isinstance(made, Iterable):
+        raise Invalid(f"the embedder must give a list of vectors, not {values.shorten(made)}")
+    vectors = list(made)
     if len(vectors) != len(texts):
         raise Invalid(f"the embedder gave {len(vectors)} vectors for {len(texts)} texts; it must give one for each")
     wrong = next((len(vector) for vector in vectors if isinstance(vector, Sized) and len(vector) != dims), None)

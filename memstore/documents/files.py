@@ -95,6 +95,8 @@ class Files(Adding):
         project, user_id = values.optional(values.key, "project", project), values.optional(values.key, "user_id", user_id)
         prune, max_bytes = values.flag("prune", prune), values.integer("max_bytes", max_bytes, low=0)
         pieces("", size=chunk_size, overlap=overlap)  # raises where they do not fit
+        values.listener("progress", progress)
+        actor, note = values.label("actor", actor), values.text("note", note)
         tally, reasons = Counter[str](), dict[str, str]()
         found = _found(roots, reasons)
         take = partial(self._take, tally, reasons, project, user_id, {"size": chunk_size, "overlap": overlap}, actor, note)
@@ -196,7 +198,7 @@ def _roots(paths: Paths) -> list[str]:
     roots = [os.path.realpath(values.key("paths", path_of(path))) for path in paths]
     for root in roots:
         if not os.path.exists(root):
-            raise Invalid(f"there is no file or folder {root}; nothing was taken in")
+            raise Invalid(f"paths names {values.one_line(root, 500)}, and there is no such file or folder; nothing was taken in")
     return roots
 
 
@@ -254,14 +256,14 @@ def _read(place: str, base: str, max_bytes: int) -> _File | str:
         about = os.stat(place)
         if not stat.S_ISREG(about.st_mode):
             return "it is not a regular file"
+        if about.st_size > max_bytes:
+            return f"it has {about.st_size:,} bytes; at most {max_bytes:,} are taken in"
         with open(place, "rb") as file:
-            data = file.read(max_bytes + 1)
+            data = file.read()
     except Invalid as error:
         return str(error)
     except OSError as error:
         return f"it cannot be read: {error.strerror}"
-    if len(data) > max_bytes:
-        return f"it has {max(about.st_size, len(data)):,} bytes; at most {max_bytes:,} are taken in"
     if b"\0" in data:
         return "it is no text: it holds NUL bytes"
     return _File(place, base, data, hashlib.sha256(data).hexdigest(), about.st_mtime)

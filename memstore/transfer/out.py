@@ -47,8 +47,7 @@ class ExportReceipt(Record):
 
 def export_store(store: Store, path: Any, user_id: str | None, progress: Callable[[int, int], object] | None) -> ExportReceipt:
     """Write a store, or what belongs to one of its users, into a new folder."""
-    if progress is not None and not callable(progress):
-        raise Invalid(f"progress must be a function of two numbers, not {values.shorten(progress)}")
+    values.listener("progress", progress)
     values.optional(values.key, "user_id", user_id)
     target = _free(path)
     database = store._database

@@ -820,16 +820,23 @@ CALLS: dict[str, tuple[Call, ...]] = {
     "evals.rollback": (Call({"specialist": "coder"}, lambda store, found: store.evals.promotions(limit=1)[0], {"actor": event("actor")}),),
     "evals.runs": (Call(),),
     # -- documents
-    "documents.add_files": (Call({"paths": "library"}, itself, unkept=("paths", "prune", "progress")),),
+    "documents.add_files": (Call({"paths": "library"}, itself, unkept=(
+        "paths", "project", "user_id", "prune", "progress", "chunk_size", "overlap", "max_bytes", "actor", "note",
+    )),),
     "documents.add_text": (
         Call(
             {"text": "bills are paid"},
             lambda store, found: store.documents.get(found.id),
             {"project": field("project_id"), "text": lambda store, found: store.documents.text(found.id)},
-            unkept=("tags",),
+            unkept=("tags", "chunk_size", "overlap", "actor", "note", "display_name"),
             inside={"tags": (one,), "metadata": (keyed,), "extra_json": (keyed,)},
         ),
-        Call({"text": "bills are paid", "uri": "file:/rounding.md"}, itself, unkept=("tags",)),
+        Call(
+            {"text": "bills are paid", "uri": "file:/rounding.md"},
+            lambda store, found: store.documents.get(found.id),
+            {**AUDITED, "project": field("project_id"), "text": lambda store, found: store.documents.text(found.id)},
+            unkept=("tags", "chunk_size", "overlap", "id", "created_at", "updated_at", "display_name"),
+        ),
     ),
     "documents.annotate": tuple(
         Call(
@@ -849,6 +856,7 @@ CALLS: dict[str, tuple[Call, ...]] = {
     "documents.get_annotation": (Call({"id": "mark-1"}),),
     "documents.get_chunk": (Call({"id": "piece-1"}),),
     "documents.is_selected": (Call({"document_id": "doc-1"}),),
+    "documents.reembed": (Call({"fn": embedded, "model": "new"}, itself, unkept=("fn", "model", "progress"), inside={"fn": (answering,)}),),
     "documents.remove": (Call({"id": "doc-1"}, itself, {**AUDITED, "id": event("entity_id")}),),
     "documents.remove_annotation": (Call({"id": "mark-1"}, itself, {**AUDITED, "id": event("entity_id")}),),
     "documents.search": (Call({"query": "rounded invoices"}),),
@@ -870,7 +878,7 @@ CALLS: dict[str, tuple[Call, ...]] = {
             {"document_id": "doc-2", "chunks": ["another piece"]},
             itself,
             AUDITED,
-            unkept=("document_id", "chunks"),
+            unkept=("document_id", "chunks", "model", "updated_at"),
             inside={"chunks": (one, *CHUNKS_WITH)},
         ),
     ),
@@ -943,5 +951,6 @@ CALLS: dict[str, tuple[Call, ...]] = {
 PASSED_ON = {"store.run.args", "store.run.kwargs"}  # to the function, as they are
 PASSED_ON |= {"store.rekey.actor", "store.rekey.note", "store.rekey.progress"}  # in a store that has a key: see test_codec.py
 #: They take a connection, which only a room can have.
-ROOMS_ONLY = {"keywords.numbers", "keywords.discard", "vectors.discard", "memories.forget", "conflicts.notice", "conflicts.notice_joined"}
+ROOMS_ONLY = {"keywords.best", "keywords.numbers", "keywords.discard", "keywords.restore", "vectors.discard", "memories.forget"}
+ROOMS_ONLY |= {"conflicts.notice", "conflicts.notice_joined"}
 ROOMS_ONLY |= {f"{room}.join_project" for room in ("memories", "knowledge", "conflicts", "documents")} | {f"{room}.erase" for room in ROOMS}
