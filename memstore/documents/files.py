@@ -94,7 +94,7 @@ class Files(Adding):
         """
         roots = _roots(paths)
         project, user_id = values.optional(values.key, "project", project), values.optional(values.key, "user_id", user_id)
-        prune, max_bytes = values.flag("prune", prune), values.integer("max_bytes", max_bytes, low=0)
+        prune, max_bytes = values.flag("prune", prune), min(values.integer("max_bytes", max_bytes, low=0), values.TEXT_LIMIT)
         cutting = sizes(chunk_size, overlap)
         values.listener("progress", progress)
         event = {"actor": values.label("actor", actor), "note": values.text("note", note)}

@@ -47,7 +47,7 @@ ALSO_CALLED = {
     "resume": ("anchor",), "sql": ("SELECT", "SQL"),
 }  # fmt: skip
 DOCUMENT = re.compile("Any|dict|list|Iterable|Mapping")
-CALLED_BACK = ("count", "function", "progress", "write_note")
+CALLED_BACK = ("count", "fn", "function", "progress", "write_note")
 REFUSALS = (Invalid, NotFound, Exists, ModelMismatch, ReadOnly, RejectedClaim, VersionConflict)
 
 
