@@ -64,8 +64,7 @@ def kind_of(suffix: str | None) -> Kind:
 
 def pieces(text: str, *, size: int = SIZE, overlap: int = OVERLAP, kind: Kind = "text") -> list[Piece]:
     """Cut a text into pieces of at most `size` characters; windows of one long block share about `overlap`."""
-    values.integer("size", size, low=1)
-    values.integer("overlap", overlap, low=0)
+    size, overlap = values.integer("size", size, low=1), values.integer("overlap", overlap, low=0)
     if 2 * overlap >= size:
         raise Invalid(f"overlap is {overlap}; it must be less than half of size, which is {size}")
     values.one_of("kind", kind, KINDS)

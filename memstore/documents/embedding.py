@@ -116,7 +116,7 @@ class Embedding(Library):
 def embedded(fn: Fn, texts: Sequence[str], dims: int | None = None) -> list[Any]:
     """As many vectors as texts, of so many dimensions where that is known, or Invalid."""
     found = fn(texts) if texts else []
-    if not isinstance(found, Iterable):
+    if isinstance(found, (str, bytes)) or not isinstance(found, Iterable):
         raise Invalid(f"fn returned {values.shorten(found)} for {len(texts)} texts; it must return a list of vectors, one for each")
     vectors = list(found)
     if len(vectors) != len(texts):

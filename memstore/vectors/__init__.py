@@ -199,7 +199,7 @@ class VectorIndex:
                 self._audit("vectors.allow", entity_kind="vectors", entity_id=model, after={"model": model}, actor=actor, note=note)
 
     def reembed(self, fn: Embedding, *, model: str, kind: str | None = None, batch: int = 64) -> Reembedded:
-        """Give every item that has a vector of another model one of this, made by `fn` from texts, `batch` at a time.
+        """Give every item that now has a vector of another model one of this, made by `fn` from texts, `batch` at a time.
 
         Each batch is a transaction of its own, so a call that was interrupted is finished by calling it again. Until then `nearest`
         raises ModelMismatch. What has no text any more keeps its vector and is named in `left`: `remove` it, or `add` another.
@@ -211,8 +211,9 @@ class VectorIndex:
         with self.db.read():
             self._refuse_forbidden(model)
         done, left, last = 0, list[tuple[str, str]](), 0
-        other = "SELECT pk, kind, id FROM vectors WHERE pk > ? AND model <> ? AND (? IS NULL OR kind = ?) ORDER BY pk LIMIT ?"
-        while rows := self.db.rows(other, (last, model, kind, kind, batch)):
+        end = self.db.value("SELECT coalesce(max(pk), 0) FROM vectors")  # what comes meanwhile must not keep this going for ever
+        other = "SELECT pk, kind, id FROM vectors WHERE pk > ? AND pk <= ? AND model <> ? AND (? IS NULL OR kind = ?) ORDER BY pk LIMIT ?"
+        while rows := self.db.rows(other, (last, end, model, kind, kind, batch)):
             for each in dict.fromkeys(kind for _, kind, _ in rows):
                 items = {id: pk for pk, whose, id in rows if whose == each}
                 texts = self._text_of(each, list(items))

@@ -60,9 +60,9 @@ def _dangling(ids: list[str], text_of: Callable[[str, Sequence[str]], dict[str, 
 
 def _misremembered(connection: Connection, model: str, kind: str, known: Known) -> Iterator[Finding]:
     """Compare codes with those of the rows; a snapshot older than memory cannot tell."""
-    if connection.value("SELECT coalesce(max(pk), 0) FROM vectors") < known.seen:
-        return
     space = Space(connection, model, kind, len(known.scale.means), known.living)
+    if space.newest() < known.seen:
+        return
     wrong = set(space.keys_until(known.seen)).difference(*[block.keys for block in known.blocks])
     for block, alive in zip(known.blocks, known.alive):
         for start in range(0, len(block), PAGE):

@@ -110,6 +110,10 @@ class Space:
                 raise Corrupt(f"{which} is damaged; check() lists what else is")
         return rows
 
+    def newest(self) -> int:
+        """The highest key ever given, which says how new the snapshot is; that of a row may be gone."""
+        return int(self.connection.value("SELECT seq FROM sqlite_sequence WHERE name = 'vectors'") or 0)
+
     def keys_until(self, last: int) -> list[int]:
         """The keys of all up to one, rising."""
         select = "SELECT pk FROM vectors WHERE model = ? AND kind = ? AND pk <= ? ORDER BY pk"
@@ -133,8 +137,7 @@ class Memory:
     def of(self, space: Space, keep: bool) -> Known | None:
         """What is known of a space, brought up to the snapshot where it may be kept; None where codes do not pay."""
         known = self.known.get((space.model, space.kind))
-        last = space.connection.value("SELECT coalesce(max(pk), 0) FROM vectors") if keep else 0
-        if not keep or (known is not None and last < known.seen):
+        if not keep or (known is not None and space.newest() < known.seen):
             return known  # a snapshot from before, or one that may be undone
         fresh = known
         if known is not None:
@@ -147,8 +150,7 @@ class Memory:
 
     def strike(self, space: Space, known: Known, gone: set[int]) -> None:
         """Remember that rows are gone, if nothing newer is known meanwhile."""
-        last = space.connection.value("SELECT coalesce(max(pk), 0) FROM vectors")
-        if last >= known.seen and self.known.get((space.model, space.kind)) is known:
+        if space.newest() >= known.seen and self.known.get((space.model, space.kind)) is known:
             self._put(space, known.without(gone))
 
     def _put(self, space: Space, known: Known | None) -> None:

@@ -209,6 +209,9 @@ CALLS: dict[str, tuple[Call, ...]] = {
         Call({"sql": "SELECT :a AS a", "params": {"a": 1}}, inside={"params": (keyed,)}),
     ),
     "store.check": (Call(),),
+    "store.context": (
+        Call({"query": "rounded?", "project": "p-1", "conversation_id": "c-1", "specialist": "coder"}, inside={"count": (answering,)}),
+    ),
     "store.rekey": (Call({"new_codec": None}, alone=True),),
     "store.snapshot": (Call({"path": "copy.db"}, alone=True),),
     "store.erase": tuple(
@@ -544,6 +547,7 @@ CALLS: dict[str, tuple[Call, ...]] = {
     ),
     "memories.promote": (Call({"id": "mem-2"}, itself, {**AUDITED, "id": event("entity_id")}, unkept=("override",)),),
     "memories.reject": (Call({"id": "mem-2"}, itself, {**AUDITED, "id": event("entity_id")}),),
+    "memories.recall": (Call({"query": "rounded bills", "memory_types": ["knowledge"]}, inside={"memory_types": (one,)}),),
     "memories.search": (Call({"query": "rounded bills"}),),
     "memories.set_state": (
         Call(
@@ -615,6 +619,7 @@ CALLS: dict[str, tuple[Call, ...]] = {
     "knowledge.export_mcp": (Call({"path": "memory.json"}),),
     "knowledge.find_entity": (Call({"name": "mirror"}),),
     "knowledge.get": (Call({"id": "part-1"}),),
+    "knowledge.mentioned": (Call({"text": "which mirror?"}),),
     "knowledge.get_relationship": (Call({"id": "edge-1"}),),
     "knowledge.grounds": (Call({"id": "part-1"}),),
     "knowledge.history": (Call({"id": "part-1"}),),
@@ -823,7 +828,7 @@ CALLS: dict[str, tuple[Call, ...]] = {
             {"text": "bills are paid"},
             lambda store, found: store.documents.get(found.id),
             {"project": field("project_id"), "text": lambda store, found: store.documents.text(found.id)},
-            unkept=("tags", "chunk_size", "overlap", "actor", "note"),
+            unkept=("tags", "chunk_size", "overlap", "actor", "note", "display_name"),
             inside={"tags": (one,), "metadata": (keyed,), "extra_json": (keyed,)},
         ),
         Call(

@@ -42,7 +42,7 @@ from .nasty import DEEP, MAKERS, TEXT_LIMIT, Hostile, shown
 #: What a message may call an argument beside its name.
 ALSO_CALLED = {
     "after": ("message id",), "at": ("message id",), "before": ("message id", "conversation_id"), "content": ("message",),
-    "chunk_size": ("size",), "embedding": ("vector",),
+    "chunk_size": ("size",), "embedding": ("vector",), "fn": ("embedder",),
     "items": ("message",), "names": ("alias",), "new_codec": ("codec",), "params": ("bindings", "Binding"), "path": ("file",),
     "resume": ("anchor",), "sql": ("SELECT", "SQL"),
 }  # fmt: skip

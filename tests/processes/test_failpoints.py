@@ -498,6 +498,10 @@ CASES = {
     "documents.set_chunks": Case(
         lambda store: store.documents.set_chunks("q3", ["delta 0", "elm", "delta 1"], actor="ann"), base="shelved"
     ),
+    "documents.reembed": Case(
+        lambda store: store.documents.reembed(lambda texts: [[1.0, float(len(text))] for text in texts], model="toy"),
+        base="shelved", changes=2, resumes=True,
+    ),
     "documents.update": Case(lambda store: store.documents.update("q1", title="elm", tags=["a"], actor="ann"), base="shelved"),
     "documents.rebuild": Case(lambda store: store.documents.rebuild(), base="shelved"),
     "documents.compact": Case(lambda store: store.documents.compact(), base="shelved"),
@@ -849,7 +853,8 @@ def test_every_public_call_that_writes_has_its_case():
     """All but what only other rooms call, within their own writes."""
     tried = {tuple(name.split()[0].split(".")) for name in CASES if "." in name}
     for room in ROOMS:
-        inner = {("keywords", "discard"), ("backups", "unplace"), (room, "erase"), ("conflicts", "notice"), ("conflicts", "notice_joined")}
+        inner = {("keywords", "discard"), ("keywords", "restore"), ("backups", "unplace"), (room, "erase"), ("conflicts", "notice"),
+                 ("conflicts", "notice_joined"), ("documents", "add"), ("documents", "wipe")}  # fmt: skip
         methods = {(room, method) for store in public_classes(room) for method in writing(store)} - inner
         assert methods <= tried, f"no case yet for {sorted(methods - tried)}"
 
