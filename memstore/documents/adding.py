@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     from ..kernel import Connection
 
 #: What `add_text` is given where nothing is said of a column; None for all others.
-UNSAID = {"title": "", "display_name": "", "source_type": "unknown", "tags": [], "extra_text": "", "analyzed": False}
+UNSAID = {"title": "", "source_type": "unknown", "tags": [], "extra_text": "", "analyzed": False}
 _BORN = ("id", "created_at", "updated_at")  # only a new row takes them
-_status = partial(values.optional, CHECKS["ingestion_status"])
+#: The check of each column, those included that are made up where nothing is said of them.
+_CHECKS = CHECKS | {name: partial(values.optional, CHECKS[name]) for name in ("display_name", "ingestion_status")}
 
 
 @dataclass(slots=True)
@@ -57,7 +58,7 @@ class Adding(Replacing):
         metadata: dict[str, Any] | None = None,
         chunk_size: int = SIZE,
         overlap: int | None = None,
-        display_name: str = "",
+        display_name: str | None = None,
         conversation_id: str | None = None,
         content_hash: str | None = None,
         file_path: str | None = None,
@@ -112,7 +113,7 @@ class Adding(Replacing):
         """A document with all its columns checked, and its text cut."""
         text, project = values.text("text", text), values.optional(values.key, "project", project)
         said = {**given, "content_hash": text_key(text) if content_hash is None else content_hash}
-        columns = values.checked({**CHECKS, "ingestion_status": _status}, said)
+        columns = values.checked(_CHECKS, said)
         return Arrival(project, columns, cut(text, columns, **cutting))
 
     def _bring(self, items: Sequence[Arrival], event: dict[str, str]) -> list[tuple[Document, Document | None]]:
@@ -170,10 +171,10 @@ class Adding(Replacing):
             "id": new_id(),
             "created_at": now,
             "ingested_at": now,
+            "display_name": columns["title"] or columns["uri"] or columns["content_hash"],
             **self._progress(bool(item.drafts) and all(draft.embedding is not None for draft in item.drafts)),
         }
         filled = columns | {name: value for name, value in unsaid.items() if columns[name] is None}
-        filled["display_name"] = columns["display_name"] or columns["title"] or columns["uri"] or columns["content_hash"]
         project_id = self._canonical(item.project, columns["user_id"])
         filled["updated_at"] = filled["created_at"] if columns["updated_at"] is None else columns["updated_at"]
         new = Document(**filled, project_id=project_id, is_deleted=False, deleted_at=None, version=1)

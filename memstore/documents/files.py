@@ -94,7 +94,7 @@ class Files(Adding):
         """
         roots = _roots(paths)
         project, user_id = values.optional(values.key, "project", project), values.optional(values.key, "user_id", user_id)
-        prune, max_bytes = values.flag("prune", prune), values.integer("max_bytes", max_bytes, low=0)
+        prune, max_bytes = values.flag("prune", prune), min(values.integer("max_bytes", max_bytes, low=0), values.TEXT_LIMIT)
         cutting = sizes(chunk_size, overlap)
         values.listener("progress", progress)
         event = {"actor": values.label("actor", actor), "note": values.text("note", note)}
@@ -256,14 +256,14 @@ def _read(place: str, base: str, max_bytes: int) -> _File | str:
         about = os.stat(place)
         if not stat.S_ISREG(about.st_mode):
             return "it is not a regular file"
-        if about.st_size > max_bytes:
-            return f"it has {about.st_size:,} bytes; at most {max_bytes:,} are taken in"
         with open(place, "rb") as file:
-            data = file.read()
+            data = file.read(max_bytes + 1)
     except Invalid as error:
         return str(error)
     except OSError as error:
         return f"it cannot be read: {error.strerror}"
+    if len(data) > max_bytes:
+        return f"it has {max(about.st_size, len(data)):,} bytes; at most {max_bytes:,} are taken in"
     if b"\0" in data:
         return "it is no text: it holds NUL bytes"
     return _File(place, base, data, hashlib.sha256(data).hexdigest(), about.st_mtime)
