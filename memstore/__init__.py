@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from .context import ContextPack
     from .corrections import CorrectionStore
     from .documents import DocumentStore, IngestReport
+    from .embedder import Embedder
     from .erasure import EraseReceipt
     from .evals import EvalStore
-    from .kernel.embedder import Embedder
     from .kernel.errors import (
         Busy,
         Closed,
@@ -62,7 +62,7 @@ _HOMES = {
     "Corrupt": "kernel.errors",
     "DiskFull": "kernel.errors",
     "DocumentStore": "documents",
-    "Embedder": "kernel.embedder",
+    "Embedder": "embedder",
     "EraseReceipt": "erasure",
     "EvalStore": "evals",
     "Exists": "kernel.errors",

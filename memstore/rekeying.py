@@ -48,8 +48,7 @@ def rekey(store: Store, codec: Any, known: dict[str, Any], *, actor: str, note: 
 
 
 def _refuse(store: Store, codec: Any, progress: Progress | None) -> None:
-    if progress is not None and not callable(progress):
-        raise Invalid(f"progress must be a function of two numbers, not {values.shorten(progress)}")
+    values.listener("progress", progress)
     if store.read_only:
         raise ReadOnly(f"{store._database.name} was opened with read_only=True")
     if store._database.in_transaction:

@@ -17,11 +17,11 @@ from functools import cached_property, partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
+from .embedder import Embedder
 from .kernel import (
     ADVICE,
     Busy,
     Closed,
-    Embedder,
     Finding,
     Invalid,
     NeedsUpgrade,
@@ -355,13 +355,16 @@ class Store:
     ) -> ContextPack:
         """Put together what an agent should know for a question: what is trusted most first, and never more than `max_tokens`.
 
-        The same store and question give the same pack.
+        Memories of a `project` are told once it is registered; without a `user_id` everybody's things are. `conversation_id` brings its
+        newest handoff note, with `specialist` his, and `embedding` is the question's vector where the store has no embedder. `count`
+        tells the tokens of a text: it is asked for each piece, and some ten times for the whole. The same store and question give
+        the same pack; while others write, inside `transaction()` only do all rooms tell of one state.
         """
         from .context import build
 
         return build(
-            self, query, project=project, user_id=user_id, conversation_id=conversation_id, specialist=specialist,
-            max_tokens=max_tokens, count=count, embedding=embedding,
+            self, rooms_in_file(self._database), query, project=project, user_id=user_id, conversation_id=conversation_id,
+            specialist=specialist, max_tokens=max_tokens, count=count, embedding=embedding,
         )  # fmt: skip
 
     def query(self, sql: str, params: Sequence[Any] | dict[str, Any] = ()) -> list[dict[str, Any]]:

@@ -47,12 +47,18 @@ ROWS = {
     ],
     "project_aliases": [{"project_id": "p-1", "alias": "p04"}],
     "source_documents": [
-        {"id": "d1", "file_path": "/a.md", "file_hash": "ab", "title": None, "doc_type": "markdown", "tags": "[]",
-         "ingested_at": "2026-01-02 03:04:05", "updated_at": "2026-01-02 03:04:05"},
+        {"id": "d1", "file_path": "/p04/größe.md", "file_hash": "ab", "title": "Mirror", "doc_type": "spec", "tags": '["optics", "größe"]',
+         "ingested_at": "2026-01-02 03:04:05", "updated_at": "2026-01-05 03:04:05"},
+        {"id": "d2", "file_path": "/b.md", "file_hash": "cd", "title": None, "doc_type": "markdown", "tags": "[]",
+         "ingested_at": "2026-01-03 03:04:05", "updated_at": "2026-01-03 03:04:05"},
     ],
     "source_chunks": [
-        {"id": "k1", "document_id": "d1", "chunk_index": 0, "content": "text", "heading_path": "A > B", "char_count": 4,
-         "metadata": "{}", "created_at": "2026-01-02 03:04:05"},
+        {"id": "k2", "document_id": "d1", "chunk_index": 1, "content": "und kalt", "heading_path": "", "char_count": 8,
+         "metadata": "{}", "created_at": "2026-01-02 03:04:06"},
+        {"id": "k1", "document_id": "d1", "chunk_index": 0, "content": "the mirror is 1.2 m wide", "heading_path": "A > B",
+         "char_count": 24, "metadata": '{"größe": [1]}', "created_at": "2026-01-02 03:04:05"},
+        {"id": "k3", "document_id": "d2", "chunk_index": 0, "content": "text", "heading_path": "", "char_count": 4,
+         "metadata": "{}", "created_at": "2026-01-03 03:04:05"},
     ],
     "interactions": [
         {"id": "i1", "prompt": "which mirror?", "context_pack": '{"chunks": 2, "größe": [1]}', "response_summary": "the big one",

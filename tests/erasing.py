@@ -12,7 +12,7 @@ ADA = "ada.lovelace@example.org"
 #: Tables that are derived from others or are the store's own book-keeping.
 DERIVED = {"meta", "maintenance", "schema_version", "schema_steps", "sqlite_sequence", "sqlite_stat1", "arrivals", "keyword_state",
            "keyword_gone", "keyword_segments", "audit_state", "audit_log", "audit_places", "audit_erased", "correction_words",
-           "memory_words", "entity_names", "entity_words", "chunk_index", "chunk_index__terms", "chunk_index__words",
+           "memory_words", "entity_names", "entity_words", "vector_spaces", "chunk_index", "chunk_index__terms", "chunk_index__words",
            *(f"chunk_index__words_{part}" for part in ("data", "idx", "content", "docsize", "config"))}  # fmt: skip
 SEARCH = """
 import json, os, sys
@@ -119,6 +119,9 @@ class Life:
         room.merge(self.memories[:2], say("merged"), id=say("memory"), actor=self.user_id)
         room.graduate(self.memories[2], say("entity"))
         room.supersede(self.memories[3], by=room.add("project", say("believed"), id=say("memory"), **given).id)
+        store.vectors.allow("toy")
+        store.vectors.add([(id, [1.0, 2.0]) for id in self.memories], model="toy", kind="memory")
+        store.vectors.add([(self.message, [3.0, 4.0])], model="toy", kind="message")
         room.reject(room.add("project", say("refused"), status="candidate", id=say("memory"), **given).id)
         room.add("project", say("believed"), id=say("memory"), project=self.project, **given)
         room.add("project", say("nobody's"), id=say("memory"), project=self.project)

@@ -45,6 +45,10 @@ def fill(store, tag=""):
     store.memories.set_state(f"moon{tag}", "pilot", "Neil")
     store.memories.clear_state(f"moon{tag}", "pilot")
     shelve(store, tag, whose)
+    store.vectors.allow(f"toy{tag}")
+    store.vectors.add([(f"y{number}{tag}", [number + 0.1, 1.0, -2.5]) for number in (2, 4)], model=f"toy{tag}", kind="memory")
+    store.vectors.add([(f"h{number}{tag}", [number, 1e-30, 3e38]) for number in range(3)], model=f"toy{tag}")
+    store.vectors.remove(f"h1{tag}")
     learn(store, tag, whose)
     clash(store, tag)
     for _ in range(3):
@@ -214,12 +218,23 @@ def answers(store):
         **learned(store),
         "conflicts": sorted((item.to_dict() for item in store.conflicts.find()), key=str),
         "assessed": [each.to_dict() for item in store.conflicts.find() for each in store.conflicts.assessments(item.id)],
+        "near": near(store),
         "backups": sorted((item.to_dict() for item in store.backups.find(limit=None)), key=str),
         "runs": sorted((item.to_dict() for item in store.evals.runs()), key=str),
         "assertions": sorted((item.to_dict() for item in store.evals.assertions()), key=str),
         "promotions": [item.to_dict() for item in store.evals.promotions()],
         "keywords": [hit.to_dict() for hit in store.keywords.search("d", limit=None) if hit.kind != "chunk"],  # under a codec
     }
+
+
+def near(store):
+    """What the vectors of a store answer to their readers."""
+    room, found = store.vectors, {}
+    for model in [each.model for each in room.models()]:
+        ids = [row["id"] for row in store.query("SELECT id FROM vectors WHERE model = ?", (model,))]
+        hits = room.nearest([1.0, 1.0, 0.0], model=model, only=ids, limit=None)
+        found[model] = [(hit.to_dict(), room.get(hit.id, kind=hit.kind).to_dict()) for hit in hits]
+    return found
 
 
 def signed(manifest):

@@ -22,7 +22,7 @@ ROOT = pathlib.Path(memstore.__file__).resolve().parents[1]
 OURS = ("MEMSTORE_DB", "MEMSTORE_AUDIT_KEY", "MEMSTORE_CODEC", "NO_COLOR")
 PLAIN = {name: value for name, value in os.environ.items() if name not in OURS}
 COMMANDS = ("demo", "info", "check", "search", "log", "snapshot", "export", "import", "erase", "prune", "rekey", "dpo", "sft",
-            "memories", "entities", "conflicts", "shell")  # fmt: skip
+            "memories", "entities", "conflicts", "ingest", "documents", "ask", "shell")  # fmt: skip
 pty = pytest.importorskip("pty") if os.name == "posix" else None
 on_a_terminal = pytest.mark.skipif(pty is None, reason="needs a pseudo terminal")
 

@@ -46,6 +46,7 @@ def fill(path):
         store.memories.capture("how?", "so", memories_used=used, context={"pieces": [{"kind": "message", "id": "mine-first"}]}, id="i-1")
         store.memories.set_state("Invoices", "currency", "euro")
         shelve(store)
+        store.vectors.add([(f"n-{number}", [number, 1.0, -0.5]) for number in range(300)], model="toy", kind="note")
         learn(store)
         store.audit.redact(1, reason="asked for")
 
@@ -110,6 +111,8 @@ def uses(store):
         lambda: (store.knowledge.claims(), store.knowledge.links(), store.knowledge.mentions(), store.knowledge.merges()),
         lambda: (store.knowledge.artifacts(), store.knowledge.sections("w-1"), store.knowledge.citations(), store.knowledge.deltas()),
         lambda: [store.conflicts.assessments(clash.id) for clash in store.conflicts.find()],
+        lambda: (store.vectors.nearest([1, 2, 3], model="toy"), store.vectors.nearest([1, 2, 3], model="toy", exact=True)),
+        lambda: (store.vectors.get("n-7", kind="note"), store.vectors.models(), store.vectors.stats(), store.vectors.count()),
         lambda: store.backups.coverage(),
         lambda: store.backups.find(),
         lambda: (store.evals.runs(), store.evals.assertions(), store.evals.promotions(), store.evals.reliability()),
@@ -136,6 +139,8 @@ def changes(store):
         lambda: store.conflicts.resolve(store.conflicts.find(status="open")[0].id, "supersede_others", winner="a-ledger"),
         lambda: store.documents.add_text("The ledger is kept.", uri="file:/ledger"),
         lambda: store.documents.remove("d-invoice"),
+        lambda: store.vectors.add([("n-1", [1, 2, 3])], model="toy", kind="note"),
+        lambda: store.vectors.remove("n-2", kind="note"),
         lambda: store.evals.promote("coder", None, "model-third"),
         store.optimize,
     )

@@ -166,9 +166,9 @@ def test_a_fenced_block_that_is_too_long_is_cut_between_lines():
 
 
 def test_a_long_title_is_cut_in_the_path_alone():
-    text = "# " + "very " * 1000 + "\n\ntext\n"
-    found = pieces(text, kind="markdown")
-    assert found[-1].end == len(text) and all(len(piece.heading_path) <= 80 for piece in found)
+    for text, kind in (("# " + "very " * 1000 + "\n\ntext\n", "markdown"), (f"def {'a' * 5000}():\n    pass\n", "python")):
+        found = pieces(text, kind=kind)
+        assert len(found) > 4 and found[-1].end == len(text) and all(0 < len(piece.heading_path) < 90 for piece in found)
 
 
 # -- Python -------------------------------------------------------------------------------------------------------------

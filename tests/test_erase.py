@@ -31,7 +31,7 @@ def test_the_lives_fill_every_text_column_of_every_room(lives):
     legal = {"messages.role", "messages.accuracy_level", "messages.confidence", "messages.callout_type", "corrections.decay_class",
              "memories.memory_type", "memories.status", "project_state.status", "atoms.kind", "atoms.status", "merges.operation",
              "merges.review_status", "artifacts.artifact_state", "citations.kind", "entities.status", "entity_versions.status",
-             "relationship_kinds.family"}  # fmt: skip
+             "relationship_kinds.family", "vectors.kind", "vectors.model"}  # fmt: skip
     legal |= {"conflicts.kind", "conflicts.status", "conflicts.resolution", "conflicts.winner_kind", "conflict_members.member_kind",
               "conflict_members.claim_kind"}  # fmt: skip
     made = {"corrections.subject_key", "corrections.claim_key", "corrections.superseded_by", "corrections.scope",

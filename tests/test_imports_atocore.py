@@ -42,6 +42,7 @@ def at(text):
 
 def records(store):
     """What came in, by table and id."""
+    documents = store.documents.find(limit=None)
     return {
         "projects": {item.id: item for item in store.chat.projects()},
         "interactions": {item.id: item for item in store.memories.interactions(limit=None)},
@@ -49,6 +50,8 @@ def records(store):
         "entities": {item.id: item for item in store.knowledge.entities()},
         "relationships": {item.id: item for item in store.knowledge.relationships()},
         "project_state": {item.id: item for item in store.memories.states(include_cleared=True)},
+        "source_documents": {item.id: item for item in documents},
+        "source_chunks": {chunk.id: chunk for item in documents for chunk in store.documents.chunks(item.id)},
         "conflicts": {item.id: item for item in store.conflicts.find()},
         "memory_audit": {item.id: item for item in store.audit.find(stream="atocore", limit=None)},
     }
@@ -58,12 +61,14 @@ def records(store):
 
 #: What a column is called here.
 NAMES = {
+    "source_documents": {"file_path": "uri", "file_hash": "content_hash", "doc_type": "source_type"},
     "entities": {"entity_type": "type"},
     "relationships": {"source_entity_id": "from_id", "target_entity_id": "to_id", "relationship_type": "kind"},
     "memory_audit": {"memory_id": "entity_id", "before_json": "before", "after_json": "after"},
 }
-JSON = {"context_pack", "memories_used", "chunks_used", "domain_tags", "properties", "source_refs", "before_json", "after_json"}
-TIMES = {"created_at", "updated_at", "last_referenced_at", "detected_at", "resolved_at"}
+JSON = {"tags", "metadata", "context_pack", "memories_used", "chunks_used", "domain_tags", "properties", "source_refs", "before_json",
+        "after_json"}  # fmt: skip
+TIMES = {"ingested_at", "created_at", "updated_at", "last_referenced_at", "detected_at", "resolved_at"}
 ELSEWHERE = {  # and tried below
     "memory_audit": {"timestamp", "action"}, "entities": {"canonical_home", "source_refs", "project"}, "memories": {"valid_until"},
     "project_state": {"category", "key"},
@@ -78,6 +83,8 @@ def expected(table, column, value):
     if column in TIMES and value is not None:
         parsed = datetime.fromisoformat(value)
         return (parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=UTC)).timestamp()
+    if column == "title":
+        return value or ""
     if column in JSON:
         try:
             return json.loads(value or "{}")
@@ -116,12 +123,19 @@ def test_the_rest_is_where_it_belongs(store, take):
     assert members == {("cm1", "entity", "e2", 2, "Stahl"), ("cm2", "memory", "m3", 1, "the cell is steel")}
     assert report.notes == [
         "project_state: its category became the beginning of its key (rows: 1)",
-        "source_documents: left out, for there is no room for documents yet; take the file in again when there is one (rows: 1)",
-        "source_chunks: left out, for there is no room for documents yet; take the file in again when there is one"
-        " (memories keep the ids of theirs) (rows: 1)",
         "conflict_members: taken with their conflicts (rows: 2)",
         "project_aliases: taken with their projects (rows: 1)",
     ]
+
+
+def test_documents_are_found_and_memories_lead_to_their_chunks(store, take):
+    take()
+    (hit,) = store.documents.search("how wide is the mirror?")
+    assert (hit.chunk.id, hit.document.id, hit.chunk.heading_path) == ("k1", "d1", "A > B")
+    assert store.documents.get_chunk(store.memories.get("m1").source_chunk_id).content == store.memories.get("m1").content
+    assert (store.documents.get("d1").file_path, store.documents.get("d1").created_at) == ("/p04/größe.md", at("2026-01-02 03:04:05"))
+    assert [chunk.id for chunk in store.documents.chunks("d1")] == ["k1", "k2"]
+    assert store.audit.find(entity_kind="document", limit=None) == []
 
 
 def test_a_day_of_atocores_counts_whole(store, take):
@@ -191,6 +205,46 @@ def test_a_file_that_has_grown_brings_what_is_new(store, take):
     report = take({**ROWS, "memories": [*ROWS["memories"], more], "project_aliases": [{"project_id": "p-1", "alias": "giga"}]})
     assert (report.new, store.memories.get("m9").content) == (1, "new")
     assert "giga" in store.chat.get_project("p04").aliases
+
+
+AGAIN = {"id": "k9", "document_id": "d1", "chunk_index": 1, "content": "said later", "heading_path": "", "char_count": 10,
+         "metadata": "{}", "created_at": "2026-03-01 00:00:00"}  # fmt: skip
+
+
+def test_chunks_of_a_document_that_is_here_stay_out(store, take):
+    take()
+    report = take({**ROWS, "source_chunks": [ROWS["source_chunks"][1], AGAIN]})
+    assert (report.ok, outcome(report)["source_chunks"]) == (True, (0, 2, 0))
+    assert "source_chunks: belongs to a document that was here before: left out (rows: 1)" in report.notes
+    assert [chunk.id for chunk in store.documents.chunks("d1")] == ["k1", "k2"]
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+def test_a_document_of_that_path_stays_as_it_is_here(store, take, hidden):
+    mine = store.documents.add_text("what we say of it", uri="/p04/größe.md")
+    if hidden:
+        store.documents.remove(mine.id)
+    before = store.documents.get(mine.id)
+    report = take()
+    assert outcome(report)["source_documents"] == (1, 1, 0)
+    assert "source_documents: there is a document of that path here already: left as it is (rows: 1)" in report.notes
+    assert store.documents.get(mine.id) == before
+    assert (report.ok, outcome(report)["source_chunks"]) == (True, (1, 2, 0))
+
+
+def test_chunks_of_a_document_come_in_whatever_page_they_stand_on(store, take, monkeypatch):
+    monkeypatch.setattr("memstore.kernel.foreign.PAGE", 2)
+    many = [{**AGAIN, "id": f"n{place}", "chunk_index": 2 + place, "content": f"part {place}"} for place in range(7)]
+    assert take({**ROWS, "source_chunks": [*many, *ROWS["source_chunks"]]}).ok
+    assert [chunk.id for chunk in store.documents.chunks("d1")] == ["k1", "k2", *(f"n{place}" for place in range(7))]
+
+
+def test_nothing_of_an_erased_document_comes_back(store, take):
+    take()
+    store.erase(document_id="d1")
+    refused = {(row.table, row.id) for row in take().refused}
+    assert {("source_documents", "d1"), ("source_chunks", "k1"), ("source_chunks", "k2")} <= refused
+    assert [item.id for item in store.documents.find()] == ["d2"]
 
 
 def test_what_was_changed_here_stays(store, take):
@@ -382,6 +436,13 @@ def test_tables_that_are_not_public_go_by_their_columns(store, tmp_path):
         ("project_state", {"value": None}, "value is missing"),
         ("conflicts", {"status": "ignored"}, "status 'ignored' is none of"),
         ("memory_audit", {"action": None}, "action is missing"),
+        ("source_documents", {"file_path": ""}, "uri is blank"),
+        ("source_documents", {"tags": "{}"}, "tags {} is not a JSON list"),
+        ("source_documents", {"ingested_at": "soon"}, "ingested_at 'soon' is not a date"),
+        ("source_chunks", {"content": None}, "content is missing"),
+        ("source_chunks", {"chunk_index": None}, "chunk_index is missing"),
+        ("source_chunks", {"metadata": "[1"}, "metadata '[1' is not JSON"),
+        ("source_chunks", {"document_id": "d9"}, "no document 'd9'"),
     ],
 )
 def test_a_row_that_cannot_be_taken_is_named_and_the_others_come_in(take, table, change, why):

@@ -140,3 +140,47 @@ def test_a_name_is_looked_up_by_an_index(store):
 
     assert ways(store, "entities", ask) == {
         "SEARCH entities USING INDEX entities__name", "SEARCH entities USING INTEGER PRIMARY KEY"}  # fmt: skip
+
+
+# -- in a text ----------------------------------------------------------------------------------------------------------
+
+
+def named(found):
+    return [item.name for item in found]
+
+
+@pytest.mark.parametrize("codec", [None, Toy()])
+def test_a_text_mentions_what_it_has_words_of_the_name_of(codec):
+    with open_store(codec=codec) as store:
+        knowledge = store.knowledge
+        for name, aliases in (("primary mirror", ()), ("mirror", ()), ("Mirror cell of steel", ()), ("M1", ("the big mirror",)), ("truss", ())):
+            knowledge.add_entity("Component", name, aliases=aliases)
+        assert named(knowledge.mentioned("Who polished the primary mirrors?")) == ["primary mirror", "mirror", "M1", "Mirror cell of steel"]
+        assert named(knowledge.mentioned("the primary mirror", limit=1)) == ["primary mirror"]
+        assert named(knowledge.mentioned("a big one")) == ["M1"]
+        assert knowledge.mentioned("trusty mirro of") == knowledge.mentioned("") == [], "a letter amiss is another word"
+        assert len(knowledge.mentioned("mirror truss", limit=None)) == 5
+
+
+def test_only_what_stands_for_this_project_and_user_is_mentioned(store, store_clock):
+    knowledge = store.knowledge
+    project = store.chat.create_project("Apollo")
+    kept = knowledge.add_entity("Component", "mirror", project="Apollo", user_id="ann")
+    renamed = knowledge.add_entity("Component", "mirror")
+    for given in ({"status": "candidate"}, {"status": "invalid"}, {"project": "other"}, {"user_id": "bob"}, {"valid_until": store_clock.now}):
+        knowledge.add_entity("Component", "mirror", **given)
+    for name in ("Apollo", project.id):
+        assert [item.id for item in knowledge.mentioned("mirror", project=name, user_id="ann")] == [renamed.id, kept.id]
+    then = store_clock.now
+    store_clock.advance(10)
+    knowledge.update(renamed.id, name="lens")
+    assert [item.id for item in knowledge.mentioned("mirror", project="Apollo", user_id="ann")] == [kept.id]
+    assert [item.id for item in knowledge.as_of(recorded=then).mentioned("mirror", project="Apollo", user_id="ann")] == [renamed.id, kept.id]
+
+
+def test_a_word_that_very_many_names_share_mentions_none(store, monkeypatch):
+    for number in range(5):
+        store.knowledge.add_entity("Component", f"part kind{number}x")
+    monkeypatch.setattr(names, "COMMON", 5)
+    assert store.knowledge.mentioned("which part?") == []
+    assert named(store.knowledge.mentioned("which part is kind3x?")) == ["part kind3x"]

@@ -64,10 +64,20 @@ def test_the_program_about_beliefs_runs_again_on_what_it_left(tmp_path):
     assert said[0].stdout == said[1].stdout != ""
 
 
+def test_the_program_that_asks_tells_what_has_become_of_what_it_was_told(tmp_path):
+    (source,) = [program for program in PROGRAMS if "store.context" in program]
+    done = subprocess.run([sys.executable, "-c", source], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=60)
+    text, _, last = done.stdout.rpartition("\n[")
+    assert text.startswith("## Preferences\n[1] prefers short answers\n\n## Documents") and "> Amounts are rounded half up" in text
+    assert "('chunk', 'erased')" in last and "('memory', 'unchanged')" in last
+
+
 def test_every_memstore_command_works(tmp_path):
     for program in PROGRAMS:  # as somebody would who reads from the beginning
         subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=environment(), check=True, capture_output=True, timeout=60)
     (tmp_path / "talk.jsonl").write_text('{"role": "user", "content": "Invoice R-117 is two cents short."}\n', encoding="utf-8")
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "rounding.md").write_text("# Rounding\n\nAmounts are rounded half up.\n", encoding="utf-8")
     for command in COMMANDS:
         if command.startswith("python3 -m memstore") and command != MAIN_JOB:
             done = shell(command, tmp_path)

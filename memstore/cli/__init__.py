@@ -36,6 +36,7 @@ SPOKEN = {
     "store.memories.find() lists them": "memories lists the newest",
     "store.knowledge.entities() lists them": "entities lists the newest",
     "store.conflicts.find() lists them": "conflicts lists the newest",
+    "store.documents.find() lists them": "documents lists the newest",
     'on_conflict="skip"': "--on-conflict skip",
     '"replace"': "--on-conflict replace",
     "pass skip_invalid=True": "give --skip-invalid",
@@ -236,6 +237,9 @@ def _parser() -> _Parser:
     _add_memories(commands)
     _add_entities(commands)
     _add_conflicts(commands)
+    _add_ingest(commands)
+    _add_documents(commands)
+    _add_ask(commands)
     _add_path(_command(commands, "shell", "open a Python console that has `store`, for writing too; or run what is piped in"))
     return parser
 
@@ -494,26 +498,74 @@ def _add_conflicts(commands: Any) -> None:
     _add_decision(resolve)
 
 
+def _add_ingest(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "ingest",
+        "take in text, Markdown and source files to look things up in; status 1 if one that is named here could not be taken",
+        module="documents",
+        db="the store (default: $MEMSTORE_DB); it is begun where there is none",
+        more="Of a folder everything that is text comes in; what has not changed since costs nothing the next time.",
+    )
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="a file, or a folder with all that is in it")
+    parser.add_argument("--project", metavar="NAME", help="its id, name or alias")
+    parser.add_argument("--prune", action="store_true", help="hide what came from these folders and is no longer there")
+    _add_json(parser)
+
+
+def _add_documents(commands: Any) -> None:
+    verbs, parser = _add_rows(commands, "documents", "search, show or remove", "local_files, web, git, ...", module="documents")
+    parser.add_argument("--hidden", action="store_true", help="also those that were removed")
+    search = _command(verbs, "search", "find chunks by the words that they share with a text, best first", module="documents")
+    search.add_argument("query", nargs="+", metavar="WORD", help="of the text")
+    _add_json(search, default=argparse.SUPPRESS)
+    _verb(verbs, "show", "show one document with its chunks and its history", module="documents")
+    _add_decision(_verb(verbs, "remove", "hide a document until it is added again", module="documents"))
+
+
+def _add_ask(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "ask",
+        "show what an agent should know for a question: from where, and why",
+        module="documents",
+        more="Status 0 also where nothing has to do with the question.",
+    )
+    parser.add_argument("query", nargs="+", metavar="WORD", help="of the question")
+    parser.add_argument("--project", metavar="NAME", help="its id, name or alias")
+    parser.add_argument("--user", metavar="ID", help="what is this user's, and everybody's")
+    parser.add_argument("--conversation", metavar="ID", help="where it is asked: its choice of documents, and its newest note")
+    parser.add_argument("--specialist", metavar="NAME", help="whose note")
+    parser.add_argument("--max-tokens", type=int, default=2000, metavar="N", help="never more than so many (default: 2000)")
+    _add_json(parser)
+
+
 def _add_listing(commands: Any, things: str, verbs: str, types: str) -> Any:
+    listing, parser = _add_rows(commands, things, verbs, types, module="beliefs")
+    parser.add_argument("--status", metavar="STATUS", help="candidate, active, superseded, ...; of conflicts open, resolved, dismissed")
+    return listing
+
+
+def _add_rows(commands: Any, things: str, verbs: str, types: str, *, module: str) -> tuple[Any, argparse.ArgumentParser]:
+    """A command that lists things, and what its verbs are added to."""
     parser = _command(
         commands,
         things,
         f"list {things}, newest first; {verbs} one",
-        module="beliefs",
+        module=module,
         more="A terminal shows the last 8 characters of an id, which are enough to type; a pipe, and --json, show all of it.",
     )
-    parser.set_defaults(run=("beliefs", "listed"))
-    parser.add_argument("--status", metavar="STATUS", help="candidate, active, superseded, ...; of conflicts open, resolved, dismissed")
+    parser.set_defaults(run=(module, "listed"))
     parser.add_argument("--type", metavar="TYPE", help=types)
     parser.add_argument("--project", metavar="NAME", help="its id, name or alias")
     parser.add_argument("--user", metavar="ID", help="this user's, and everybody's")
     _add_limit(parser)
     _add_json(parser)
-    return parser.add_subparsers(dest="verb", metavar="VERB", title="verbs")
+    return parser.add_subparsers(dest="verb", metavar="VERB", title="verbs"), parser
 
 
-def _verb(verbs: Any, name: str, purpose: str) -> argparse.ArgumentParser:
-    parser = _command(verbs, name, purpose, module="beliefs")
+def _verb(verbs: Any, name: str, purpose: str, *, module: str = "beliefs") -> argparse.ArgumentParser:
+    parser = _command(verbs, name, purpose, module=module)
     parser.add_argument("id", metavar="ID", help="its id, or the end of it")
     _add_json(parser, default=argparse.SUPPRESS)  # or it would overwrite what stood before the verb
     return parser

@@ -108,7 +108,7 @@ def listed(options: Namespace) -> int:
     kind, limit = KINDS[options.command], options.limit
     with open_for(options) as store:
         found = kind.find(store, options, limit + 1 if 0 <= limit < sys.maxsize else limit)  # one more tells whether there are more
-        projects = _projects(store)
+        projects = projects_by_id(store)
         subjects = _subjects(store, found[:limit])
         if not found and options.project is not None:
             _refuse_unknown(store, kind, options)
@@ -133,7 +133,7 @@ def _filtered(options: Namespace) -> bool:
     return any(getattr(options, name, None) is not None for name in ("status", "type", "project", "user"))
 
 
-def _projects(store: Store) -> dict[str | None, str]:
+def projects_by_id(store: Store) -> dict[str | None, str]:
     return {project.id: project.name for project in store.chat.projects()}
 
 
@@ -156,12 +156,12 @@ def _print_list(kind: Kind, found: Sequence[Any], projects: dict[str | None, str
         text = text if subject is None else f"{subject}: {text}"
         project = projects.get(item.project_id, item.project_id) or ""
         told = [item.status, one_line(word), *([one_line(project)] if named else []), one_line(text)]
-        rows.append((_id(item.id, page), *told))
+        rows.append((shown_id(item.id, page), *told))
     for line in page.table(rows, (page.dim, page.bold)):
         print(line)
 
 
-def _id(id: str, page: Page) -> str:
+def shown_id(id: str, page: Page) -> str:
     """As much of an id as is needed to type it; a pipe gets all of it."""
     short = page.width is not None and len(id) > SHOWN_OF_ID + 1
     return f"…{id[-SHOWN_OF_ID:]}" if short else one_line(id)
@@ -179,7 +179,7 @@ def search(options: Namespace) -> int:
         print_json({"query": query, "hits": [hit.to_dict() for hit in hits]})
         return 0
     page = Page()
-    rows = [(_id(hit.memory.id, page), f"{hit.score:.2f}", *map(one_line, kind.columns(hit.memory))) for hit in hits]
+    rows = [(shown_id(hit.memory.id, page), f"{hit.score:.2f}", *map(one_line, kind.columns(hit.memory))) for hit in hits]
     for line in page.table(rows, (page.dim, page.bold)):
         print(line)
     if not hits:
@@ -194,17 +194,17 @@ def show(options: Namespace) -> int:
     """Show one, what it is connected with, and what has become of it."""
     kind = KINDS[options.command]
     with open_for(options) as store:
-        item = _one(store, kind, options.id)
+        item = one(store, kind, options.id)
         history = getattr(store, kind.room).history(item.id)
         about = _about(store, kind, item)
-        projects, subjects = _projects(store), _subjects(store, [item])
+        projects, subjects = projects_by_id(store), _subjects(store, [item])
     if options.json:
         print_json({kind.noun: item.to_dict(), **about, "history": [event.to_dict() for event in history]})
         return 0
     page = Page()
     print(page.bold(f"{kind.noun} {one_line(item.id)}"), f"is {item.status}")
-    _print_whole(page, [(one_line(line),) for line in kind.head(item).splitlines()])
-    _print_fields(page, item, {"project_id": projects, "slot_key": subjects})
+    print_whole(page, [(one_line(line),) for line in kind.head(item).splitlines()])
+    print_fields(page, item, {"project_id": projects, "slot_key": subjects})
     if kind.noun == "conflict":
         _print_members(page, item)
     _print_about(page, about)
@@ -213,11 +213,11 @@ def show(options: Namespace) -> int:
         left = ["dismiss" if "dismiss" in reason else "no_action"]
         told = left if winner is None else ["supersede_others", "--winner", winner]
         print(f"  {command('conflicts', '--db', store_path(options), 'resolve', item.id, *told)}")
-    _print_history(page, history)
+    print_history(page, history)
     return 0
 
 
-def _one(store: Store, kind: Kind, typed: str) -> Any:
+def one(store: Store, kind: Kind, typed: str) -> Any:
     """The row with an id, or the one whose id ends like that."""
     room = getattr(store, kind.room)
     try:
@@ -256,14 +256,14 @@ def _about(store: Store, kind: Kind, item: Any) -> dict[str, Any]:
     return {}
 
 
-def _print_fields(page: Page, item: Any, names: dict[str, dict[Any, str]]) -> None:
+def print_fields(page: Page, item: Any, names: dict[str, dict[Any, str]]) -> None:
     """Its other columns that say anything; what some of them name stands before the id."""
     fields = {name: value for name, value in item.to_dict().items() if name not in SAID and value not in NOTHING}
     for name, known in names.items():
         if fields.get(name) in known:
             fields[name] = f"{known[fields[name]]} ({fields[name]})"
     print()
-    _print_whole(page, [(name, _value(name, value)) for name, value in fields.items()])
+    print_whole(page, [(name, _value(name, value)) for name, value in fields.items()])
 
 
 def _value(name: str, value: Any) -> str:
@@ -274,12 +274,12 @@ def _value(name: str, value: Any) -> str:
 
 def _print_about(page: Page, about: dict[str, Any]) -> None:
     edges = [(one_line(edge["from"]), edge["kind"], one_line(edge["to"])) for edge in about.get("relationships", ())]
-    _section(page, "relationships", edges)
-    _section(page, "observations", [(moment(note["created_at"]), one_line(note["content"])) for note in about.get("observations", ())])
+    print_section(page, "relationships", edges)
+    print_section(page, "observations", [(moment(note["created_at"]), one_line(note["content"])) for note in about.get("observations", ())])
     judged = [(moment(each["created_at"]), each["assessor"], each["decision"], each["note"]) for each in about.get("assessments", ())]
-    _section(page, "assessments", [tuple(map(one_line, row)) for row in judged])
+    print_section(page, "assessments", [tuple(map(one_line, row)) for row in judged])
     if "suggestion" in about:
-        _section(page, "suggestion", [(one_line(about["suggestion"]["reason"]),)])
+        print_section(page, "suggestion", [(one_line(about["suggestion"]["reason"]),)])
 
 
 def _print_members(page: Page, conflict: Conflict) -> None:
@@ -287,7 +287,7 @@ def _print_members(page: Page, conflict: Conflict) -> None:
         (member.member_kind, one_line(member.member_id), f"trust {member.member_layer_trust}", one_line(_since(conflict, member)))
         for member in conflict.members
     ]
-    _section(page, "members", rows)
+    print_section(page, "members", rows)
 
 
 def _since(conflict: Conflict, member: ConflictMember) -> str:
@@ -298,22 +298,22 @@ def _since(conflict: Conflict, member: ConflictMember) -> str:
     return f"{then} (claims it no longer)" if now is None else f"{now} (it said: {then})"
 
 
-def _section(page: Page, name: str, rows: Sequence[tuple[str, ...]]) -> None:
+def print_section(page: Page, name: str, rows: Sequence[tuple[str, ...]]) -> None:
     if rows:
         print("", page.dim(name), sep="\n")
-        _print_whole(page, rows)
+        print_whole(page, rows)
 
 
-def _print_whole(page: Page, rows: Sequence[tuple[str, ...]]) -> None:
+def print_whole(page: Page, rows: Sequence[tuple[str, ...]]) -> None:
     for lines in page.whole(rows, indent="  "):
         print(*lines, sep="\n")
 
 
-def _print_history(page: Page, history: Sequence[AuditEvent]) -> None:
+def print_history(page: Page, history: Sequence[AuditEvent]) -> None:
     rows = [
         (f"#{event.seq}", moment(event.created_at), event.event_type, one_line(event.actor), _change(event)) for event in history
     ]
-    _section(page, "history", rows)
+    print_section(page, "history", rows)
 
 
 def _step(name: str, before: Any, after: Any) -> str:
@@ -350,7 +350,7 @@ def _turn(options: Namespace, verb: str, done_so: str) -> int:
     kind = KINDS[options.command]
     with open_for(options, read_only=False) as store:
         room, place = getattr(store, kind.room), store.path
-        id = _one(store, kind, options.id).id
+        id = one(store, kind, options.id).id
         with store.transaction():
             before = _open_conflicts(store)
             done = getattr(room, verb)(id, actor=options.actor, note=options.note)
@@ -376,7 +376,7 @@ def resolve(options: Namespace) -> int:
     """Close a conflict by a person's word."""
     kind = KINDS["conflicts"]
     with open_for(options, read_only=False) as store:
-        item = _one(store, kind, options.id)
+        item = one(store, kind, options.id)
         winner = None if options.winner is None else _member(item, options.winner)
         done = store.conflicts.resolve(
             item.id, options.action.replace("-", "_"), winner=winner, actor=options.actor, note=options.note

@@ -48,6 +48,7 @@ from .correction import (
     ScoredCorrection,
     checked_pair,
     differences,
+    line_of,
     postings_of,
     sealed_rejection,
     unsealed_rejection,
@@ -354,7 +355,8 @@ class CorrectionStore:
         budget = values.optional(values.integer, "max_tokens", max_tokens, low=0)
         result = ""
         for hit in self.relevant(text, domain=domain, scope=scope, user_id=user_id, limit=limit, min_effective=min_effective):
-            longer = f"{result}\n{_line(hit.correction)}" if result else _line(hit.correction)
+            line = f"- {line_of(hit.correction)}"
+            longer = f"{result}\n{line}" if result else line
             if budget is None or estimate_tokens(longer) <= budget:
                 result = longer
         return result
@@ -666,10 +668,3 @@ def _filter(
         terms.append(("(user_id IS NULL OR user_id = ?)", values.label("user_id", user_id)))
     hidden = "" if values.flag("include_superseded", include_superseded) else " AND superseded_at IS NULL"
     return f"WHERE {' AND '.join(term for term, _ in terms)}{hidden}", [value for _, value in terms]
-
-
-def _line(item: Correction) -> str:
-    """One line for a prompt, whatever line breaks the texts have."""
-    rejected = f" (not: {item.rejected})" if item.rejected.strip() else ""
-    why = f" Why: {item.why}" if item.why.strip() else ""
-    return " ".join(f"- {item.subject}: {item.claim}{rejected}{why}".split())

@@ -203,6 +203,13 @@ def postings_of(pk: int, item: Correction, cipher: Cipher | None = None) -> list
     return [(word, pk, int(word in subject)) for word in tagged(found | words(item.claim, item.why), cipher)]
 
 
+def line_of(item: Correction) -> str:
+    """A correction in one line, whatever line breaks its texts have."""
+    rejected = f" (not: {item.rejected})" if item.rejected.strip() else ""
+    why = f" Why: {item.why}" if item.why.strip() else ""
+    return " ".join(f"{item.subject}: {item.claim}{rejected}{why}".split())
+
+
 def sealed_rejection(cipher: Cipher | None, pk: int, key: str, rejected: str) -> str:
     """A rejected text as the file has it."""
     return rejected if cipher is None else cipher.seal(REJECTED, (pk, key), rejected)

@@ -7,8 +7,8 @@
 4. Pieces overlap only where a block that is longer than `size` was cut in windows.
 5. The time is linear in the text, whatever it is made of.
 
-Python is read by its lines, strings and comments skipped, since `ast` refuses a file with one mistake in it, does not know comments,
-and reads no more quickly.
+Python is read by its lines, strings and comments skipped: `ast` refuses a file with one mistake in it, does not know comments, and is
+the slower one.
 
 The trap: a line that looks like a heading, or like a function, may stand inside a code fence or a string.
 """
@@ -28,6 +28,7 @@ KINDS: tuple[str, ...] = get_args(Kind)
 
 SIZE = 1000
 OVERLAP = 150
+TITLE = 80  # characters of a heading that a path holds
 
 _SUFFIXES: dict[str, Kind] = {
     **dict.fromkeys((".md", ".markdown", ".mdx", ".qmd", ".rst"), "markdown"),
@@ -57,14 +58,13 @@ class _Section(NamedTuple):
 
 
 def kind_of(suffix: str | None) -> Kind:
-    """How a file of that suffix is cut; without one, as Markdown, which paragraphs are too."""
+    """How a file of that suffix is cut; a text without one as Markdown, whose paragraphs are those of any text."""
     return "markdown" if not suffix else _SUFFIXES.get(suffix.lower(), "code")
 
 
 def pieces(text: str, *, size: int = SIZE, overlap: int = OVERLAP, kind: Kind = "text") -> list[Piece]:
     """Cut a text into pieces of at most `size` characters; windows of one long block share about `overlap`."""
-    values.integer("size", size, low=1)
-    values.integer("overlap", overlap, low=0)
+    size, overlap = values.integer("size", size, low=1), values.integer("overlap", overlap, low=0)
     if 2 * overlap >= size:
         raise Invalid(f"overlap is {overlap}; it must be less than half of size, which is {size}")
     values.one_of("kind", kind, KINDS)
@@ -228,7 +228,7 @@ class _Outline:
         self._body = end
         while self._headings and self._headings[-1][0] >= level:
             self._headings.pop()
-        self._headings.append((level, values.one_line(title, 80)))
+        self._headings.append((level, values.one_line(title, TITLE)))
         path = " > ".join(name for _, name in self._headings if name)
         if joins:
             self.sections[-1] = _Section(path, self.sections[-1].blocks)
@@ -329,7 +329,7 @@ class _Lines:
             return  # a decorator goes on
         self._lead = None
         start = lead[1] if lead is not None and lead[0] == depth else line.start()
-        name = "" if line["kind"] is None else f"{' '.join(line['kind'].split())} {line['name']}"
+        name = "" if line["kind"] is None else f"{' '.join(line['kind'].split())} {line['name'][:TITLE]}"
         if depth == 0:
             if name or self.found[-1].path:
                 self.found.append(_Definition(start, name, False))

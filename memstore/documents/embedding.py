@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Sequence, Sized
+from collections.abc import Callable, Iterable, Sequence, Sized
 from typing import Any
 
 from ..kernel import Invalid, values
@@ -38,6 +38,7 @@ class Embedding(Library):
         how many.
         """
         fn, model = self._asked_model(fn, model)
+        values.listener("progress", progress)
         total = self.db.value("SELECT count(*) FROM chunks")
         done = given = last = 0
         while page := self.db.rows("SELECT pk, id FROM chunks WHERE pk > ? ORDER BY pk LIMIT ?", (last, PAGE)):
@@ -114,10 +115,13 @@ class Embedding(Library):
 
 def embedded(fn: Fn, texts: Sequence[str], dims: int | None = None) -> list[Any]:
     """As many vectors as texts, of so many dimensions where that is known, or Invalid."""
-    vectors = list(fn(texts)) if texts else []
+    found = fn(texts) if texts else []
+    if isinstance(found, (str, bytes)) or not isinstance(found, Iterable):
+        raise Invalid(f"fn returned {values.shorten(found)} for {len(texts)} texts; it must return a list of vectors, one for each")
+    vectors = list(found)
     if len(vectors) != len(texts):
-        raise Invalid(f"the embedder gave {len(vectors)} vectors for {len(texts)} texts; it must give one for each")
+        raise Invalid(f"fn returned {len(vectors)} vectors for {len(texts)} texts; it must return one for each, in their order")
     wrong = next((len(vector) for vector in vectors if isinstance(vector, Sized) and len(vector) != dims), None)
     if dims is not None and wrong is not None:
-        raise Invalid(f"the embedder gave a vector of {wrong:,} dimensions, and says that they have {dims:,}")
+        raise Invalid(f"fn of the embedder returned a vector of {wrong:,} dimensions, and its dims are {dims:,}")
     return vectors

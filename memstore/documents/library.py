@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ..kernel import Canonical, Embedder, Exists, Invalid, Recorder, Room, values
+from ..kernel import Canonical, Exists, Invalid, Recorder, Room, values
 from ..kernel.lifecycle import changed, confirm_version, log, shown
 from ..kernel.rows import Term, counted, joined, known, newest, scope
 from .filters import Filters, asked, checked, described
@@ -16,6 +16,7 @@ from .tables import CHECKS, CHUNKS, DOCUMENTS, Chunk, Document, IngestionStatus,
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from ..embedder import Embedder
     from ..kernel import Connection
     from ..keywords import KeywordIndex
     from ..vectors import VectorIndex
@@ -25,8 +26,6 @@ Stale = Callable[["Connection", Sequence[str]], object]
 
 #: Whose a document is, in the words of documents__uri; what `_place` gives is bound to it.
 OF = "COALESCE(project_id, '') = ? AND COALESCE(user_id, '') = ?"
-
-_NEWEST_FILE = "ORDER BY COALESCE(file_modified_at, created_at, ingested_at) DESC, pk DESC"
 
 
 class Library:
@@ -118,7 +117,8 @@ class Library:
             return []
         with self.db.read(snapshot=True) as connection:
             clause, params = joined(given(connection))
-            return DOCUMENTS.find(connection, f"WHERE {clause} {_NEWEST_FILE} LIMIT ?", (*params, limit))
+            order = "COALESCE(file_modified_at, created_at, ingested_at) DESC, pk DESC"
+            return DOCUMENTS.find(connection, f"WHERE {clause} ORDER BY {order} LIMIT ?", (*params, limit))
 
     def _asked(
         self,

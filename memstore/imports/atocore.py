@@ -6,13 +6,16 @@
 3. A memory without a project holds everywhere. A name that the projects know means that project; any other stays a name.
 4. Its audit rows are history in the stream "atocore", their times in the details: our chain says when they came in.
 5. AtoCore compares days, so a `valid_until` counts through its day whatever time stands there.
+6. A document has the chunks that it came in with: those of one that was here before stay out, or they would mix with what it has now.
 
 The trap is the order. An interaction must come before the memories that it was told, or it would seem to have been told them as they
-stand at the end; a conflict before its members, or they would be found to be in a new one.
+stand at the end; a conflict before its members, or they would be found to be in a new one; and of what an interaction was told, its
+chunks would be said to be unchanged since, if they came before it.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..kernel import Exists, Invalid, RejectedClaim, values
@@ -26,10 +29,7 @@ if TYPE_CHECKING:
     from .intake import Intake
 
 ORIGIN = "atocore"
-_LATER = "left out, for there is no room for documents yet; take the file in again when there is one"
 BESIDE = {
-    "source_documents": _LATER,
-    "source_chunks": f"{_LATER} (memories keep the ids of theirs)",
     "conflict_members": "taken with their conflicts",
     "project_aliases": "taken with their projects",
 }
@@ -48,6 +48,8 @@ RELATIONSHIP = {
     "to_id": ("target_entity_id", "to_entity_id", "target_id"),
     "kind": ("relationship_type", "relation", "type"),
 }
+DOCUMENT = {"file_path": "uri", "file_hash": "content_hash", "doc_type": "source_type"}
+CHUNK = ("id", "content", "heading_path", "created_at", "metadata")
 STATE = {"project": ("project_id",), "key": ("state_key", "name"), "value": ("content",)}
 MEMBER = ("id", "member_kind", "member_id", "member_layer_trust", "value_snapshot")
 THINGS = {"memory": "memories", "entity": "entities", "project_state": "project_state"}  # where a kind has its rows
@@ -73,6 +75,9 @@ class Tables:
         self._file: ForeignFile = intake.source  # type: ignore[assignment]
         self._ids = {columns.get("name"): columns.get("id") for columns in self._all("projects")}  # by name, and by further names
         self._further: dict[Any, list[Any]] = {}  # names, by the id of their project
+        self._arrived: set[str] = set()  # the documents that came in just now,
+        self._met: set[str] = set()  # and those that are here under another id
+        self._places: dict[str, int] = {}  # of the chunks that came in, for they need not come in order
         for columns in self._all("project_aliases"):
             row = Row("", columns)
             _call(row, ALIAS)
@@ -95,6 +100,8 @@ class Tables:
             Part("projects", "chat", "id", each(self._project), again=self._add_aliases),
             Part("conflicts", "conflicts", "id", each(self._conflict), "detected_at", owners=self._sides),
             Part("interactions", "memories", "id", each(self._interaction), owners=self._owners),
+            Part("source_documents", "documents", "id", each(self._document), "ingested_at", "documents"),
+            Part("source_chunks", "documents", "id", self._chunks, into="chunks", owners=_document_of),
             Part("memories", "memories", "id", each(self._memory), owners=self._owners),
             Part("project_state", "memories", "id", each(self._state), owners=self._owners),
             Part("entities", "knowledge", "id", each(self._entity), owners=self._owners),
@@ -154,6 +161,55 @@ class Tables:
                 self._store.chat.alias(row.id, name)
             except (Exists, Invalid):
                 row.remarks.append(f"its further name {values.shorten(name)} means something else here, or is none, and was left out")
+
+    # -- documents --------------------------------------------------------------------------------------------------
+
+    def _document(self, row: Row) -> None:
+        row.rename(**DOCUMENT)
+        uri = row.need("uri")
+        if self._store.documents.first(uri=uri, include_deleted=True) is not None:
+            self._met.add(row.id)
+            row.remarks.append("there is a document of that path here already: left as it is")
+            raise Known
+        columns = row.given("content_hash", "title", "source_type") | row.moments("ingested_at", "updated_at")
+        self._store.documents.add_text(
+            "",  # nobody has kept it whole
+            uri=uri,
+            file_path=uri,
+            **columns,
+            tags=row.listed("tags"),
+            created_at=columns.get("ingested_at"),
+            metadata=row.metadata(ORIGIN),
+            id=row.id,
+        )
+        self._arrived.add(row.id)
+
+    def _chunks(self, rows: list[Row]) -> None:
+        """A page of chunks, those of each document together."""
+        found: dict[Any, list[Row]] = {}
+        for row in rows:
+            found.setdefault(row.columns.get("document_id"), []).append(row)
+        for document_id, group in found.items():
+            self._intake.together(group, self._chunk, partial(self._append, document_id))
+
+    def _chunk(self, row: Row) -> dict[str, Any]:
+        document_id, content = row.need("document_id"), row.need("content")
+        if document_id not in self._arrived:
+            if document_id not in self._met:
+                self._store.documents.get(document_id)  # or NotFound
+            row.remarks.append("belongs to a document that was here before: left out")
+            raise Known
+        row.left.pop("char_count", None)  # counted anew
+        self._places[row.id] = values.integer("chunk_index", row.need("chunk_index"))
+        columns = row.given("heading_path") | row.moments("created_at")
+        return {"id": row.id, "content": content, **columns, "metadata": row.metadata(ORIGIN)}
+
+    def _append(self, document_id: str, chunks: list[dict[str, Any]]) -> None:
+        """Let a document have more chunks, in the order of their places."""
+        documents = self._store.documents
+        there = [{name: getattr(chunk, name) for name in CHUNK} for chunk in documents.chunks(document_id)]
+        in_order = sorted([*there, *chunks], key=lambda chunk: self._places[chunk["id"]])
+        documents.set_chunks(document_id, in_order, updated_at=documents.get(document_id).updated_at)
 
     # -- memories ---------------------------------------------------------------------------------------------------
 
@@ -291,6 +347,10 @@ class Tables:
 
     def _events(self, rows: list[Row]) -> None:
         self._intake.together(rows, _event, self._store.audit.append_many)
+
+
+def _document_of(row: Row) -> list[tuple[str, Any]]:
+    return [("document", row.columns.get("document_id"))]
 
 
 def _event(row: Row) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from . import values
 from .cipher import Cipher
 from .connection import Connection
-from .embedder import Embedder
 from .errors import (
     Busy,
     Closed,
@@ -44,7 +43,6 @@ __all__ = [
     "Connection",
     "Corrupt",
     "DiskFull",
-    "Embedder",
     "Exists",
     "Finding",
     "Invalid",

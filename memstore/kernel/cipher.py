@@ -19,7 +19,8 @@ Equal tags show which rows of one kind have equal texts or share a word, though 
 the vocabulary of a keyword segment it shows how many items have the first, the second, ... word of its alphabet. The digest of an audit
 event lets somebody confirm a guess of its payload, an id that `import_dpo` made one of subject and claim. A row can be removed, a value
 that may be missing too, and a row or all of the file put back to an older state, unseen but by the log and an anchor of it. Copies made
-before a `rekey` stay under the old key. `Store.query` shows ciphertext.
+before a `rekey` stay under the old key. Vectors lie plain, ids and models with them, and give away which texts are alike and to some
+degree what they say: there are none but of models that `store.vectors.allow` has named. `Store.query` shows ciphertext.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from .connection import Connection, Database
 from .driver import FAILURES, primary_code, translate
 from .errors import Busy, Closed, Invalid, ReadOnly, Replaced, StoreError, WrongKey
 from .schema import Schema, quote
-from .values import Finding, integer, shorten, text
+from .values import Finding, integer, listener, shorten, text
 from .wal import OWED
 
 FREE_SHARE = 5  # VACUUM when more than one page in five is free: giving back single pages would fragment the file
@@ -77,8 +77,7 @@ def _bindable(name: str, value: Any) -> Any:
 
 def snapshot(database: Database, path: Any, progress: Any) -> str:
     """Copy the committed state into a file of its own."""
-    if progress is not None and not callable(progress):
-        raise Invalid(f"progress must be a function of two numbers, not {type(progress).__name__} {shorten(progress)}")
+    listener("progress", progress)
     if database.in_memory and database.in_transaction:
         raise Invalid("snapshot() of a :memory: store inside transaction() would copy half of it; leave the block first")
     try:

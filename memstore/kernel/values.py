@@ -126,6 +126,12 @@ def flag(name: str, value: Any) -> bool:
     raise Invalid(f"{name} must be True or False, not {shorten(value)}")
 
 
+def listener(name: str, value: Any) -> None:
+    """Refuse what cannot be told how far something is; None need not be told."""
+    if value is not None and not callable(value):
+        raise Invalid(f"{name} must be a function of two numbers, not {shorten(value)}")
+
+
 def moment(name: str, value: Any) -> float:
     """Unix seconds from a number or an aware datetime."""
     if isinstance(value, datetime):

@@ -333,8 +333,7 @@ class KeywordIndex:
 
         `progress` is called with (numbers done, numbers in all).
         """
-        if progress is not None and not callable(progress):
-            raise Invalid(f"progress must be a function of two numbers, not {values.shorten(progress)}")
+        values.listener("progress", progress)
         sources = [*self._sources(), BY_HAND]
         with self.db.read(snapshot=True) as conn:
             lasts = [source.last(conn) for source in sources]

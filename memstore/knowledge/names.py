@@ -115,6 +115,18 @@ def _paged(connection: Connection, sql: str, params: Sequence[Any]) -> Iterator[
         yield found
 
 
+def telling(connection: Connection, text: str) -> str:
+    """Words of a text as they are looked up in `entity_words`, without those that tell nothing apart."""
+    posted = connection.rows(_POSTED, (COMMON, json.dumps(tagged(words(text), connection.cipher))))
+    return json.dumps([word for word, count in posted if count < COMMON])
+
+
+def named(said: set[str], entity: Entity) -> tuple[float, int]:
+    """The share of an entity's name that is among some words, and how many words that are: of the name of which most is."""
+    found = [(len(own & said) / len(own), len(own & said)) for own in map(words, (entity.canonical_name, *entity.aliases)) if own]
+    return max(found, default=(0.0, 0))
+
+
 def rank(entity: Entity, key: str, cipher: Cipher | None) -> int:
     """0 where an entity is called so, 1 where an alias or external id of it is, NOT where it was called so at another time."""
     keys = [key_of(text, cipher) for text in texts(entity)]

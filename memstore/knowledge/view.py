@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from ..kernel import Room, values
 from ..kernel.lifecycle import STATUSES, Believed, History
 from ..kernel.rows import Term, filters, joined, known, newest, page_after, scope
+from ..kernel.words import words
 from . import names
 from .graph_tables import DIRECTIONS, KINDS, Entity, Neighbour, Observation, Relationship
 from .schema import ENTITIES, OBSERVATIONS, RELATIONSHIPS
@@ -154,6 +155,29 @@ class KnowledgeView(Times):
                 if len(closest) >= CANDIDATES:
                     break
             return names.most_alike(name, self._loaded(connection, among(list(closest)[:CANDIDATES])))
+
+    def mentioned(
+        self, text: str, *, project: str | None = None, user_id: str | None = None, limit: int | None = 10
+    ) -> list[Entity]:
+        """Return the active entities of whose names a text has words, best first.
+
+        Best: the share of the name, or of the alias, that the text has, then how many words those are, then confidence, then the newest.
+        A word that thousands of names share finds none. With a `project`, those of another project are not meant.
+        """
+        text, limit = values.text("text", text), values.limit(limit)
+        terms = self._terms(status="active", user_id=user_id)
+        project_id = self._canonical(values.optional(values.key, "project", project), user_id)
+        where, asked = joined([*terms, *filters(("(project_id IS NULL OR project_id = ?)", project_id))])
+        most = None if limit < 0 else max(CANDIDATES, 4 * limit)
+        with self.db.read(snapshot=True) as connection:
+            sharing = [pk for (pk,) in connection.rows(_SHARING, (names.telling(connection, text),))]
+            meant = set(self._chosen(connection, where, asked, among=sharing))
+            found = self._loaded(connection, [pk for pk in sharing if pk in meant][:most])
+        said = words(text)
+        ranked = [(names.named(said, item), item) for item in found]
+        ranked.sort(key=lambda each: (each[0], each[1].confidence, each[1].created_at), reverse=True)
+        best = [item for (share, _), item in ranked if share]
+        return best if limit < 0 else best[:limit]
 
     # -- relationships and observations -----------------------------------------------------------------------------
 
@@ -360,6 +384,10 @@ class Knowing(KnowledgeView):
         self._memories = memories
 
 
+_SHARING = """
+SELECT entity FROM entity_words WHERE word IN (SELECT value FROM json_each(?))
+GROUP BY entity ORDER BY count(*) DESC, entity DESC
+"""
 _ENDS = {"both": "(source = ? OR target = ?)", "out": "source = ?", "in": "target = ?"}
 
 

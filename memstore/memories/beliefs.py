@@ -12,7 +12,7 @@ from ..kernel import Canonical, Exists, Invalid, Record, Recorder, Room, new_id,
 from ..kernel.lifecycle import LIVE, STATUSES, Believed, History, changed, confirm_version, log, refuse_rejected, retire, shown, turn
 from ..kernel.rows import Term, counted, filters, joined, known, newest, refuse_taken, scope
 from ..kernel.words import statement_key, stems, tagged
-from .tables import CHECKS, MEMORIES, MEMORY_TYPES, SHARING, TAGS, Memory, MemoryHit, MemoryType
+from .tables import CHECKS, EACH, MEMORIES, MEMORY_TYPES, PERSONAL, SHARING, TAGS, Memory, MemoryHit, MemoryType
 
 if TYPE_CHECKING:
     from datetime import date, datetime
@@ -256,20 +256,51 @@ class Beliefs:
         confidence, then the newest. A `project` finds its memories and those of none. Only active memories and candidates have
         words (`status=None` is both): the others are history, which `find` shows.
         """
-        asked = stems(values.text("query", query))
-        limit = values.limit(limit)
+        query, limit = values.text("query", query), values.limit(limit)
         if status is not None:
             values.one_of("status", status, LIVE)
         terms = self._terms(memory_type=memory_type, status=status, user_id=user_id)
         if project is not None:
             terms.append(("(project_id IS NULL OR project_id = ?)", self._canonical(values.key("project", project), user_id)))
+        return self._ranked(query, terms, limit)
+
+    def recall(
+        self,
+        query: str,
+        memory_types: Iterable[MemoryType],
+        *,
+        project: str | None = None,
+        user_id: str | None = None,
+        unmatched: bool = False,
+        limit: int | None = 20,
+    ) -> list[MemoryHit]:
+        """Return the active memories of some types that an agent should have before him for a question, in the order of `search`.
+
+        Those of no project, and with a `project` its own; `unmatched` adds those that share no word with the question.
+        """
+        query, limit, unmatched = values.text("query", query), values.limit(limit), values.flag("unmatched", unmatched)
+        types = [values.one_of("memory_types", each, MEMORY_TYPES) for each in values.strings("memory_types", memory_types)]
+        project = self._canonical(values.optional(values.key, "project", project), user_id)
+        terms: list[Term] = [
+            *self._terms(status="active", user_id=user_id),
+            ("memory_type IN (SELECT value FROM json_each(?))", json.dumps(types)),
+            ("(project_id IS NULL OR project_id = ?)", project),
+        ]
+        if {"identity", "preference"}.issuperset(types):
+            terms.append((PERSONAL,))
+        return self._ranked(query, terms, limit, unmatched)
+
+    def _ranked(self, query: str, terms: Iterable[Term], limit: int, unmatched: bool = False) -> list[MemoryHit]:
         where, params = joined(terms)
+        table = EACH if unmatched else SHARING
         with self.db.read(snapshot=True) as connection:
+            asked = json.dumps(tagged(stems(query), connection.cipher))
+            # The limit keeps SQLite from counting the hits anew for every place where they are named.
             best = connection.rows(
-                f"SELECT memories.pk, ifnull(1.0 * hit.hits / stem_count, 0.0) FROM {SHARING} WHERE {where} ORDER BY 2 DESC,"
-                " hit.hits DESC, EXISTS (SELECT 1 FROM json_each(domain_tags) WHERE instr(?, value) > 0) DESC, confidence DESC,"
-                " created_at DESC, memories.pk DESC LIMIT ?",
-                (json.dumps(tagged(asked, connection.cipher)), *params, query.lower(), limit),
+                f"SELECT pk, ifnull(1.0 * hits / stem_count, 0.0) FROM (SELECT memories.pk AS pk, stem_count, hits, domain_tags, confidence,"
+                f" created_at FROM {table} WHERE {where} LIMIT -1) ORDER BY 2 DESC, hits DESC, EXISTS (SELECT 1 FROM json_each(domain_tags)"
+                " WHERE instr(?, value) > 0) DESC, confidence DESC, created_at DESC, pk DESC LIMIT ?",
+                (asked, *params, query.lower(), limit),
             )
             chosen = json.dumps([pk for pk, _ in best])
             found = MEMORIES.find(

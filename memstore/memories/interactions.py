@@ -21,8 +21,8 @@ class ExplainedPiece(Record):
     """A piece of context as it was told, and as it stands now.
 
     `state` is "unchanged", "changed" (another version), "candidate", "superseded", "invalid" or "graduated" (its status), "expired",
-    "erased" (gone for whatever reason) or "unknown" (nothing that versions are kept of, and nothing here has it). `now` is the record
-    itself, None where there is none.
+    "removed" (with its document, which is hidden), "erased" (gone for whatever reason; so is a chunk that says something else now) or
+    "unknown" (nothing that versions are kept of, and nothing here has it). `now` is the record itself, None where there is none.
     """
 
     kind: str
@@ -66,12 +66,13 @@ class Interactions(Beliefs):
 
         `context` is a dict, or an object whose `to_dict()` gives one. Where it has "pieces", a list of objects with "kind" and
         "id", each is remembered with its "version", or the one that it has now, for `explain`; so are `memories_used` and
-        `chunks_used`, which are ids.
+        `chunks_used`, which are ids, and those of its pieces where they are not given.
         """
         pack = {} if context is None else values.json_object("context", _as_dict(context))
         used = {"memory": _ids("memories_used", memories_used), "chunk": _ids("chunks_used", chunks_used)}
         told = _pieces(pack)
         for kind, ids in used.items():
+            used[kind] = ids = ids or [id for of, id in told if of == kind]
             told.update({(kind, piece_id): None for piece_id in ids if (kind, piece_id) not in told})
         user_id = values.optional(values.key, "user_id", user_id)
         project = "" if project is None else values.label("project", project)
@@ -149,10 +150,11 @@ class Interactions(Beliefs):
     def _explained(self, kind: str, id: str, then: int | None) -> ExplainedPiece:
         found = self._piece(kind, id)
         version = getattr(found, "version", None)
+        home = self._piece("document", getattr(found, "document_id", "")) if kind == "chunk" else None
         if found is None:
             state = "unknown" if then is None else "erased"
         else:
-            state = _state(found, self.db.now) or ("unchanged" if version == then else "changed")
+            state = _state(found if home is None else home, self.db.now) or ("unchanged" if version in (None, then) else "changed")
         return ExplainedPiece(kind, id, state, then, version, found)
 
     def _version(self, kind: str, id: str) -> int | None:
@@ -170,6 +172,8 @@ def _state(found: Record, now: float) -> str | None:
     status: str = getattr(found, "status", "active")
     if status != "active":
         return status
+    if getattr(found, "is_deleted", False):
+        return "removed"
     if getattr(found, "superseded_at", None) is not None:
         return "superseded"
     end = getattr(found, "valid_until", None)

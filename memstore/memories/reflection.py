@@ -35,7 +35,11 @@ GAIN = 0.02  # of confidence, each time
 SHORTEST = 12  # characters of a memory that can be recognised in a text
 LONG = 15  # stems; a longer memory is rarely said again as a whole
 MATCH = "CASE WHEN stem_count > ? THEN hits >= 12 AND hits * 100 >= stem_count * 35 ELSE hits * 100 >= stem_count * 70 END"
-POOL = "(project_id = ? OR (project_id IS NULL AND (memory_type = 'identity' OR memory_type = 'preference')))"
+POOL = """
+(project_id = ? OR (project_id IS NULL AND (
+    memory_type = 'identity' OR memory_type = 'preference' OR memories.id IN (SELECT value FROM json_each(?))
+)))
+"""
 
 
 class Reflection(Interactions):
@@ -118,18 +122,25 @@ class Reflection(Interactions):
     # -- reinforcement ----------------------------------------------------------------------------------------------
 
     def reinforce(
-        self, text: str, *, project: str | None = None, user_id: str | None = None, actor: str = "", note: str = ""
+        self, text: str | Interaction, *, project: str | None = None, user_id: str | None = None, actor: str = "", note: str = ""
     ) -> list[Memory]:
         """Raise the confidence of the active memories that a text says again by 0.02, up to 1, and return them, newest first.
 
         Those of the project, and identity and preference of no project; without one, all that belong to none. A text says a memory
         (of 12 characters or more) again where it has 70 % of its stems, of more than 15 stems 12 and 35 %. It goes by words only: a
-        text that says the contrary in the same words raises it too.
+        text that says the contrary in the same words raises it too. An interaction says its response and summary, in its project and
+        for its user where none are given, and what it was told may be of no project whatever its type.
         """
+        told = "[]"
+        if isinstance(text, Interaction):
+            told = values.to_json("memories_used", text.memories_used)
+            project = text.project_id if project is None else project
+            user_id = text.user_id if user_id is None else user_id
+            text = f"{text.response}\n{text.response_summary}"
         said = stems(values.text("text", text))
         pool: Term = ("project_id IS ?", None)
         if project is not None:
-            pool = (POOL, self._canonical(values.key("project", project), user_id))
+            pool = (POOL, self._canonical(values.key("project", project), user_id), told)
         with self.db.write() as connection:
             where, params = joined([*self._terms(status="active", user_id=user_id), pool, (MATCH, LONG)])
             found = MEMORIES.find(

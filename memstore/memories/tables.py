@@ -57,6 +57,8 @@ CREATE UNIQUE INDEX memories__live
 CREATE INDEX memories__content ON memories(content_key);
 CREATE INDEX memories__created ON memories(created_at);
 CREATE INDEX memories__project ON memories(project_id, created_at);
+CREATE INDEX memories__personal ON memories(memory_type, user_id)
+    WHERE status = 'active' AND (memory_type = 'identity' OR memory_type = 'preference');
 CREATE INDEX memories__merged ON memories(merged_from) WHERE merged_from IS NOT NULL;
 CREATE INDEX memories__interaction ON memories(interaction_id) WHERE interaction_id IS NOT NULL;
 
@@ -232,6 +234,14 @@ SHARING = """
     (SELECT memory, count(*) AS hits FROM memory_words WHERE word IN (SELECT value FROM json_each(?)) GROUP BY memory) AS hit
     CROSS JOIN memories ON memories.pk = hit.memory
 """
+#: Memories whether they share some or not, each looked at by itself: for where few are left.
+EACH = """
+    (SELECT pk, status, memory_type, project_id, user_id, valid_until, stem_count, domain_tags, confidence, created_at,
+        (SELECT count(*) FROM memory_words WHERE memory = memories.pk AND word IN (SELECT value FROM json_each(?))) AS hits
+     FROM memories) AS memories
+"""
+#: In the words of memories__personal, or the planner does not take it.
+PERSONAL = "status = 'active' AND (memory_type = 'identity' OR memory_type = 'preference')"
 
 
 _label = partial(values.optional, values.label)

@@ -33,6 +33,7 @@ TAKERS = {
     "memories": "memories.carrying",
     "knowledge": "knowledge.carrying",
     "conflicts": "conflicts.carrying",
+    "vectors": "vectors.carrying",
     "evals": "evals",
     "keywords": "keywords.carrying",
 }
@@ -65,8 +66,7 @@ def import_store(
     values.one_of("on_conflict", on_conflict, ("error", "skip", "replace"))
     values.label("actor", actor)
     values.text("note", note)
-    if progress is not None and not callable(progress):
-        raise Invalid(f"progress must be a function of two numbers, not {values.shorten(progress)}")
+    values.listener("progress", progress)
     database = store._database
     if database.read_only:
         raise ReadOnly(f"{database.name} was opened with read_only=True")

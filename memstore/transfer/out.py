@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from importlib import import_module
@@ -47,8 +47,7 @@ class ExportReceipt(Record):
 
 def export_store(store: Store, path: Any, user_id: str | None, progress: Callable[[int, int], object] | None) -> ExportReceipt:
     """Write a store, or what belongs to one of its users, into a new folder."""
-    if progress is not None and not callable(progress):
-        raise Invalid(f"progress must be a function of two numbers, not {values.shorten(progress)}")
+    values.listener("progress", progress)
     values.optional(values.key, "user_id", user_id)
     target = _free(path)
     database = store._database
@@ -139,7 +138,7 @@ class Writer:
             carried.table: (room, carried, where)
             for room, schema in schemas.items()
             for carried in schema.carried
-            if (where := self._where(carried, "chat" in schemas)) is not None
+            if (where := self._where(carried, schemas)) is not None
         }
         self._total = sum(self._count(carried, where) for _, carried, where in chosen.values())
         tables: dict[str, Entry] = {}
@@ -155,8 +154,8 @@ class Writer:
             self.bytes += file.write(manifest_text(manifest, schemas).encode())
         return ExportReceipt(target, store_id, {table: entry.rows for table, entry in tables.items()}, self.bytes)
 
-    def _where(self, carried: Carried, chat: bool) -> str | None:
-        return carried.where if self.user_id is None else owned.own_rows(carried.table, chat)
+    def _where(self, carried: Carried, rooms: Container[str]) -> str | None:
+        return carried.where if self.user_id is None else owned.own_rows(carried.table, rooms)
 
     def _given(self, where: str) -> list[Any]:
         return [self.user_id] * where.count("?")

@@ -6,7 +6,7 @@ The events of the log that name it come as an excerpt to be read: cut out of its
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..kernel import values
@@ -81,15 +81,22 @@ OWN: dict[str, str] = {
     "keyword_items": f"conversation_id IN ({CONVERSATIONS}) OR kind = 'message' AND item_id IN ({MESSAGES})",
     "keyword_gone": f"removed = 1 AND source = 'message' AND number IN (SELECT arrival FROM messages WHERE pk >> 32 IN ({KEYS}))",
 }
+#: What picks a user's vectors, by the room of what they are of.
+VECTORS = {
+    "memories": "kind = 'memory' AND id IN (SELECT id FROM memories WHERE user_id = ?)",
+    "documents": "kind = 'chunk' AND id IN (SELECT id FROM chunks WHERE document IN (SELECT pk FROM documents WHERE user_id = ?))",
+}
 #: Tables of other rooms that a choice asks.
 CHAT = ("FROM conversations ", "FROM sessions ", "FROM messages ", "FROM projects ")
 
 
-def own_rows(table: str, chat: bool) -> str | None:
-    """What picks a user's rows of a table; None where it has none, as without a chat nobody has a conversation."""
+def own_rows(table: str, rooms: Container[str]) -> str | None:
+    """What picks a user's rows of a table in a file with some rooms; None where it has none: without a chat nobody has a conversation."""
+    if table == "vectors":
+        return " OR ".join([f"({where})" for room, where in VECTORS.items() if room in rooms]) or None
     where = OWN.get(table)
     asks_chat = where is not None and any(other in where for other in CHAT)
-    return None if where is None or (asks_chat and not chat) else where
+    return None if where is None or (asks_chat and "chat" not in rooms) else where
 
 
 def events(audit: AuditLog, connection: Connection, user_id: str, chat: bool) -> Iterator[dict[str, Any]]:

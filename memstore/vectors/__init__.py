@@ -15,16 +15,17 @@ from __future__ import annotations
 import heapq
 import json
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..kernel import Finding, Invalid, ModelMismatch, NotFound, NotSupported, Prunable, Recorder, Room, values
+from ..kernel import Corrupt, Finding, Invalid, ModelMismatch, NotFound, NotSupported, Prunable, Recorder, Room, values
 from .floats import WIDTH, Query, norm, packed, unpacked
 from .memory import WORTH, Memory, Space
 from .nearest import Search
 from .tables import PERMITS, SCHEMA, Reembedded, Vector, VectorHit, VectorModel, VectorPermit, VectorStats
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from ..kernel import Connection
@@ -94,8 +95,10 @@ class VectorIndex:
         select = "SELECT id, kind, model, dims, created_at, norm, vector FROM vectors WHERE id = ? AND kind = ?"
         row = self.db.row(select, (id, kind))
         if row is None:
-            raise NotFound(f"{kind} {values.shorten(id)} has no vector; models() says what is here")
+            raise NotFound(f"{values.shorten(id)} of kind {values.shorten(kind)} has no vector; models() says what is here")
         id, kind, model, dims, created_at, length, vector = row
+        if type(vector) is not bytes or len(vector) != WIDTH * dims:
+            raise Corrupt(f"the vector of {values.shorten(id)} ({values.shorten(kind)}) is damaged; check() lists what else is")
         return Vector(id, kind, model, dims, created_at, length, list(unpacked(vector)))
 
     @staticmethod
@@ -134,7 +137,7 @@ class VectorIndex:
     def _nearest(self, space: Space, query: Query, ids: list[str] | None, most: int, exact: bool) -> list[tuple[float, str]]:
         search = Search(space, query, most)
         keys = None if ids is None else space.keys(ids)
-        known = None if exact or most * 4 > space.vectors else self._memory.of(space, len(query.numbers), self._may_keep(space))
+        known = None if exact or most * 4 > space.vectors else self._memory.of(space, self._may_keep(space))
         if keys is not None and (known is None or len(keys) < WORTH):
             search.exactly(space.chosen(keys))
         elif known is None:
@@ -151,14 +154,10 @@ class VectorIndex:
     def _spaces(self, connection: Connection, query: Query, model: str, kind: str | None, ids: list[str] | None) -> list[Space]:
         """What there is to look through, which has to be of one model."""
         dims = len(query.numbers)
-        rows: list[Counted] = [
-            row
-            for row in connection.rows("SELECT model, kind, dims, vectors FROM vector_spaces ORDER BY model, kind")
-            if kind in (None, row[1])
-        ]
+        rows = [row for row in _spaces(connection) if kind in (None, row[1])]
         if any(row[0] != model or row[2] != dims for row in rows):
             _refuse_mixed(rows if ids is None else _counted(connection, kind, ids), model, dims)
-        return [Space(connection, model, row[1], row[3]) for row in rows if row[0] == model]
+        return [Space(connection, *row) for row in rows if row[0] == model]
 
     def count(self, *, model: str | None = None, kind: str | None = None) -> int:
         """How many vectors there are, of a model and of a kind where named."""
@@ -169,7 +168,7 @@ class VectorIndex:
     def models(self) -> list[VectorModel]:
         """The models whose vectors are here, by name."""
         found: dict[str, VectorModel] = {}
-        for model, kind, dims, vectors in self.db.rows("SELECT model, kind, dims, vectors FROM vector_spaces ORDER BY model, kind"):
+        for model, kind, dims, vectors in _spaces(self.db):
             before = found.get(model)
             total, kinds = (before.vectors, before.kinds) if before is not None else (0, {})
             found[model] = VectorModel(model, dims, total + vectors, {**kinds, kind: vectors})
@@ -205,7 +204,7 @@ class VectorIndex:
                 self._audit("vectors.allow", entity_kind="vectors", entity_id=model, after={"model": model}, actor=actor, note=note)
 
     def reembed(self, fn: Embedding, *, model: str, kind: str | None = None, batch: int = 64) -> Reembedded:
-        """Give every item that has a vector of another model one of this, made by `fn` from texts, `batch` at a time.
+        """Give every item that now has a vector of another model one of this, made by `fn` from texts, `batch` at a time.
 
         Each batch is a transaction of its own, so a call that was interrupted is finished by calling it again. Until then `nearest`
         raises ModelMismatch. What has no text any more keeps its vector and is named in `left`: `remove` it, or `add` another.
@@ -217,8 +216,9 @@ class VectorIndex:
         with self.db.read():
             self._refuse_forbidden(model)
         done, left, last = 0, list[tuple[str, str]](), 0
-        other = "SELECT pk, kind, id FROM vectors WHERE pk > ? AND model <> ? AND (? IS NULL OR kind = ?) ORDER BY pk LIMIT ?"
-        while rows := self.db.rows(other, (last, model, kind, kind, batch)):
+        end = self.db.value("SELECT coalesce(max(pk), 0) FROM vectors")  # what comes meanwhile must not keep this going for ever
+        other = "SELECT pk, kind, id FROM vectors WHERE pk > ? AND pk <= ? AND model <> ? AND (? IS NULL OR kind = ?) ORDER BY pk LIMIT ?"
+        while rows := self.db.rows(other, (last, end, model, kind, kind, batch)):
             for each in dict.fromkeys(kind for _, kind, _ in rows):
                 items = {id: pk for pk, whose, id in rows if whose == each}
                 texts = self._text_of(each, list(items))
@@ -286,18 +286,22 @@ class VectorIndex:
 
 def _vectors(items: Any) -> dict[str, bytes]:
     """Ids and vectors, ready to store."""
-    if isinstance(items, (str, bytes, dict)):
-        raise Invalid(f"items must be pairs of an id and a vector, not a {type(items).__name__}")
+    if isinstance(items, (str, bytes, Mapping)) or not isinstance(items, Iterable):
+        raise Invalid(f"items must be pairs of an id and a vector, not {type(items).__name__} {values.shorten(items)}")
     found: dict[str, bytes] = {}
-    try:
-        pairs = list(items)
-    except TypeError:
-        raise Invalid(f"items must be pairs of an id and a vector, not {values.shorten(items)}") from None
-    for place, pair in enumerate(pairs):
+    for place, pair in enumerate(items):
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
             raise Invalid(f"items[{place}] must be a pair of an id and a vector, not {values.shorten(pair)}")
         found[values.key(f"items[{place}][0]", pair[0])] = packed(f"items[{place}][1]", pair[1])
     return found
+
+
+def _spaces(reader: Room | Connection) -> list[Counted]:
+    """How many vectors there are of each model and kind."""
+    rows = reader.rows("SELECT model, kind, dims, vectors FROM vector_spaces ORDER BY model, kind")
+    if any(list(map(type, row)) != [str, str, int, int] for row in rows):
+        raise Corrupt("the counts of vectors are damaged; check() lists what else is")
+    return rows
 
 
 def _tally(connection: Connection, changes: Iterable[Counted]) -> None:
@@ -351,7 +355,8 @@ def _refuse_mixed(rows: Sequence[Counted], model: str, dims: int) -> None:
     other = [row for row in rows if row[0] != model or row[2] != dims]
     if not other:
         return
-    here = ", ".join(f"{vectors:,} of {values.shorten(name)} ({size:,} dimensions, {kind})" for name, kind, size, vectors in other[:3])
+    shown = ((vectors, values.shorten(name), size, values.shorten(kind)) for name, kind, size, vectors in other[:3])
+    here = ", ".join(f"{vectors:,} of {name} ({size:,} dimensions, kind {kind})" for vectors, name, size, kind in shown)
     own = sum(row[3] for row in rows if row[0] == model and row[2] == dims)
     asked = f"{values.shorten(model)} ({dims:,} dimensions), which has {own:,} vectors here"
     raise ModelMismatch(

@@ -7,7 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from ..kernel import Finding, values
-from .floats import WIDTH, norm
+from .floats import WIDTH, norm, sound
 from .memory import Space, directed
 from .planes import empty
 
@@ -25,30 +25,29 @@ RANGE = 1e-9  # of a length: sums of squares differ in their last digits between
 def findings(connection: Connection, memory: Memory, text_of: Callable[[str, Sequence[str]], dict[str, str]]) -> Iterator[Finding]:
     """All that is wrong with the rows, the counts and what is remembered."""
     counted: Counter[tuple[str, str, int]] = Counter()
-    last = 0
+    last, damaged = 0, False
     select = "SELECT pk, id, kind, model, dims, norm, vector FROM vectors WHERE pk > ? ORDER BY pk LIMIT ?"
     while rows := connection.rows(select, (last, PAGE)):
         for pk, id, kind, model, dims, length, vector in rows:
             counted[model, kind, dims] += 1
             wrong = _wrong(dims, length, vector)
+            damaged |= bool(wrong)
             if wrong:
-                yield Finding("vector_damaged", pk, f"the vector of {kind} {values.shorten(id)} {wrong}; add it again")
+                yield Finding("vector_damaged", pk, f"the vector of {values.shorten(id)} ({values.shorten(kind)}) {wrong}; add it again")
         yield from _dangling([id for _, id, kind, *_ in rows if kind == "memory"], text_of)
         last = values.onward(last, rows[-1][0])
     spaces = connection.rows("SELECT model, kind, dims, vectors FROM vector_spaces")
     for model, kind, dims, vectors in sorted({*spaces} ^ {(*space, many) for space, many in counted.items()}):
-        shown = f"{vectors:,} {kind} vectors of {values.shorten(model)} ({dims:,} dimensions)"
+        shown = f"{vectors:,} vectors of kind {values.shorten(kind)} by {values.shorten(model)} ({dims:,} dimensions)"
         yield Finding("vector_count", None, f"{shown} are not as counted")
-    for (model, kind), known in memory.known.items():
+    for (model, kind), known in () if damaged else memory.known.items():
         yield from _misremembered(connection, model, kind, known)
 
 
 def _wrong(dims: int, length: float, vector: bytes) -> str:
-    if len(vector) != WIDTH * dims or not dims:
-        return f"has {len(vector)} bytes, not four for each of {dims} dimensions"
+    if not sound(vector, dims):
+        return f"is no vector of {dims} dimensions"
     found = norm(vector)
-    if not math.isfinite(found) or found == 0.0:
-        return "has numbers that no vector has"
     return "" if math.isclose(found, length, rel_tol=RANGE) else f"has the length {found!r}, not {length!r}"
 
 
@@ -61,23 +60,24 @@ def _dangling(ids: list[str], text_of: Callable[[str, Sequence[str]], dict[str, 
 
 def _misremembered(connection: Connection, model: str, kind: str, known: Known) -> Iterator[Finding]:
     """Compare codes with those of the rows; a snapshot older than memory cannot tell."""
-    if connection.value("SELECT coalesce(max(pk), 0) FROM vectors") < known.seen:
+    space = Space(connection, model, kind, len(known.scale.means), known.living)
+    if space.newest() < known.seen:
         return
-    space = Space(connection, model, kind, known.living)
     wrong = set(space.keys_until(known.seen)).difference(*[block.keys for block in known.blocks])
     for block, alive in zip(known.blocks, known.alive):
         for start in range(0, len(block), PAGE):
             wrong |= _differing(space, block, alive, start, known.scale)
     if wrong:
-        detail = f"what is remembered of the vectors of {kind} by {values.shorten(model)} is not what the table has; open the store again"
+        which = f"the vectors of kind {values.shorten(kind)} by {values.shorten(model)}"
+        detail = f"what is remembered of {which} is not what the table has; open the store again"
         yield Finding("vector_memory", min(wrong), detail)
 
 
 def _differing(space: Space, block: Block, alive: int, start: int, scale: Scale) -> set[int]:
     """Those of a page of keys whose rows have other codes, or are taken for gone."""
-    keys, size = block.keys[start : start + PAGE], WIDTH * len(scale.means)
-    rows = {pk: directed(length, vector) for page in space.chosen(keys) for pk, _, length, vector in page if len(vector) == size}
-    again = empty(len(scale.means)).extended(keys, [rows.get(key) or bytes(size) for key in keys], scale)
+    keys = list(block.keys[start : start + PAGE])
+    rows = {pk: directed(length, vector) for page in space.chosen(keys) for pk, _, length, vector in page}
+    again = empty(space.dims).extended(keys, [rows.get(key) or bytes(WIDTH * space.dims) for key in keys], scale)
     differing = ~(alive >> start)
     for planes, others in ((block.highs, again.highs), (block.lows, again.lows)):
         for plane, other in zip(planes, others):

@@ -14,6 +14,7 @@ import struct
 import sys
 from array import array
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 from ..kernel import Corrupt, Invalid, values
@@ -29,7 +30,7 @@ def packed(name: str, vector: Any) -> bytes:
         raise Invalid(f"{name} has {len(given):,} dimensions; from 1 to {MOST_DIMS:,} are allowed")
     try:
         blob = struct.pack(f"<{len(given)}f", *given)
-    except OverflowError:
+    except (OverflowError, struct.error):  # which one depends on how far beyond
         place = next(place for place, value in enumerate(given) if not abs(value) < 2.0**128)
         raise Invalid(f"{name}[{place}] is {values.shorten(given[place])}, beyond the range of a float32") from None
     length = norm(blob)
@@ -61,17 +62,22 @@ def _given(name: str, vector: Any) -> Sequence[float]:
 
 
 def _number(name: str, value: Any) -> float:
-    if isinstance(value, (bool, str, bytes)) or not hasattr(value, "__float__"):
+    if isinstance(value, bool) or not isinstance(value, Real):
         raise Invalid(f"{name} must be a number, not {type(value).__name__} {values.shorten(value)}")
     try:
         return float(value)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise Invalid(f"{name} cannot be read as a float: {error}") from None
+    except OverflowError:
+        raise Invalid(f"{name} is {values.shorten(value)}, beyond the range of a float") from None
 
 
 def unpacked(blob: bytes) -> tuple[float, ...]:
     """The numbers of a stored vector."""
     return struct.unpack(f"<{len(blob) // WIDTH}f", blob)
+
+
+def sound(vector: object, dims: int) -> bool:
+    """Whether what is stored is a vector of that many dimensions."""
+    return isinstance(vector, bytes) and 0 < len(vector) == WIDTH * dims and 0.0 < norm(vector) < math.inf
 
 
 def norm(blob: bytes) -> float:
@@ -110,8 +116,10 @@ class Query:
         try:
             distance = math.dist(numbers, self._unpack(blob))
             cosine = (own * own + length * length - distance * distance) / (2.0 * own * length)
-        except (struct.error, TypeError, ZeroDivisionError, OverflowError) as error:
+        except (ZeroDivisionError, OverflowError) as error:
             raise Corrupt(f"a stored vector is damaged ({error}); check() says which") from error
+        if not abs(cosine) < 1.1:
+            raise Corrupt(f"a stored vector is damaged, its cosine comes out as {cosine}; check() says which")
         return max(-1.0, min(1.0, cosine))
 
     def _scale(self, exponent: int) -> tuple[tuple[float, ...], float]:

@@ -15,8 +15,8 @@ from bisect import bisect_left
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..kernel import values
-from .floats import unit
+from ..kernel import Corrupt, values
+from .floats import WIDTH, unit
 from .planes import Block, Scale, empty
 
 if TYPE_CHECKING:
@@ -74,10 +74,11 @@ def marked(keys: array[int], wanted: Iterable[int]) -> int:
 class Space:
     """The vectors of one model and kind in one snapshot."""
 
-    def __init__(self, connection: Connection, model: str, kind: str, vectors: int) -> None:
+    def __init__(self, connection: Connection, model: str, kind: str, dims: int, vectors: int) -> None:
         self.connection = connection
         self.model = model
         self.kind = kind
+        self.dims = dims
         self.vectors = vectors  # how many the table has
 
     def all(self) -> Iterator[list[Row]]:
@@ -90,14 +91,28 @@ class Space:
             "SELECT pk, id, norm, vector FROM vectors WHERE model = ? AND kind = ? AND pk > ? ORDER BY pk LIMIT ?",
             (self.model, self.kind, key, PAGE),
         ):
-            yield rows
+            yield self._sound(rows)
             key = values.onward(key, rows[-1][0])
 
     def chosen(self, keys: Sequence[int]) -> Iterator[list[Row]]:
         """Those of some keys that the table has, in pages."""
         for start in range(0, len(keys), PAGE):
-            asked = str(list(keys[start : start + PAGE]))
-            yield self.connection.rows("SELECT pk, id, norm, vector FROM vectors WHERE pk IN (SELECT value FROM json_each(?))", (asked,))
+            asked = json.dumps(keys[start : start + PAGE])
+            select = "SELECT pk, id, norm, vector FROM vectors WHERE pk IN (SELECT value FROM json_each(?))"
+            yield self._sound(self.connection.rows(select, (asked,)))
+
+    def _sound(self, rows: list[Row]) -> list[Row]:
+        """The rows, if they hold what the rest computes with: a damaged page can give any type and size to a value."""
+        size = WIDTH * self.dims
+        for pk, id, length, vector in rows:
+            if type(vector) is not bytes or len(vector) != size or type(length) is not float or type(id) is not str:
+                which = f"vector {pk} of kind {values.shorten(self.kind)} by {values.shorten(self.model)}"
+                raise Corrupt(f"{which} is damaged; check() lists what else is")
+        return rows
+
+    def newest(self) -> int:
+        """The highest key ever given, which says how new the snapshot is; that of a row may be gone."""
+        return int(self.connection.value("SELECT seq FROM sqlite_sequence WHERE name = 'vectors'") or 0)
 
     def keys_until(self, last: int) -> list[int]:
         """The keys of all up to one, rising."""
@@ -119,34 +134,32 @@ class Memory:
     def __init__(self) -> None:
         self.known: dict[tuple[str, str], Known] = {}
 
-    def of(self, space: Space, dims: int, keep: bool) -> Known | None:
+    def of(self, space: Space, keep: bool) -> Known | None:
         """What is known of a space, brought up to the snapshot where it may be kept; None where codes do not pay."""
         known = self.known.get((space.model, space.kind))
-        last = space.connection.value("SELECT coalesce(max(pk), 0) FROM vectors") if keep else 0
-        if not keep or (known is not None and last < known.seen):
+        if not keep or (known is not None and space.newest() < known.seen):
             return known  # a snapshot from before, or one that may be undone
         fresh = known
         if known is not None:
-            fresh = self._fitting(space, known, dims)
+            fresh = self._fitting(space, known)
         if fresh is None and space.vectors >= WORTH:
-            fresh = _begun(space, dims)
+            fresh = _begun(space)
         if fresh is not known:
             self._put(space, fresh)
         return fresh
 
     def strike(self, space: Space, known: Known, gone: set[int]) -> None:
         """Remember that rows are gone, if nothing newer is known meanwhile."""
-        last = space.connection.value("SELECT coalesce(max(pk), 0) FROM vectors")
-        if last >= known.seen and self.known.get((space.model, space.kind)) is known:
+        if space.newest() >= known.seen and self.known.get((space.model, space.kind)) is known:
             self._put(space, known.without(gone))
 
     def _put(self, space: Space, known: Known | None) -> None:
         others = {key: each for key, each in self.known.items() if key != (space.model, space.kind)}
         self.known = others if known is None else {**others, (space.model, space.kind): known}
 
-    def _fitting(self, space: Space, known: Known, dims: int) -> Known | None:
+    def _fitting(self, space: Space, known: Known) -> Known | None:
         """What is known with a long tail taken in and what is gone left out; None where it has to be made anew."""
-        if len(known.scale.means) != dims:
+        if len(known.scale.means) != space.dims:
             return None
         tail = space.connection.value(
             "SELECT count(*) FROM (SELECT 1 FROM vectors WHERE model = ? AND kind = ? AND pk > ? LIMIT ?)",
@@ -162,25 +175,26 @@ class Memory:
             return known
         if known.fitted < SETTLED and known.living + tail >= 4 * known.fitted:
             return None
-        return _extended(space, known, dims)
+        return _extended(space, known)
 
 
-def _begun(space: Space, dims: int) -> Known:
+def _begun(space: Space) -> Known | None:
     """Codes of all rows, by a scale that is made from some all over the table."""
-    stride = max(1, space.vectors // SAMPLE)
     keys = space.keys_until(LAST)
-    sample = [directed(norm, vector) for page in space.chosen(keys[::stride]) for _, _, norm, vector in page]
-    known = Known(0, Scale.of(sample), space.vectors, (), (), 0)
-    return _extended(space, known, dims)
+    if not keys:
+        return None
+    sample = [directed(norm, vector) for page in space.chosen(keys[:: 1 + len(keys) // SAMPLE]) for _, _, norm, vector in page]
+    known = Known(0, Scale.of(sample), len(keys), (), (), 0)
+    return _extended(space, known)
 
 
-def _extended(space: Space, known: Known, dims: int) -> Known:
+def _extended(space: Space, known: Known) -> Known:
     """What is known with all rows that came since."""
     blocks, alive, seen = list(known.blocks), list(known.alive), known.seen
     rows = ((pk, directed(norm, vector)) for page in space.after(known.seen) for pk, _, norm, vector in page)
     while True:
         if not blocks or len(blocks[-1]) == CAPACITY:
-            blocks.append(empty(dims))
+            blocks.append(empty(space.dims))
             alive.append(0)
         place = len(blocks[-1])
         portion = list(islice(rows, min(CAPACITY - place, 2048)))

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from .planes import Grain
 
 FIRST = 16  # candidates that are compared before it is decided how many more
-MISSED = {COARSE: 0.01, FINE: 0.05}  # of the hits: how many may be expected to be missed; in clusters estimates err together
+MISSED = {COARSE: 0.01, FINE: 0.03}  # of the hits: how many may be expected to be missed; in clusters estimates err together
 BLUNT = 4.5  # standard deviations beyond which no estimate is expected to be wrong
-PRIOR = 8  # how many candidates the error that is expected anyway counts for
+PRIOR = 16  # how many candidates the error that is expected anyway counts for
 CLOSER = (40, 400)  # what a closer look costs in comparisons: so many, and one for each so many vectors
 
 

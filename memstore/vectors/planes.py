@@ -21,6 +21,7 @@ from operator import mul
 from sys import getsizeof
 from typing import NamedTuple
 
+from ..kernel import Corrupt
 from .floats import WIDTH, unpacked
 
 LANE = 2  # bytes in which a number is compared with a threshold: the upper half of a float32
@@ -41,10 +42,11 @@ class Scale(NamedTuple):
     @classmethod
     def of(cls, sample: Sequence[bytes]) -> Scale:
         """The one that fits some vectors."""
-        columns = list(zip(*map(unpacked, sample)))
-        means = tuple([math.fsum(column) / len(sample) for column in columns])
-        root = math.sqrt(len(sample))
+        root, columns = math.sqrt(len(sample)), list(zip(*map(unpacked, sample)))
+        means = tuple([sum(column) / len(sample) for column in columns])
         steps = tuple([STEP * math.dist(column, (mean,) * len(sample)) / root for column, mean in zip(columns, means)])
+        if not all(map(math.isfinite, (*means, *steps))):
+            raise Corrupt("a stored vector holds what is no number; check() says which")
         return cls(means, steps)
 
     def thresholds(self) -> list[list[int]]:
@@ -174,11 +176,11 @@ class Weights:
 
     def estimate(self, total: float) -> float:
         """The cosine that a sum means."""
-        return self._base + self.unit * total
+        return float(self._base + self.unit * total)
 
     def total(self, cosine: float) -> int:
         """The smallest sum that means at least that cosine."""
-        return max(0, math.ceil((cosine - self._base) / self.unit))
+        return max(0, int(math.ceil((cosine - self._base) / self.unit)))
 
 
 def _levels(dims: dict[int, list[int]], sign: int, single: int) -> list[tuple[list[int], list[int]]]:

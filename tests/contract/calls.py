@@ -47,6 +47,7 @@ def furnish(store):
     store.memories.add("knowledge", "bills are in euros", id="mem-3", created_at=1.0)
     store.memories.set_state("p-1", "currency", "euro")
     furnish_documents(store.documents)
+    store.vectors.add([("v-1", [3.0, 4.0]), ("v-2", [0.0, 1.0])], model="toy")
     furnish_graph(store.knowledge)
     furnish_ledger(store.knowledge)
     furnish_conflicts(store)
@@ -57,6 +58,15 @@ def furnish_documents(documents):
     documents.add_text("", uri="file:/pieces.md", id="doc-2", created_at=1.0)
     documents.set_chunks("doc-2", [{"content": "a piece of text", "id": "piece-1"}])
     documents.annotate("piece-1", "secret", id="mark-1", created_at=1.0)
+
+
+def embedded(texts):
+    """A vector for each text."""
+    return [[float(len(text)), 1.0] for text in texts]
+
+
+#: Ways to put a value among the vectors of some items.
+VECTORS_WITH = (lambda value: [("v-9", value)], lambda value: [("v-9", [value, 1.0])], lambda value: [("v-9", [1.0, 2.0], value)])
 
 
 def furnish_graph(knowledge):
@@ -199,6 +209,9 @@ CALLS: dict[str, tuple[Call, ...]] = {
         Call({"sql": "SELECT :a AS a", "params": {"a": 1}}, inside={"params": (keyed,)}),
     ),
     "store.check": (Call(),),
+    "store.context": (
+        Call({"query": "rounded?", "project": "p-1", "conversation_id": "c-1", "specialist": "coder"}, inside={"count": (answering,)}),
+    ),
     "store.rekey": (Call({"new_codec": None}, alone=True),),
     "store.snapshot": (Call({"path": "copy.db"}, alone=True),),
     "store.erase": tuple(
@@ -359,6 +372,34 @@ CALLS: dict[str, tuple[Call, ...]] = {
         ),
     ),
     "keywords.search": (Call({"query": "invoices"}),),
+    # -- vectors
+    "vectors.add": (
+        Call(
+            {"items": [("v-9", [1.0, 2.0])], "model": "toy", "kind": "note"},
+            last("vectors"),
+            inside={"items": (one, lambda value: [(value, [1.0, 2.0])], *VECTORS_WITH)},
+            unkept=("items",),
+        ),
+    ),
+    "vectors.allow": (Call({"model": "toy"}, itself, {**AUDITED, "model": event("entity_id")}),),
+    "vectors.count": (Call(),),
+    "vectors.get": (Call({"id": "v-1"}),),
+    "vectors.lacking": (Call({"kind": "chunk", "ids": ["v-1"], "model": "toy"}, inside={"ids": (one,)}),),
+    "vectors.nearest": (
+        Call({"vector": [1.0, 2.0], "model": "toy"}, inside={"vector": (lambda value: [value, 1.0],), "only": (one,)}),
+    ),
+    "vectors.permits": (Call({"model": "toy"}),),
+    "vectors.reembed": (
+        Call(
+            {"fn": embedded, "model": "new", "kind": "message"},
+            itself,
+            unkept=("fn", "model", "kind", "batch"),
+            inside={"fn": (answering,)},
+        ),
+    ),
+    "vectors.remove": (
+        Call({"id": "v-1"}, itself, AUDITED, unkept=("id", "kind")),
+    ),
     # -- corrections
     "corrections.add": (
         Call(
@@ -506,6 +547,7 @@ CALLS: dict[str, tuple[Call, ...]] = {
     ),
     "memories.promote": (Call({"id": "mem-2"}, itself, {**AUDITED, "id": event("entity_id")}, unkept=("override",)),),
     "memories.reject": (Call({"id": "mem-2"}, itself, {**AUDITED, "id": event("entity_id")}),),
+    "memories.recall": (Call({"query": "rounded bills", "memory_types": ["knowledge"]}, inside={"memory_types": (one,)}),),
     "memories.search": (Call({"query": "rounded bills"}),),
     "memories.set_state": (
         Call(
@@ -577,6 +619,7 @@ CALLS: dict[str, tuple[Call, ...]] = {
     "knowledge.export_mcp": (Call({"path": "memory.json"}),),
     "knowledge.find_entity": (Call({"name": "mirror"}),),
     "knowledge.get": (Call({"id": "part-1"}),),
+    "knowledge.mentioned": (Call({"text": "which mirror?"}),),
     "knowledge.get_relationship": (Call({"id": "edge-1"}),),
     "knowledge.grounds": (Call({"id": "part-1"}),),
     "knowledge.history": (Call({"id": "part-1"}),),
@@ -777,16 +820,23 @@ CALLS: dict[str, tuple[Call, ...]] = {
     "evals.rollback": (Call({"specialist": "coder"}, lambda store, found: store.evals.promotions(limit=1)[0], {"actor": event("actor")}),),
     "evals.runs": (Call(),),
     # -- documents
-    "documents.add_files": (Call({"paths": "library"}, itself, unkept=("paths", "prune", "progress")),),
+    "documents.add_files": (Call({"paths": "library"}, itself, unkept=(
+        "paths", "project", "user_id", "prune", "progress", "chunk_size", "overlap", "max_bytes", "actor", "note",
+    )),),
     "documents.add_text": (
         Call(
             {"text": "bills are paid"},
             lambda store, found: store.documents.get(found.id),
             {"project": field("project_id"), "text": lambda store, found: store.documents.text(found.id)},
-            unkept=("tags",),
+            unkept=("tags", "chunk_size", "overlap", "actor", "note", "display_name"),
             inside={"tags": (one,), "metadata": (keyed,), "extra_json": (keyed,)},
         ),
-        Call({"text": "bills are paid", "uri": "file:/rounding.md"}, itself, unkept=("tags",)),
+        Call(
+            {"text": "bills are paid", "uri": "file:/rounding.md"},
+            lambda store, found: store.documents.get(found.id),
+            {**AUDITED, "project": field("project_id"), "text": lambda store, found: store.documents.text(found.id)},
+            unkept=("tags", "chunk_size", "overlap", "id", "created_at", "updated_at"),
+        ),
     ),
     "documents.annotate": tuple(
         Call(
@@ -806,6 +856,7 @@ CALLS: dict[str, tuple[Call, ...]] = {
     "documents.get_annotation": (Call({"id": "mark-1"}),),
     "documents.get_chunk": (Call({"id": "piece-1"}),),
     "documents.is_selected": (Call({"document_id": "doc-1"}),),
+    "documents.reembed": (Call({"fn": embedded, "model": "new"}, itself, unkept=("fn", "model", "progress"), inside={"fn": (answering,)}),),
     "documents.remove": (Call({"id": "doc-1"}, itself, {**AUDITED, "id": event("entity_id")}),),
     "documents.remove_annotation": (Call({"id": "mark-1"}, itself, {**AUDITED, "id": event("entity_id")}),),
     "documents.search": (Call({"query": "rounded invoices"}),),
@@ -827,7 +878,7 @@ CALLS: dict[str, tuple[Call, ...]] = {
             {"document_id": "doc-2", "chunks": ["another piece"]},
             itself,
             AUDITED,
-            unkept=("document_id", "chunks"),
+            unkept=("document_id", "chunks", "model", "updated_at"),
             inside={"chunks": (one, *CHUNKS_WITH)},
         ),
     ),
@@ -900,6 +951,6 @@ CALLS: dict[str, tuple[Call, ...]] = {
 PASSED_ON = {"store.run.args", "store.run.kwargs"}  # to the function, as they are
 PASSED_ON |= {"store.rekey.actor", "store.rekey.note", "store.rekey.progress"}  # in a store that has a key: see test_codec.py
 #: They take a connection, which only a room can have.
-ROOMS_ONLY = {"keywords.numbers", "keywords.best", "keywords.discard", "keywords.restore", "vectors.packed"}
+ROOMS_ONLY = {"keywords.best", "keywords.numbers", "keywords.discard", "keywords.restore", "vectors.discard", "vectors.packed"}
 ROOMS_ONLY |= {"memories.forget", "conflicts.notice", "conflicts.notice_joined"}
 ROOMS_ONLY |= {f"{room}.join_project" for room in ("memories", "knowledge", "conflicts", "documents")} | {f"{room}.erase" for room in ROOMS}

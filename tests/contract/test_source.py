@@ -165,7 +165,7 @@ REVIEWED = {
     "kernel/lifecycle.py": {"assigned"},
     "kernel/schema.py": {"', '.join(parts)", "define(sql).columns[column]", "table"},
     "kernel/subject.py": {"clause", "table"},
-    "kernel/table.py": {"assigned", "clause"},
+    "kernel/table.py": {"clause"},
     "kernel/upkeep.py": {"pages"},
     "kernel/wal.py": {"files.LOG_KEPT"},
 }

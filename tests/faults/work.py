@@ -17,7 +17,7 @@ from memstore.kernel import schema as schemas
 from memstore.store import ROOMS
 from memstore.testing import FakeClock
 
-DERIVED = {"keyword_state", "keyword_segments", "keyword_gone"}
+DERIVED = {"keyword_state", "keyword_segments", "keyword_gone", "vector_spaces"}
 TABLES = [
     table for room in ROOMS for table in schemas.tables(importlib.import_module(f"memstore.{room}").SCHEMA) if table not in DERIVED
 ]
@@ -45,6 +45,7 @@ def fill(store: Store) -> None:
             store.memories.add("knowledge", f"belief {number} of old", id=f"belief {number}")
             store.knowledge.add_atom("claim", f"finding {number} of old", id=f"finding {number}")
         store.knowledge.add_entity("person", "someone")
+        store.vectors.add([(f"belief {number}", [number, 1.0]) for number in range(8)], model="toy", kind="memory")
         store.conflicts.contradict("finding 0", "finding 1")
         store.documents.add_text("some text of old", uri="file:/old", id="text")
 
@@ -170,6 +171,10 @@ def keep(store: Store, mark: str) -> None:
         store.documents.remove(store.documents.add_text(f"{mark} writes another", user_id=mark).id, note=mark)
 
 
+def embed(store: Store, mark: str) -> None:
+    store.vectors.add([(f"{mark} {number}", [number, 2.0]) for number in range(2)], model="toy", kind="mark")
+
+
 def several(store: Store, mark: str) -> None:
     """One transaction over four rooms, with a savepoint that is given up."""
     with store.transaction():
@@ -211,6 +216,7 @@ CALLS = (
     decide,
     read,
     keep,
+    embed,
 )
 
 Seen = dict[str, list[str]]

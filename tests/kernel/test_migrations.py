@@ -76,6 +76,10 @@ def fill_documents(store, rows):
             store.documents.set_chunks(f"q{number}", [f"chunk {part} of {number}" for part in range(100)])
 
 
+def fill_vectors(store, rows):
+    store.vectors.add([(f"item {number}", [number + 1.0, 1.0]) for number in range(rows)], model="toy", created_at=0)
+
+
 def fill_evals(store, rows):
     for number in range(rows):
         store.evals.record_run(f"conversation {number % 50}", "coder", utility_score=number / 7, vcg_winner=number % 3 == 0)
@@ -96,6 +100,7 @@ FILLERS = {
     "conflicts": fill_conflicts,
     "documents": fill_documents,
     "evals": fill_evals,
+    "vectors": fill_vectors,
     "keywords": fill_keywords,
 }
 

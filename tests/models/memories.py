@@ -51,7 +51,7 @@ class Memories(Model):
     """What an agent believes, and what is set by hand."""
 
     room = "memories"
-    reads = frozenset({"get", "find", "count", "search", "history", "state", "states", "get_state", "state_history"})
+    reads = frozenset({"get", "find", "count", "search", "recall", "history", "state", "states", "get_state", "state_history"})
     #: What takes a connection, and what follows from interactions.
     beyond = frozenset({"check", "erase", "join_project", "capture", "decay", "expire", "explain", "extract_candidates", "forget",
                         "get_interaction", "interactions", "reinforce"})  # fmt: skip
@@ -349,12 +349,24 @@ class Memories(Model):
 
     def search(self, query, *, project=None, user_id=None, memory_type=None, status="active", limit=20):
         refuse_unless(status is None or status in LIVE, Invalid)
+        found = self._found(memory_type=memory_type, status=status, user_id=user_id)
+        return self._ranked(
+            query, [row for row in found if project is None or row["project_id"] in (None, self._canonical(project))], limit
+        )
+
+    def recall(self, query, memory_types, *, project=None, user_id=None, unmatched=False, limit=20):
+        refuse_unless(isinstance(memory_types, list) and set(memory_types) <= set(TYPES), Invalid)
+        found = [row for row in self._found(status="active", user_id=user_id) if row["memory_type"] in memory_types]
+        return self._ranked(
+            query, [row for row in found if row["project_id"] in (None, self._canonical(project))], limit, unmatched
+        )
+
+    def _ranked(self, query, found, limit, unmatched=False):
         ranked = []
-        for row in self._found(memory_type=memory_type, status=status, user_id=user_id):
+        for row in found:
             hits = words(query) & words(row["content"])
-            visible = row["status"] in LIVE and (project is None or row["project_id"] in (None, self._canonical(project)))
-            if hits and visible:
-                share = len(hits) / len(words(row["content"]))
+            if unmatched or (hits and row["status"] in LIVE):
+                share = len(hits) / max(len(words(row["content"])), 1)
                 boost = any(tag in query.lower() for tag in row["domain_tags"])
                 ranked.append((share, len(hits), boost, row["confidence"], row["created_at"], self.rows.index(row)))
         best = cut(sorted(ranked, reverse=True), limit)
@@ -394,6 +406,8 @@ class Memories(Model):
         "by": lambda model, rng: rng.choice([None, "nobody", *[row["id"] for row in model.rows[-12:]]]),
         "before": lambda model, rng: rng.choice([None, "nobody", *[row["id"] for row in model.rows[-12:]]]),
         "memory_type": one_of(*TYPES),
+        "memory_types": one_of([], list(TYPES), ["preference"], ["project", "knowledge"]),
+        "unmatched": FLAGS,
         "content": one_of(*CONTENTS),
         "query": one_of(*QUERIES),
         "project": one_of(*SCOPES),
@@ -443,6 +457,7 @@ class Memories(Model):
     }
     wrong = {
         "id": NO_KEY, "by": NO_KEY, "before": NO_KEY, "memory_type": ("fact", 7), "content": ("", " ", 7), "query": NO_TEXT,
+        "memory_types": ("knowledge", ["fact"], [7]), "unmatched": NO_FLAG,
         "project": NO_KEY, "key": NO_KEY, "value": NO_TEXT, "source": NO_LABEL, "user_id": NO_KEY, "conversation_id": NO_LABEL,
         "confidence": (-0.1, 1.1, *NO_NUMBER), "status": ("gone", 1), "domain_tags": ("red", [""], [7], list("abcdefghijk")),
         "tag": NO_KEY, "valid_until": ("tomorrow", True, float("nan")), "metadata": NO_DICT, "override": NO_FLAG,

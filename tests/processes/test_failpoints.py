@@ -116,6 +116,8 @@ def fill(store):
         details = {"text": SECRETS["audit"]} if number == 3 else None
         store.audit.append("query", actor="ann", conversation_id="c1", project="Apollo", details=details, id=f"e{number}")
     store.keywords.add("n1", "amber delta note", kind="note")
+    store.vectors.add([("v1", [1.0, 2.0]), ("v2", [0.0, 1.0])], model="toy", kind="note")
+    store.vectors.add([("m1", [1.0, 2.0]), ("m2", [0.0, 1.0])], model="toy", kind="message")
 
 
 def personal(path):
@@ -266,6 +268,11 @@ def detected(store):
     """Ask a rule that nobody had when what clashes was added."""
     store.conflicts.rule("shade", lambda memory: ("shade", memory.content), kinds=["memory"])
     store.conflicts.detect()
+
+
+def embedded(store):
+    """Make the vectors of messages anew, each in a transaction of its own."""
+    store.vectors.reembed(lambda texts: [[float(len(text)), 2.0] for text in texts], model="new", kind="message", batch=1)
 
 
 def emptied(path):
@@ -491,6 +498,10 @@ CASES = {
     "documents.set_chunks": Case(
         lambda store: store.documents.set_chunks("q3", ["delta 0", "elm", "delta 1"], actor="ann"), base="shelved"
     ),
+    "documents.reembed": Case(
+        lambda store: store.documents.reembed(lambda texts: [[1.0, float(len(text))] for text in texts], model="toy"),
+        base="shelved", changes=2, resumes=True,
+    ),
     "documents.update": Case(lambda store: store.documents.update("q1", title="elm", tags=["a"], actor="ann"), base="shelved"),
     "documents.rebuild": Case(lambda store: store.documents.rebuild(), base="shelved"),
     "documents.compact": Case(lambda store: store.documents.compact(), base="shelved"),
@@ -511,6 +522,10 @@ CASES = {
     "evals.promote": Case(lambda store: store.evals.promote("coder", "model-1", "model-2", actor="ann")),
     "evals.rollback": Case(lambda store: store.evals.rollback("coder", actor="ann")),
     "evals.record_promotion": Case(lambda store: store.evals.record_promotion("coder", "rollback", "model-1", None, reverts="o1")),
+    "vectors.add": Case(lambda store: store.vectors.add([("v9", [1.0, 2.0]), ("v1", [2.0, 1.0])], model="toy", kind="note")),
+    "vectors.allow": Case(lambda store: store.vectors.allow("toy", actor="ann")),
+    "vectors.reembed": Case(lambda store: embedded(store), changes=2, resumes=True),
+    "vectors.remove": Case(lambda store: store.vectors.remove("v1", kind="note", actor="ann")),
     "audit.append": Case(lambda store: store.audit.append("query", actor="bob", project="Apollo", details={"tokens": 812})),
     "audit.append_many": Case(lambda store: store.audit.append_many([{"event_type": "query", "actor": "bob"}] * 4)),
     "audit.redact": Case(lambda store: store.audit.redact(5, reason="asked for", actor="ann"), forgets="audit"),
@@ -605,6 +620,7 @@ FIRST = {
     "knowledge": lambda store: store.knowledge.add_atom("claim", "amber", id="t1"),
     "audit": lambda store: store.audit.append("query"),
     "conflicts": lambda store: store.conflicts.open("colour", "of amber", members=TOLD, status="dismissed"),
+    "vectors": lambda store: store.vectors.add([("v1", [1.0, 2.0])], model="toy"),
     "evals": lambda store: store.evals.record_run("c1", "coder"),
     "keywords": lambda store: store.keywords.add("n1", "amber", kind="note"),
 }
@@ -837,7 +853,8 @@ def test_every_public_call_that_writes_has_its_case():
     """All but what only other rooms call, within their own writes."""
     tried = {tuple(name.split()[0].split(".")) for name in CASES if "." in name}
     for room in ROOMS:
-        inner = {("keywords", "discard"), ("backups", "unplace"), (room, "erase"), ("conflicts", "notice"), ("conflicts", "notice_joined")}
+        inner = {("keywords", "discard"), ("keywords", "restore"), ("backups", "unplace"), (room, "erase"), ("conflicts", "notice"),
+                 ("conflicts", "notice_joined"), ("documents", "add"), ("documents", "wipe")}  # fmt: skip
         methods = {(room, method) for store in public_classes(room) for method in writing(store)} - inner
         assert methods <= tried, f"no case yet for {sorted(methods - tried)}"
 

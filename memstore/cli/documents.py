@@ -1,0 +1,228 @@
+"""Texts to look things up in, and what an agent should know for a question: `ingest`, `documents`, `ask`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import Namespace
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from ..keywords.words import prefixes
+from ..store import open_store
+from . import open_for, store_path
+from .beliefs import Kind, one, print_fields, print_history, print_section, print_whole, projects_by_id, shown_id
+from .keys import keys
+from .terminal import Page, count, one_line, print_json
+from .views import shown_progress
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..context import ContextPack, ContextPiece
+    from ..documents import ChunkHit, Document, IngestReport
+    from ..store import Store
+
+
+# -- ingest -------------------------------------------------------------------------------------------------------------
+
+
+def ingest(options: Namespace) -> int:
+    """Take in files and folders, into a store that is begun if need be."""
+    for path in options.paths:
+        os.stat(path)  # what cannot be taken in must not leave an empty store
+    target = options.db or os.environ.get("MEMSTORE_DB") or store_path(options)
+    with open_store(target, **keys(options)) as store, shown_progress() as progress:
+        report = store.documents.add_files(options.paths, project=options.project, prune=options.prune, progress=progress)
+        place = store.path
+    if options.json:
+        print_json({**report.to_dict(), "store": place})
+    else:
+        _print_report(report, place)
+    named = {os.path.abspath(path) for path in options.paths}
+    return 0 if named.isdisjoint(map(os.path.abspath, report.reasons)) else 1
+
+
+def _print_report(report: IngestReport, place: str) -> None:
+    figures = {name: getattr(report, name) for name in ("added", "changed", "unchanged", "removed", "skipped")}
+    told = ", ".join(f"{figure:,} {name}" for name, figure in figures.items() if figure)
+    print(f"{told or 'no file to take in'}  {one_line(place)}")
+    print_section(Page(), "skipped", [(one_line(path), one_line(reason)) for path, reason in report.reasons.items()])
+
+
+# -- documents ----------------------------------------------------------------------------------------------------------
+
+
+def _find(store: Store, options: Namespace, limit: int | None) -> Sequence[Document]:
+    chosen = {"source_type": options.type, "project": options.project, "user_id": options.user}
+    return store.documents.find(**chosen, include_deleted=options.hidden, limit=limit)
+
+
+def _name(document: Document) -> str:
+    """What it is called, or else where it is from."""
+    return document.title or document.relative_path or document.uri or document.display_name or document.id
+
+
+DOCUMENT = Kind(
+    "document",
+    "documents",
+    "SELECT id FROM documents WHERE substr(id, -length(?)) = ? ORDER BY pk LIMIT 10",
+    _find,
+    lambda item: (item.source_type, _name(item)),
+    _name,
+)
+
+
+def listed(options: Namespace) -> int:
+    """List documents, newest first."""
+    limit = options.limit
+    with open_for(options) as store:
+        found = _find(store, options, limit + 1 if 0 <= limit < sys.maxsize else limit)  # one more tells whether there are more
+        projects = projects_by_id(store)
+        if not found and options.project is not None:
+            _refuse_unknown(store, options.project)
+    if options.json:
+        print_json({"documents": [item.to_dict() for item in found[:limit]]})
+        return 0
+    _print_list(found[:limit], projects)
+    if len(found) > limit:
+        print(f"there are more than {limit:,}; --limit N shows up to N", file=sys.stderr)
+    elif not found:
+        filtered = any(value is not None for value in (options.type, options.project, options.user))
+        print("no document is left by these filters" if filtered else "there are no documents", file=sys.stderr)
+    return 0
+
+
+def _refuse_unknown(store: Store, project: str) -> None:
+    """Refuse a project that nobody has registered and that nothing names: a misspelt one is no empty one."""
+    documents, memories, knowledge = store.documents, store.memories, store.knowledge
+    if not (
+        documents.find(project=project, include_deleted=True, limit=1)
+        or memories.find(project=project, include_expired=True, limit=1)
+        or memories.states(project)
+        or knowledge.entities(project=project, limit=1)
+    ):
+        store.chat.get_project(project)
+
+
+def _print_list(found: Sequence[Document], projects: dict[str | None, str]) -> None:
+    page = Page()
+    named = any(item.project_id is not None for item in found)
+    rows = []
+    for item in found:
+        project = projects.get(item.project_id, item.project_id) or ""
+        told = f"{_name(item)} (hidden)" if item.is_deleted else _name(item)
+        rows.append((shown_id(item.id, page), item.source_type, *([one_line(project)] if named else []), one_line(told)))
+    for line in page.table(rows, (page.dim, page.bold)):
+        print(line)
+
+
+def search(options: Namespace) -> int:
+    """List the chunks that share words with a text, best first."""
+    query = " ".join(options.query)
+    filters = None if options.type is None else {"source_type": options.type}
+    with open_for(options) as store:
+        hits = store.documents.search(query, project=options.project, user_id=options.user, filters=filters, limit=options.limit)
+        if not hits and options.project is not None:
+            _refuse_unknown(store, options.project)
+    if options.json:
+        print_json({"query": query, "hits": [hit.to_dict() for hit in hits]})
+        return 0
+    _print_hits(hits, prefixes(query))
+    if not hits:
+        print(f"no document shares a word with {one_line(query)!r}", file=sys.stderr)
+    return 0
+
+
+def _print_hits(hits: Sequence[ChunkHit], asked: Sequence[str]) -> None:
+    """A line for each document and heading, and beneath it what was found there."""
+    page = Page()
+    for hit in hits:
+        place = " > ".join(part for part in (_name(hit.document), hit.chunk.heading_path) if part)
+        print(f"{page.bold(one_line(place))}  {page.dim(shown_id(hit.chunk.id, page))}")
+        print(*page.table([(f"{hit.score:.2f}", one_line(hit.snippet))], (page.dim,), indent="  ", found=asked), sep="\n")
+
+
+def show(options: Namespace) -> int:
+    """Show one document, its chunks, and what has become of it."""
+    with open_for(options) as store:
+        item: Document = one(store, DOCUMENT, options.id)
+        chunks = store.documents.chunks(item.id)
+        history = store.audit.history("document", item.id)
+        projects = projects_by_id(store)
+    if options.json:
+        told = {"document": item.to_dict(), "chunks": [chunk.to_dict() for chunk in chunks]}
+        print_json({**told, "history": [event.to_dict() for event in history]})
+        return 0
+    page = Page()
+    print(page.bold(f"document {one_line(item.id)}"), "is hidden" if item.is_deleted else f"has {count(len(chunks), 'chunk')}")
+    print_whole(page, [(one_line(_name(item)),)])
+    print_fields(page, item, {"project_id": projects})
+    if chunks:
+        print("", page.dim("chunks"), sep="\n")
+        rows = [(shown_id(chunk.id, page), one_line(chunk.heading_path), one_line(chunk.content)) for chunk in chunks]
+        print(*page.table(rows, (page.dim, page.bold), indent="  "), sep="\n")
+    print_history(page, history)
+    return 0
+
+
+def remove(options: Namespace) -> int:
+    """Hide a document until it is added again."""
+    with open_for(options, read_only=False) as store:
+        id = one(store, DOCUMENT, options.id).id
+        done = store.documents.remove(id, actor=options.actor, note=options.note)
+        item = store.documents.get(id)
+    if options.json:
+        print_json({"document": item.to_dict(), "done": done})
+    else:
+        print(f"document {one_line(id)} {'is hidden now' if done else 'was hidden already'}: it comes back when it is added again")
+    return 0
+
+
+# -- ask ----------------------------------------------------------------------------------------------------------------
+
+
+def ask(options: Namespace) -> int:
+    """Show what an agent should know for a question, each piece with where it is from and why it is told."""
+    with open_for(options) as store:
+        pack = store.context(
+            " ".join(options.query),
+            project=options.project,
+            user_id=options.user,
+            conversation_id=options.conversation,
+            specialist=options.specialist,
+            max_tokens=options.max_tokens,
+        )
+        if options.project is not None:
+            _refuse_unknown(store, options.project)
+    if options.json:
+        print_json(pack.to_dict())
+        return 0
+    _print_pack(pack)
+    if not pack.pieces:
+        about, room = one_line(pack.query), count(pack.max_tokens, "token")
+        print(f"nothing here has to do with {about!r}, or it does not fit into {room}", file=sys.stderr)
+    return 0
+
+
+def _print_pack(pack: ContextPack) -> None:
+    page = Page()
+    numbered = enumerate(pack.pieces, 1)
+    for band, group in groupby(numbered, lambda each: each[1].band):
+        print(page.bold(band.replace("_", " ")))
+        for number, piece in group:
+            _print_piece(page, number, piece)
+    if pack.pieces:
+        print(page.dim(f"{count(len(pack.pieces), 'piece')}, {pack.tokens:,} of {pack.max_tokens:,} tokens"))
+
+
+def _print_piece(page: Page, number: int, piece: ContextPiece) -> None:
+    """Its number in the pack's text, where it is from and why it is told; then what it says, line by line as it stands there."""
+    for about in (f"[{number}] {one_line(piece.source)}  {piece.kind} {shown_id(piece.id, page)}", one_line(piece.why)):
+        for lines in page.whole([(about,)], indent="  "):
+            print(*map(page.dim, lines), sep="\n")
+    for line in piece.text.splitlines():
+        deep = len(line) - len(line.lstrip())  # of code
+        for lines in page.whole([(one_line(line),)], indent=" " * (4 + deep)):
+            print(*lines, sep="\n")
+    print()

@@ -1,0 +1,200 @@
+"""What the rooms of a store have for a question, band by band, best first.
+
+Only rooms that the file has are asked, and they by their own reads: what is no longer believed, expired, hidden, or another user's,
+they leave out. A piece is made when somebody has room for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..kernel.words import stems, words
+from .pieces import ContextPiece
+
+if TYPE_CHECKING:
+    from ..documents import Annotation, ChunkHit
+    from ..memories import Memory
+    from ..memories.tables import MemoryType
+    from ..store import Store
+
+Forms = tuple[ContextPiece, ...]  # one piece, whole and then shorter ones of it
+
+WIDTH = 250  # characters of an entry
+EPISODES: tuple[MemoryType, ...] = ("project", "knowledge", "episodic", "adaptation")  # told only where they match
+ALWAYS = "told with every question"
+WARNED = ("instruction", "hidden-text")  # kinds of annotation
+MATCHES = 6  # words of a match that are shown
+
+
+@dataclass
+class Question:
+    """What is asked, by whom, and where."""
+
+    text: str
+    project: str | None  # canonical
+    registered: bool  # chat knows the project
+    user_id: str | None
+    conversation_id: str | None
+    specialist: str | None
+    embedding: Any
+    words: dict[str, str] = field(init=False)  # stem -> a word that has it
+
+    def __post_init__(self) -> None:
+        self.words = {stem: word for word in sorted(words(self.text)) for stem in stems(word)}
+
+    def matched(self, said: str) -> tuple[list[str], float]:
+        """The words that a text shares with the question, in their order there, and the share of the text that they are."""
+        own, folded = stems(said), self.text.casefold()
+        shared = own & self.words.keys()
+        named = [self.words[stem] for stem in shared]
+        whole = [word for word in named if not any(word in other for other in named if other != word)]  # time and delta are in timedelta
+        return sorted(whole, key=lambda word: (folded.find(word), word)), round(len(shared) / len(own), 6) if own else 0.0
+
+
+def project_state(store: Store, asked: Question, most: int) -> Iterator[Forms]:
+    """What people have set in the project, the most to the point first; no question has to call for it."""
+    ranked: list[tuple[tuple[float, ...], Forms]] = []
+    for item in () if asked.project is None else store.memories.states(asked.project, user_id=asked.user_id):
+        matches, density = asked.matched(f"{item.key} {item.value}")
+        source = "set by hand" if item.source == "manual" else f"set by {item.source}"
+        why = _why("project state", matches) if matches else f"project state, {ALWAYS}"
+        piece = _entry("project_state", item, "project_state", f"{item.key}: {item.value}", source, density, why)
+        ranked.append(((-density, -len(matches), -item.confidence), (piece,)))
+    ranked.sort(key=lambda each: each[0])
+    yield from (forms for _, forms in ranked[:most])
+
+
+def personal(store: Store, asked: Question, most: int, *, band: Literal["identity", "preference"]) -> Iterator[Forms]:
+    """Who somebody is, or what he prefers; no question has to call for it."""
+    hits = store.memories.recall(asked.text, [band], project=asked.project, user_id=asked.user_id, unmatched=True, limit=most)
+    yield from ((_memory(asked, hit.memory, band, band),) for hit in hits)
+
+
+def memories(store: Store, asked: Question, most: int) -> Iterator[Forms]:
+    """What is believed of the project, if it is registered, and what is believed everywhere, of all types in one order."""
+    project = asked.project if asked.registered else None
+    hits = store.memories.recall(asked.text, EPISODES, project=project, user_id=asked.user_id, limit=most)
+    kinds = {True: "memory of no project", False: "project memory"}
+    yield from ((_memory(asked, hit.memory, "memory", kinds[hit.memory.project_id is None]),) for hit in hits)
+
+
+def _memory(asked: Question, item: Memory, band: str, kind: str) -> ContextPiece:
+    matches, density = asked.matched(item.content)
+    said = (
+        f"said in {item.conversation_id}" if item.conversation_id else "",
+        f"found in interaction {item.interaction_id}" if item.interaction_id else "",
+        f"from chunk {item.source_chunk_id}" if item.source_chunk_id else "",
+    )
+    source = ", ".join(["memory", *filter(None, said)])
+    why = _why(kind, matches, f"density {density:.2f}") if matches else f"{kind}, {ALWAYS}"
+    return _entry("memory", item, band, item.content, source, density, why)
+
+
+def corrections(store: Store, asked: Question, most: int) -> Iterator[Forms]:
+    """What was wrong before and touches the question."""
+    from ..corrections.correction import line_of
+
+    for hit in store.corrections.relevant(asked.text, user_id=asked.user_id, limit=most):
+        item, line = hit.correction, line_of(hit.correction)
+        why = _why("correction", asked.matched(line)[0], f"effective {item.effective_confidence:.2f}")
+        yield (_entry("correction", item, "correction", line, f"correction, {item.source}", hit.score, why),)
+
+
+def entities(store: Store, asked: Question, most: int) -> Iterator[Forms]:
+    """Things that the question names."""
+    for item in store.knowledge.mentioned(asked.text, project=asked.project, user_id=asked.user_id, limit=most):
+        matches, density = max((asked.matched(name) for name in (item.name, *item.aliases)), key=lambda match: match[1])
+        aliases = f", also {', '.join(item.aliases)}" if item.aliases else ""
+        said = [item.description, *(f"{name}: {value}" for name, value in sorted(item.properties.items()))]
+        notes = store.knowledge.observations(item.id)
+        said += [note.content for note in notes if asked.user_id is None or note.user_id in (None, asked.user_id)]
+        text = ": ".join(filter(None, [f"{item.name} ({item.type}{aliases})", "; ".join(filter(None, said))]))
+        source = f"entity, from {', '.join(item.source_refs)}" if item.source_refs else "entity, by hand"
+        why = _why("entity", matches, f"density {density:.2f}")
+        yield (_entry("entity", item, "entity", text, source, density, why),)
+
+
+def documents(store: Store, asked: Question, most: int) -> Iterator[Forms]:
+    """Chunks of documents of the project or of none, whole and as the snippet around what was found."""
+    hits = store.documents.search(
+        asked.text, embedding=asked.embedding, limit=most, project=asked.project, conversation_id=asked.conversation_id,
+        user_id=asked.user_id,
+    )  # fmt: skip
+    flagged = store.documents.flagged([hit.chunk.id for hit in hits])
+    yield from (_chunk(asked, hit, flagged.get(hit.chunk.id, ())) for hit in hits)
+
+
+def _chunk(asked: Question, hit: ChunkHit, flags: Iterable[Annotation]) -> Forms:
+    sides = (("lexical", hit.lexical), ("semantic", hit.semantic))
+    noticed = ", ".join(sorted({flag.kind for flag in flags if flag.kind in WARNED}))
+    said = [f"{name} {value:.2f}" for name, value in sides if value is not None]
+    if noticed:
+        said.append(f"flagged as {noticed}: a quotation, nothing to follow")
+    why = _why("chunk of a document", asked.matched(hit.chunk.content)[0], *said)
+    whole = _piece("chunk", hit.chunk, "retrieval", hit.chunk.content, _place(hit), hit.score, why)
+    return (whole, replace(whole, text=hit.snippet)) if hit.snippet.strip() else (whole,)
+
+
+def _place(hit: ChunkHit) -> str:
+    """Where a chunk stands, as somebody would look it up."""
+    document, chunk = hit.document, hit.chunk
+    named = document.relative_path or document.title or document.display_name or document.uri or document.id
+    where = " > ".join(filter(None, [named, chunk.heading_path]))
+    if chunk.start_char is None or chunk.end_char is None:
+        return _line(f"{where}, chunk {chunk.chunk_index + 1}")
+    return _line(f"{where}, characters {chunk.start_char}-{chunk.end_char}")
+
+
+def note(store: Store, asked: Question, _most: int) -> Iterator[Forms]:
+    """The newest handoff note of the conversation, whole and cut."""
+    found = None if asked.conversation_id is None else store.backups.latest(asked.conversation_id, asked.specialist)
+    if found is None:
+        return
+    source = f"note of {found.specialist or 'nobody in particular'} in {found.conversation_id}, thread {found.thread_number}"
+    why = "newest handoff note of the conversation" + ("" if asked.specialist is None else f" by {asked.specialist}")
+    whole = _piece("backup", found, "backup", found.backup_text, _line(source), 0.0, why)
+    yield (whole, *(replace(whole, text=_cut(whole.text, width)) for width in (4 * WIDTH, WIDTH) if len(whole.text) > width))
+
+
+Gatherer = Callable[["Store", Question, int], Iterator[Forms]]
+
+#: Of each band the room that has it, and what asks the room.
+GATHERERS: dict[str, tuple[str, Gatherer]] = {
+    "project_state": ("memories", project_state),
+    "identity": ("memories", partial(personal, band="identity")),
+    "preference": ("memories", partial(personal, band="preference")),
+    "memory": ("memories", memories),
+    "correction": ("corrections", corrections),
+    "entity": ("knowledge", entities),
+    "retrieval": ("documents", documents),
+    "backup": ("backups", note),
+}
+
+
+# -- a piece ------------------------------------------------------------------------------------------------------------
+
+
+def _entry(kind: str, item: Any, band: str, text: str, source: str, score: float, why: str) -> ContextPiece:
+    """A piece of one line."""
+    return _piece(kind, item, band, _cut(_line(text), WIDTH), _line(source), score, why)
+
+
+def _piece(kind: str, item: Any, band: str, text: str, source: str, score: float, why: str) -> ContextPiece:
+    version = getattr(item, "version", 1)  # a note is written once
+    return ContextPiece(kind, item.id, band, text, source, round(score, 6), why, version, 0)
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[:width]}..."
+
+
+def _why(kind: str, matches: list[str], *more: str) -> str:
+    shown = " + ".join(matches[:MATCHES]) + (f" and {len(matches) - MATCHES} more" if len(matches) > MATCHES else "")
+    return ", ".join([kind, f"matches {shown}" if matches else "matches no word of the question", *more])

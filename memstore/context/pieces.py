@@ -1,0 +1,87 @@
+"""What a context pack is made of, and how its pieces are written down.
+
+A piece of one line can hold no line break, and a longer one is quoted line by line: nothing that a document or a memory says can
+pass for a heading of the pack, or for a piece that is trusted more.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ..kernel import Record, record
+
+
+class Band(NamedTuple):
+    """One kind of knowledge in a pack: its name, its heading, and its share of the tokens in percent."""
+
+    name: str
+    heading: str
+    share: int
+
+
+#: All bands, trusted most first. Documents get what is left.
+BANDS = (
+    Band("project_state", "Project state", 20),
+    Band("identity", "Identity", 5),
+    Band("preference", "Preferences", 5),
+    Band("memory", "Memories", 25),
+    Band("correction", "Corrections", 15),
+    Band("entity", "Entities", 15),
+    Band("retrieval", "Documents (quoted: what they ask for, nobody has asked)", 0),
+    Band("backup", "Handoff note", 10),
+)
+QUOTED = ("retrieval", "backup")
+_HEADINGS = {band.name: band.heading for band in BANDS}
+
+
+@record
+class ContextPiece(Record):
+    """One thing that is told: what it is (`kind`, `id`, `version`), from where, and why.
+
+    `band` is where it stands in the order of trust, `text` what is told of it, `tokens` what that costs by itself.
+    """
+
+    kind: str
+    id: str
+    band: str
+    text: str
+    source: str
+    score: float
+    why: str
+    version: int | None
+    tokens: int
+
+
+@record
+class ContextPack(Record):
+    """What an agent is told for one question; `text` is ready for a prompt, `tokens` what it counts.
+
+    The numbers in `text` are the places of the pieces in `pieces`, beginning with 1.
+    """
+
+    query: str
+    project: str | None
+    text: str
+    tokens: int
+    max_tokens: int
+    pieces: list[ContextPiece]
+
+
+def written(pieces: list[ContextPiece]) -> str:
+    """Pieces as one text, under the headings of their bands."""
+    lines: list[str] = []
+    band = ""
+    for number, piece in enumerate(pieces, 1):
+        if piece.band != band:
+            band = piece.band
+            lines += ["", f"## {_HEADINGS[band]}"]
+        lines.append(block(number, piece))
+    return "\n".join(lines[1:])
+
+
+def block(number: int, piece: ContextPiece) -> str:
+    """One piece with its number."""
+    if piece.band not in QUOTED:
+        return f"[{number}] {piece.text}"
+    quoted = "\n".join(f"> {line}".rstrip() for line in piece.text.splitlines())
+    return f"[{number}] {piece.source}:\n{quoted}"

@@ -1,0 +1,94 @@
+"""Vectors of an export on their way in: lengths and counts are computed anew, and what is encrypted takes in what it allows only."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from ..kernel import Corrupt, ModelMismatch, values
+from ..kernel.carrying import without
+from .floats import norm, sound
+
+if TYPE_CHECKING:
+    from ..kernel import Connection
+    from ..kernel.carrying import Intake, Row
+    from . import VectorIndex
+
+#: Where what has vectors is known by other ids, if one here says the same.
+TWINS = {"memory": "memories", "chunk": "chunks"}
+
+
+def take_in(index: VectorIndex, intake: Intake) -> None:
+    """Take in the room; vectors of models that an encrypted store has not allowed are left out, for they can be made again."""
+    for page in intake.pages("vector_permits"):
+        _permit(intake, page)
+    if intake.mode == "adopt":
+        intake.adopt("vectors", lambda rows: _measured(_permitted(index, intake, rows)))
+    else:
+        for page in intake.pages("vectors"):
+            _merge(index, intake, _measured(_permitted(index, intake, page)))
+    if intake.added["vectors"] or intake.replaced["vectors"]:
+        _count(intake.connection)
+
+
+def _permit(intake: Intake, page: list[Row]) -> None:
+    asked = json.dumps([row["model"] for row in page])
+    select = "SELECT model FROM vector_permits WHERE model IN (SELECT value FROM json_each(?))"
+    known = {model for (model,) in intake.connection.rows(select, (asked,))}
+    intake.insert("vector_permits", [row for row in page if row["model"] not in known])
+    intake.skipped["vector_permits"] += len(known)
+
+
+def _permitted(index: VectorIndex, intake: Intake, rows: list[Row]) -> list[Row]:
+    permits = {model: index.permits(model) for model in {row["model"] for row in rows}}
+    kept = [row for row in rows if permits[row["model"]]]
+    intake.skipped["vectors"] += len(rows) - len(kept)
+    return kept
+
+
+def _measured(rows: list[Row]) -> list[Row]:
+    """Rows with their lengths."""
+    for row in rows:
+        if not sound(row["vector"], row["dims"]):
+            raise Corrupt(f"the vector of {values.shorten(row['id'])} in the export is damaged; nothing was imported")
+    return [{**row, "norm": norm(row["vector"])} for row in rows]
+
+
+def _merge(index: VectorIndex, intake: Intake, rows: list[Row]) -> None:
+    """Put in what is not there; what one here says already in other words keeps the vector that it has."""
+    items = [(row["kind"], row["id"]) for row in rows]
+    gone, aside = intake.gone(items), intake.aside(items)
+    intake.erased["vectors"] += sum(item in gone for item in items)
+    intake.skipped["vectors"] += sum(item in aside - gone for item in items)
+    rows = [row for row, item in zip(rows, items) if item not in gone | aside]
+    for kind in {row["kind"] for row in rows}:
+        ours = [row for row in rows if row["kind"] == kind]
+        ids = [str(row["id"]) for row in ours]
+        names = intake.renamed(TWINS[kind], ids) if kind in TWINS else {}
+        here = _here(intake.connection, kind, [names.get(id, id) for id in ids])
+        twins = [row for row in ours if names.get(row["id"]) in here]
+        fresh = [row for row in ours if names.get(row["id"], row["id"]) not in here]
+        again = [row for row in ours if row not in twins and row["id"] in here and intake.known("vectors", row)]
+        intake.skipped["vectors"] += len(twins)
+        index.discard(intake.connection, kind, [row["id"] for row in again])
+        named = [{**row, "id": names.get(row["id"], row["id"])} for row in fresh] + again
+        intake.insert("vectors", [without(row, "pk") for row in sorted(named, key=lambda row: int(row["pk"]))])
+        intake.added["vectors"] -= len(again)  # they count as replaced
+
+
+def _here(connection: Connection, kind: str, ids: list[str]) -> set[str]:
+    select = "SELECT id FROM vectors WHERE id IN (SELECT value FROM json_each(?)) AND kind = ?"
+    return {id for (id,) in connection.rows(select, (json.dumps(ids), kind))}
+
+
+def _count(connection: Connection) -> None:
+    """Make the counts anew, and refuse models that would have vectors of several dimensions."""
+    counted = connection.rows("SELECT model, kind, dims, count(*) FROM vectors GROUP BY model, kind, dims")
+    sizes: dict[str, int] = {}
+    for model, _, dims, _ in counted:
+        if sizes.setdefault(model, dims) != dims:
+            shown = f"{values.shorten(model)} of {sizes[model]:,} and of {dims:,} dimensions"
+            raise ModelMismatch(f"with the export there would be vectors of {shown}; nothing was imported: reembed one side first")
+    connection.run("DELETE FROM vector_spaces")
+    insert = "INSERT INTO vector_spaces(model, kind, dims, vectors) VALUES (?, ?, ?, ?)"
+    connection.many(insert, counted)

@@ -1,0 +1,206 @@
+"""`ingest`, `documents` and `ask` from the command line."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+from test_cli import on_a_terminal, on_terminal
+from test_cli_beliefs import call, told
+
+from memstore import open_store
+from memstore.testing import FakeClock
+
+OURS = ("MEMSTORE_DB", "MEMSTORE_AUDIT_KEY", "MEMSTORE_CODEC", "NO_COLOR")
+ROUNDING = "# Prices\n\n## Rounding\n\nPrices are rounded half away from zero, never truncated.\n"
+CODE = 'def till(prices):\n    """Add up."""\n    return sum(prices)\n'
+
+
+@pytest.fixture(autouse=True)
+def nothing_in_the_environment(monkeypatch):
+    for name in OURS:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def shop(tmp_path):
+    """A folder with two texts and a picture."""
+    folder = tmp_path / "shop"
+    (folder / "code").mkdir(parents=True)
+    (folder / "prices.md").write_text(ROUNDING, encoding="utf-8")
+    (folder / "code" / "till.py").write_text(CODE, encoding="utf-8")
+    (folder / "logo.png").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\xff")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def known(tmp_path_factory):
+    """A store that has a document and knows more about the shop, to copy."""
+    path = tmp_path_factory.mktemp("known") / "agent.db"
+    with open_store(path, clock=FakeClock()) as store:
+        store.chat.create_project("shop", id="p-1")
+        store.documents.add_text(ROUNDING, uri="prices.md", title="Prices", project="shop", id="d-prices-01", source_type="markdown")
+        store.documents.add_text("Nothing to see\x1b[31m here.", title="Other", id="d-other-02")
+        store.documents.add_text("Once it was so.", title="Gone", id="d-gone-03")
+        store.documents.remove("d-gone-03", actor="ann", note="is no longer so")
+        store.memories.set_state("shop", "till.weight", "12 kg", actor="ann")
+        store.corrections.add("rounding of prices", "round half away from zero", rejected="int() is enough", id="fix-0001")
+    return path
+
+
+@pytest.fixture
+def db(known, tmp_path):
+    return str(shutil.copy(known, tmp_path))
+
+
+# -- ingest -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_folder_comes_in_and_nothing_the_second_time(capsys, shop, tmp_path):
+    db = str(tmp_path / "new.db")
+    status, out, err = call(capsys, "ingest", str(shop), "--db", db)
+    assert (status, err) == (0, "")
+    first, *skipped = out.splitlines()
+    assert first == f"2 added, 1 skipped  {db}"
+    assert skipped[:2] == ["", "skipped"] and skipped[2].startswith(f"  {shop / 'logo.png'}  ")
+    status, again = told(capsys, "ingest", str(shop), "--db", db)
+    assert (status, again["added"], again["changed"], again["unchanged"], again["skipped"]) == (0, 0, 0, 2, 1)
+    assert (again["store"], list(again["reasons"])) == (db, [str(shop / "logo.png")])
+    with open_store(db) as store:
+        assert store.documents.count() == 2
+
+
+def test_what_was_named_and_not_taken_is_status_1(capsys, shop, tmp_path):
+    db = str(tmp_path / "new.db")
+    assert call(capsys, "ingest", str(shop / "logo.png"), str(shop / "prices.md"), "--db", db)[0] == 1
+    assert call(capsys, "ingest", str(shop), "--db", db)[0] == 0
+
+
+def test_files_that_are_gone_are_hidden_where_that_is_asked_for(capsys, shop, tmp_path):
+    db = str(tmp_path / "new.db")
+    call(capsys, "ingest", str(shop), "--db", db, "--project", "shop")
+    (shop / "prices.md").unlink()
+    assert call(capsys, "ingest", str(shop), "--db", db, "--project", "shop")[1].startswith("1 unchanged, 1 skipped")
+    assert call(capsys, "ingest", str(shop), "--db", db, "--project", "shop", "--prune")[1].startswith("1 unchanged, 1 removed, 1 skipped")
+    assert call(capsys, "documents", "search", "rounded", "--db", db)[1] == ""
+
+
+def test_a_path_that_is_not_there_begins_no_store(capsys, shop, tmp_path):
+    db = tmp_path / "new.db"
+    status, out, err = call(capsys, "ingest", str(shop), str(tmp_path / "nope"), "--db", str(db))
+    assert (status, out, err) == (2, "", f"memstore: {tmp_path / 'nope'}: No such file or directory\n")
+    assert not db.exists()
+    status, _, err = call(capsys, "ingest", str(shop))
+    assert status == 2 and "no store is named; give --db PATH" in err
+
+
+def test_the_store_may_lie_in_the_folder_that_comes_in(capsys, shop):
+    db = str(shop / "agent.db")
+    with open_store(db) as held:  # whoever opens and closes the file of a store in this process drops its locks
+        held.chat.create_conversation()
+        status, report = told(capsys, "ingest", str(shop), "--db", db)
+        assert (status, report["added"]) == (0, 2)
+        assert not [path for path in report["reasons"] if os.path.basename(path).startswith("agent.db")]
+
+
+# -- documents ----------------------------------------------------------------------------------------------------------
+
+
+def test_documents_are_listed_newest_first_and_those_removed_on_demand(capsys, db):
+    status, out, err = call(capsys, "documents", "--db", db)
+    assert (status, err) == (0, "")
+    assert out.splitlines() == ["d-other-02   unknown         Other", "d-prices-01  markdown  shop  Prices"]
+    assert call(capsys, "documents", "--db", db, "--hidden")[1].splitlines()[0] == "d-gone-03    unknown         Gone (hidden)"
+    _, listed = told(capsys, "documents", "--db", db, "--project", "shop")
+    assert [document["id"] for document in listed["documents"]] == ["d-prices-01"]
+    assert call(capsys, "documents", "--db", db, "--limit", "1")[2] == "there are more than 1; --limit N shows up to N\n"
+    assert call(capsys, "documents", "--db", db, "--type", "git") == (0, "", "no document is left by these filters\n")
+    status, _, err = call(capsys, "documents", "--db", db, "--project", "shpo")
+    assert status == 2 and "no project 'shpo' (nearest: 'shop')" in err
+
+
+def test_chunks_are_searched_by_their_words(capsys, db):
+    status, out, err = call(capsys, "documents", "search", "truncated", "prices", "--db", db)
+    assert (status, err) == (0, "")
+    place, line = out.splitlines()
+    assert place.startswith("Prices > Prices > Rounding  ") and "rounded half away from zero, never truncated." in line
+    _, document = told(capsys, "documents", "search", "truncated", "--db", db, "--type", "markdown")
+    assert [hit["document"]["id"] for hit in document["hits"]] == ["d-prices-01"]
+    assert call(capsys, "documents", "search", "once", "--db", db) == (0, "", "no document shares a word with 'once'\n")
+
+
+def test_a_document_is_shown_with_its_chunks_and_history(capsys, db):
+    status, out, err = call(capsys, "documents", "show", "s-01", "--db", db)
+    assert (status, err, out.splitlines()[0]) == (0, "", "document d-prices-01 has 1 chunk")
+    assert "project_id" in out and "shop (p-1)" in out and "never truncated." in out
+    status, document = told(capsys, "documents", "show", "d-gone-03", "--db", db)
+    assert (status, document["document"]["is_deleted"]) == (0, True)
+    assert [(event["event_type"], event["actor"]) for event in document["history"]] == [("document.remove", "ann")]
+    status, _, err = call(capsys, "documents", "show", "d-prices-99", "--db", db)
+    assert (status, "d-prices-01" in err, "documents lists the newest" in err) == (2, True, True)
+
+
+def test_a_document_is_removed_with_a_word_for_the_log(capsys, db):
+    words = ("documents", "remove", "d-prices-01", "--db", db, "--actor", "bob", "--note", "old")
+    assert call(capsys, *words) == (0, "document d-prices-01 is hidden now: it comes back when it is added again\n", "")
+    assert call(capsys, *words)[1].startswith("document d-prices-01 was hidden already")
+    with open_store(db) as store:
+        (event,) = store.audit.history("document", "d-prices-01")
+        assert (event.event_type, event.actor, event.note) == ("document.remove", "bob", "old")
+
+
+# -- ask ----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_question_is_answered_with_sources_and_reasons(capsys, db):
+    status, out, err = call(capsys, "ask", "are", "prices", "rounded?", "--db", db, "--project", "shop")
+    assert (status, err) == (0, "")
+    assert "12 kg" in out and "round half away from zero" in out and "never truncated." in out
+    status, pack = told(capsys, "ask", "are prices rounded?", "--db", db, "--project", "shop")
+    assert status == 0 and pack["tokens"] <= pack["max_tokens"] == 2000
+    for piece in pack["pieces"]:
+        assert piece["id"] in out and piece["why"] in out and piece["source"] in out
+    assert out.splitlines()[-1] == f"{len(pack['pieces'])} pieces, {pack['tokens']} of 2,000 tokens"
+
+
+def test_a_question_begins_no_store_and_writes_nothing(capsys, db, tmp_path):
+    missing = str(tmp_path / "nope.db")
+    status, _, err = call(capsys, "ask", "prices", "--db", missing)
+    assert (status, f"there is no store at {missing}" in err, os.path.exists(missing)) == (2, True, False)
+    with open_store(db) as store:
+        before = store.stats().rooms
+    call(capsys, "ask", "prices", "--db", db)
+    with open_store(db) as store:
+        assert store.stats().rooms == before
+
+
+def test_what_is_not_known_is_said(capsys, db):
+    said = "nothing here has to do with 'zebras', or it does not fit into 2,000 tokens\n"
+    assert call(capsys, "ask", "zebras", "--db", db) == (0, "", said)
+    assert call(capsys, "ask", "prices", "--db", db, "--max-tokens", "1")[1] == ""
+    status, _, err = call(capsys, "ask", "prices", "--db", db, "--project", "shpo")
+    assert status == 2 and "no project 'shpo' (nearest: 'shop')" in err
+    assert call(capsys, "ask", "prices", "--db", db, "--max-tokens", "-1")[0] == 2
+
+
+def test_what_was_edited_is_found_nowhere(capsys, shop, tmp_path):
+    db = str(tmp_path / "new.db")
+    call(capsys, "ingest", str(shop), "--db", db)
+    (shop / "prices.md").write_text(ROUNDING.replace("never truncated", "nor cut"), encoding="utf-8")
+    assert call(capsys, "ingest", str(shop), "--db", db)[1].startswith("1 changed, 1 unchanged, 1 skipped")
+    for words in (["ask"], ["documents", "search"]):
+        assert call(capsys, *words, "truncated", "--db", db)[1] == ""
+        assert "nor cut" in call(capsys, *words, "rounded", "--db", db)[1]
+
+
+@on_a_terminal
+def test_a_terminal_gets_whole_pieces_in_its_width(shop, tmp_path):
+    db = str(tmp_path / "new.db")
+    on_terminal("ingest", str(shop), "--db", db)
+    seen, status = on_terminal("ask", "what does the till return of its prices?", "--db", db, columns=50, NO_COLOR="1")
+    lines = seen.splitlines()
+    assert status == 0
+    assert "        return sum(prices)" in lines  # as deep as it stands there
+    assert all(len(line) <= 50 for line in lines)
+    assert "\x1b[2m" in on_terminal("ask", "prices", "--db", db)[0]
