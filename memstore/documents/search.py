@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 Fusion = Literal["weighted", "rrf"]
 FUSIONS: tuple[str, ...] = get_args(Fusion)
+MANY = 1 << 40  # chunks that no store has; a multiple of so many is still a number to SQLite
 RANK = 60  # of reciprocal rank fusion (Cormack, Clarke and Buettcher, 2009): how little the first ranks tower over the next
-MANY = 1 << 32  # chunks, which nobody has: twice as many are asked of either side
 LOOK_AT = 100_000  # characters of a question that are looked at
 
 Scores = dict[str, float]  # of chunks, by id
@@ -77,8 +77,7 @@ class Search(Embedding):
         words decide alone, as `semantic` tells by being None, and so does the vector where the weight of words is 0.
         """
         query = values.text("query", query)[:LOOK_AT]
-        count = values.limit(limit)
-        count = count if count < MANY else -1
+        count = min(values.limit(limit), MANY)
         weight = values.real("lexical_weight", lexical_weight, low=0.0, high=1.0)
         ranks = values.one_of("fusion", fusion, FUSIONS) == "rrf"
         groups = checked(filters)
