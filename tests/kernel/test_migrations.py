@@ -2,7 +2,8 @@
 
 Today's schema is the only one there has been. So a file of today is filled and then made old by plain SQL: the biggest table of
 the room loses three columns from its middle with the indexes and views over them, one CHECK becomes narrower, an index has another name,
-and a user adds a column, an index, a view and a table. (The audit log has one column to lose and no index.)
+and a user adds a column, an index, a view and a table. (The audit log and vectors have one column to
+lose, the log no index, vectors no word that is checked.)
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ def fill_documents(store, rows):
 
 
 def fill_vectors(store, rows):
-    store.vectors.add([(f"item {number}", [number + 1.0, 1.0]) for number in range(rows)], model="toy", created_at=0)
+    store.vectors.add([(f"item {number}", [number + 1.0, 1.0]) for number in range(rows)], model="toy", kind="note", created_at=0)
 
 
 def fill_evals(store, rows):
@@ -246,8 +247,8 @@ def test_an_old_file_comes_up_with_all_rows_and_all_that_the_user_added(room, ro
     mine = users_own(path, table)
     assert len(before[table]) >= rows
     assert len(mine[0]) == len(before[table])
-    assert len(dropped) == {"audit": 1, "vectors": 2}.get(room, 3), f"{table} has only {dropped} to lose"
-    assert narrowed is not None
+    assert len(dropped) == (1 if room in ("audit", "vectors") else 3), f"{table} has only {dropped} to lose"
+    assert narrowed is not None or room == "vectors"
     assert renamed is not None or room == "audit"
     with open_store(path, clock=FakeClock()) as store:
         assert getattr(store, room).db.value(f"SELECT count(*) FROM {table}") == len(before[table])
