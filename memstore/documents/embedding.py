@@ -115,13 +115,13 @@ class Embedding(Library):
 
 def embedded(fn: Fn, texts: Sequence[str], dims: int | None = None) -> list[Any]:
     """As many vectors as texts, of so many dimensions where that is known, or Invalid."""
-    made = fn(texts) if texts else []
-    if isinstance(made, (str, bytes)) or not isinstance(made, Iterable):
-        raise Invalid(f"the embedder must give a list of vectors, not {values.shorten(made)}")
-    vectors = list(made)
+    found = fn(texts) if texts else []
+    if isinstance(found, (str, bytes)) or not isinstance(found, Iterable):
+        raise Invalid(f"fn returned {values.shorten(found)} for {len(texts)} texts; it must return a list of vectors, one for each")
+    vectors = list(found)
     if len(vectors) != len(texts):
-        raise Invalid(f"the embedder gave {len(vectors)} vectors for {len(texts)} texts; it must give one for each")
+        raise Invalid(f"fn returned {len(vectors)} vectors for {len(texts)} texts; it must return one for each, in their order")
     wrong = next((len(vector) for vector in vectors if isinstance(vector, Sized) and len(vector) != dims), None)
     if dims is not None and wrong is not None:
-        raise Invalid(f"the embedder gave a vector of {wrong:,} dimensions, and says that they have {dims:,}")
+        raise Invalid(f"fn of the embedder returned a vector of {wrong:,} dimensions, and its dims are {dims:,}")
     return vectors

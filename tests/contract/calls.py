@@ -835,7 +835,7 @@ CALLS: dict[str, tuple[Call, ...]] = {
             {"text": "bills are paid", "uri": "file:/rounding.md"},
             lambda store, found: store.documents.get(found.id),
             {**AUDITED, "project": field("project_id"), "text": lambda store, found: store.documents.text(found.id)},
-            unkept=("tags", "chunk_size", "overlap", "id", "created_at", "updated_at", "display_name"),
+            unkept=("tags", "chunk_size", "overlap", "id", "created_at", "updated_at"),
         ),
     ),
     "documents.annotate": tuple(

@@ -99,6 +99,16 @@ def test_an_insert_leaves_the_record_as_it_was(notes):
     assert item.metadata == {"a": 1}
 
 
+def test_a_row_is_rewritten_by_its_id_and_the_others_stay(notes):
+    insert(notes, note("n1"), owner="ann")
+    insert(notes, note("n2"), owner="ann")
+    new = note("n1", title="new", done=True, metadata={"a": 1}, count=0)
+    with notes.write() as connection:
+        NOTES.rewrite(connection, new, owner="bob")
+    assert NOTES.first(notes, "WHERE id = ?", ("n1",)) == dataclasses.replace(new, length=3)
+    assert notes.rows("SELECT pk, id, owner FROM notes ORDER BY pk") == [(1, "n1", "bob"), (2, "n2", "ann")]
+
+
 def test_hidden_columns_are_written_and_not_shown(notes):
     insert(notes, note("n1"), owner="somebody")
     assert notes.value("SELECT owner FROM notes") == "somebody"
