@@ -121,12 +121,13 @@ class Search(Embedding):
         model = values.optional(values.key, "model", model)
         if embedding is None and model not in (None, self._model):
             raise Invalid(f"model={values.shorten(model)} is that of embedding=, the vector of the question: give both")
-        here = self._vectors().models() if embedding is not None or self.db.present("vectors") else []
+        if embedding is not None:
+            self._vectors().packed("embedding", embedding)
+        here = self._vectors().models() if self.db.present("vectors") else []
         known = [each.model for each in here if each.kinds.get("chunk")]
         if embedding is not None:
-            vector = Vector(embedding, model or self._model or _only(known))
-            self._vectors().nearest(vector.numbers, model=vector.model, limit=0, only=())  # so that a bad one is Invalid, used or not
-            return vector if needed and known else None
+            model = model or self._model or _only(known)
+            return Vector(embedding, model) if needed and known else None
         if self._embedder is None or not known or not needed or not query.strip():
             return None
         return Vector(embedded(self._embedder.fn, [query])[0], self._embedder.model)
