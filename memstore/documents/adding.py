@@ -16,8 +16,8 @@ from ..kernel import Invalid, new_id, values
 from ..kernel.lifecycle import changed, log, shown
 from ..kernel.rows import refuse_taken
 from ..kernel.words import text_key
-from .chunking import OVERLAP, SIZE
-from .drafts import Draft, cut, made
+from .chunking import SIZE
+from .drafts import Draft, cut, made, sizes
 from .library import chunks_of, texts_of
 from .replacing import Fresh, Replacing
 from .tables import CHECKS, DOCUMENTS, Chunk, Document, IngestionStatus, uri_key
@@ -56,7 +56,7 @@ class Adding(Replacing):
         user_id: str | None = None,
         metadata: dict[str, Any] | None = None,
         chunk_size: int = SIZE,
-        overlap: int = OVERLAP,
+        overlap: int | None = None,
         display_name: str = "",
         conversation_id: str | None = None,
         content_hash: str | None = None,
@@ -94,28 +94,28 @@ class Adding(Replacing):
         SHA-256 of the text unless it is given. Chunks have at most `chunk_size` characters. A text of "" has none.
         """
         given = {
-            "uri": uri, "title": title, "source_type": source_type, "user_id": user_id, "metadata": metadata,
+            "uri": uri, "title": title, "source_type": source_type, "user_id": user_id, "metadata": metadata, "updated_at": updated_at,
             "display_name": display_name, "conversation_id": conversation_id, "file_path": file_path, "url": url,
             "storage_uri": storage_uri, "ticket_id": ticket_id, "git_repo": git_repo, "git_commit": git_commit, "suffix": suffix,
             "size_bytes": size_bytes, "mime_type": mime_type, "original_path": original_path, "base_path": base_path,
             "relative_path": relative_path, "tags": tags, "extra_json": extra_json, "extra_text": extra_text,
             "file_modified_at": file_modified_at, "ingested_at": ingested_at, "indexed_at": indexed_at, "analyzed": analyzed,
             "ingestion_status": ingestion_status, "last_analyzed_at": last_analyzed_at, "id": id, "created_at": created_at,
-            "updated_at": updated_at,
         }  # fmt: skip
-        item = self._arrival(text, project, given, size=chunk_size, overlap=overlap, content_hash=content_hash)
-        return self._bring([item], actor=values.label("actor", actor), note=values.text("note", note))[0][0]
+        item = self._arrival(text, project, given, sizes(chunk_size, overlap), content_hash=content_hash)
+        event = {"actor": values.label("actor", actor), "note": values.text("note", note)}
+        return self._bring([item], event)[0][0]
 
     def _arrival(
-        self, text: str, project: str | None, given: dict[str, Any], *, size: int, overlap: int, content_hash: str | None
+        self, text: str, project: str | None, given: dict[str, Any], cutting: dict[str, int], *, content_hash: str | None
     ) -> Arrival:
         """A document with all its columns checked, and its text cut."""
         text, project = values.text("text", text), values.optional(values.key, "project", project)
         said = {**given, "content_hash": text_key(text) if content_hash is None else content_hash}
         columns = values.checked({**CHECKS, "ingestion_status": _status}, said)
-        return Arrival(project, columns, cut(text, columns, size, overlap))
+        return Arrival(project, columns, cut(text, columns, **cutting))
 
-    def _bring(self, items: Sequence[Arrival], *, actor: str, note: str) -> list[tuple[Document, Document | None]]:
+    def _bring(self, items: Sequence[Arrival], event: dict[str, str]) -> list[tuple[Document, Document | None]]:
         """Take documents in by one transaction, and return each as it is now and as it was."""
         for item in items if self._embedder is not None else ():
             with self.db.read() as connection:
@@ -124,7 +124,7 @@ class Adding(Replacing):
                 self._fill(item.drafts, None if old is None else old.id)
         with self.db.write() as connection:
             fresh: list[Fresh] = []
-            found = [self._arrive(connection, item, fresh, actor, note) for item in items]
+            found = [self._arrive(connection, item, fresh, event) for item in items]
             self._write(connection, fresh, self._model)
             return found
 
@@ -135,7 +135,7 @@ class Adding(Replacing):
         return self._same(connection, key, self._canonical(item.project, user_id), user_id)
 
     def _arrive(
-        self, connection: Connection, item: Arrival, fresh: list[Fresh], actor: str, note: str
+        self, connection: Connection, item: Arrival, fresh: list[Fresh], event: dict[str, str]
     ) -> tuple[Document, Document | None]:
         """Take one document in, and have its new chunks written."""
         old = self._here(connection, item)
@@ -158,7 +158,7 @@ class Adding(Replacing):
             names = changed(old, new, changes)
             verb = "restore" if old.is_deleted else "update"
             was, now = shown(old, names) | before, shown(new, names) | after
-            log(self._audit, "document", verb, old, was, now, actor=actor, note=note)
+            log(self._audit, "document", verb, old, was, now, **event)
         return new, old
 
     def _begin(self, connection: Connection, item: Arrival, fresh: list[Fresh]) -> Document:

@@ -23,7 +23,8 @@ from ..kernel import Invalid, Record, path_of, record, values
 from ..kernel.rows import Term
 from ..kernel.subject import AMONG
 from .adding import UNSAID, Adding
-from .chunking import OVERLAP, SIZE, pieces
+from .chunking import SIZE
+from .drafts import sizes
 from .filters import among as among_ids
 from .filters import opened
 from .library import OF
@@ -80,7 +81,7 @@ class Files(Adding):
         prune: bool = False,
         progress: Callable[[int, int], object] | None = None,
         chunk_size: int = SIZE,
-        overlap: int = OVERLAP,
+        overlap: int | None = None,
         max_bytes: int = LARGEST,
         actor: str = "",
         note: str = "",
@@ -94,18 +95,18 @@ class Files(Adding):
         roots = _roots(paths)
         project, user_id = values.optional(values.key, "project", project), values.optional(values.key, "user_id", user_id)
         prune, max_bytes = values.flag("prune", prune), values.integer("max_bytes", max_bytes, low=0)
-        pieces("", size=chunk_size, overlap=overlap)  # raises where they do not fit
+        cutting = sizes(chunk_size, overlap)
         values.listener("progress", progress)
-        actor, note = values.label("actor", actor), values.text("note", note)
+        event = {"actor": values.label("actor", actor), "note": values.text("note", note)}
         tally, reasons = Counter[str](), dict[str, str]()
         found = _found(roots, reasons)
-        take = partial(self._take, tally, reasons, project, user_id, {"size": chunk_size, "overlap": overlap}, actor, note)
+        take = partial(self._take, tally, reasons, project, user_id, cutting, event)
         for done, batch in _batches(found, max_bytes, reasons):
             take(batch)
             if progress is not None:
                 progress(done, len(found))
         if prune:
-            tally["removed"] = self._prune([root for root in roots if os.path.isdir(root)], project, user_id, actor, note)
+            tally["removed"] = self._prune([root for root in roots if os.path.isdir(root)], project, user_id, event)
         return IngestReport(tally["added"], tally["changed"], tally["unchanged"], tally["removed"], len(reasons), reasons)
 
     def _take(
@@ -114,9 +115,8 @@ class Files(Adding):
         reasons: dict[str, str],
         project: str | None,
         user_id: str | None,
-        sizes: dict[str, int],
-        actor: str,
-        note: str,
+        cutting: dict[str, int],
+        event: dict[str, str],
         files: Sequence[_File],
     ) -> None:
         """Take in those of some files that are not there as they are, by one transaction."""
@@ -127,13 +127,13 @@ class Files(Adding):
         for file in fresh:
             try:
                 columns = {**BARE, **_columns(file), "user_id": user_id}
-                items.append(self._arrival(file.data.decode(), project, columns, content_hash=file.digest, **sizes))
+                items.append(self._arrival(file.data.decode(), project, columns, cutting, content_hash=file.digest))
             except UnicodeDecodeError as error:
                 reasons[file.place] = f"it is no text in UTF-8, as its byte {error.start} shows"
             except Invalid as error:
                 reasons[file.place] = str(error)
         if items:
-            tally.update("added" if old is None else "changed" for _, old in self._bring(items, actor=actor, note=note))
+            tally.update("added" if old is None else "changed" for _, old in self._bring(items, event))
 
     def _hashes(self, files: Sequence[_File], project: str | None, user_id: str | None) -> dict[str | None, str]:
         """What the documents of some files that are not hidden say, by their uris."""
@@ -144,7 +144,7 @@ class Files(Adding):
             terms = [among_ids([id for (id,) in rows])]
             return {uri: content_hash for _, (uri, content_hash) in opened(connection, ("uri", "content_hash"), terms)}
 
-    def _prune(self, folders: Sequence[str], project: str | None, user_id: str | None, actor: str, note: str) -> int:
+    def _prune(self, folders: Sequence[str], project: str | None, user_id: str | None, event: dict[str, str]) -> int:
         """Hide the documents whose files were in some folders and are gone."""
         inside = tuple(PurePath(folder, "_").as_posix()[:-1] for folder in folders)
         with self.db.write() as connection:
@@ -153,7 +153,7 @@ class Files(Adding):
             there = [(id, uri) for id, (uri,) in opened(connection, ("uri",), terms) if uri is not None and uri.startswith(inside)]
             gone = [id for id, uri in there if _is_gone(uri)]
             for id in gone:
-                self._hide(connection, self._known(connection, id), actor, note)
+                self._hide(connection, self._known(connection, id), **event)
         return len(gone)
 
 
