@@ -18,17 +18,18 @@ import textwrap
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # from a checkout, without installing
 
-from memstore import ContextPiece, Store, open_store  # noqa: E402
+from memstore import Store, open_store  # noqa: E402
+from memstore.context import ContextPiece  # noqa: E402
 
 PROJECT = "memstore"
 NEWEST = 300  # commits
-SOURCES = ("memstore", "examples", "README.md", "CHANGELOG.md", "pyproject.toml")
+SOURCES = ("memstore", "README.md", "CHANGELOG.md", "pyproject.toml")  # the examples would find these questions
 QUESTIONS = (
-    "How does the cosine of two vectors become the candidates of a nearest neighbour search?",
-    "Which trigger keeps events of the audit log from being deleted or changed?",
-    "How is a correction that decays scored, and after how many years does it fade?",
-    "What happens to the write-ahead log when a checkpoint meets a reader?",
+    "Why can two connections that checkpoint the write-ahead log lose commits?",
+    "How fast does a correction decay, and after which time is it believed half?",
     "How are Markdown headings and code fences cut into chunks?",
+    "Which messages of a conversation fit into a window of tokens, without parting a tool call from its results?",
+    "How do sign planes of vectors in big integers choose the candidates that are nearest?",
 )
 
 
@@ -36,15 +37,18 @@ def take_in(store: Store) -> str:
     """Bring the project into a store, and say how much that was."""
     store.chat.create_project(PROJECT)
     report = store.documents.add_files([ROOT / name for name in SOURCES], project=PROJECT)
+    history = commits()
     with store.transaction():
-        told = [add_commit(store, *commit) for commit in commits()]
-    return f"{report.added} files and {len(told)} commits, {store.stats().rooms['documents']} rows"
+        for id, time, message in history:
+            add_commit(store, id, float(time), message)
+    return f"{report.added} files and {len(history)} commits: {store!r}"
 
 
-def add_commit(store: Store, id: str, time: str, message: str) -> None:
+def add_commit(store: Store, id: str, time: float, message: str) -> None:
     """What one step of the project did, and why."""
+    title = message.partition("\n")[0]
     store.documents.add_text(
-        message, uri=f"git:{id}", title=message.splitlines()[0], source_type="git", git_commit=id, created_at=float(time), project=PROJECT
+        message, uri=f"git:{id}", title=title, source_type="git", git_commit=id, created_at=time, project=PROJECT
     )
 
 
@@ -69,7 +73,7 @@ def show(piece: ContextPiece) -> None:
 
 def main(questions: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder, open_store(pathlib.Path(folder, "project.db")) as store:
-        print(f"{take_in(store)} came in")
+        print(take_in(store))
         for number, question in enumerate(questions, 1):
             pack = store.context(question, project=PROJECT, max_tokens=1500)
             print(f"\n{number}. {question}")

@@ -48,7 +48,8 @@ def told(pack, band=None):
 def test_it_tells_what_is_trusted_most_first_with_its_reasons(furnished):
     pack = furnished.context(QUESTION, **HERE)
     assert pack.text == (
-        "## Project state\n[1] currency: EUR\n\n## Identity\n[2] is an accountant in Vienna\n\n## Preferences\n[3] prefers short answers\n\n"
+        "## Project state\n[1] currency: EUR\n\n## Identity\n[2] is an accountant in Vienna\n\n"
+        "## Preferences\n[3] prefers short answers\n\n"
         "## Memories\n[4] round half up, never truncate\n[5] TimeDelta counts milliseconds\n\n"
         "## Corrections\n[6] rounding of TimeDelta: round, do not truncate (not: int() is enough)\n\n"
         "## Entities\n[7] TimeDelta field (Component): serialises durations; lives in fields.py\n\n"
@@ -109,7 +110,7 @@ def test_memories_of_a_project_are_told_once_it_is_registered(store):
 
 def test_a_short_fact_comes_before_a_long_overview_and_all_types_are_ranked_at_once(store):
     add = store.memories.add
-    add("project", "rounding, truncating, money, halves and what else there is to say of invoices, lines, sums, taxes, rates", id="overview")
+    add("project", "rounding, truncating, money, halves and what else there is to say of invoices, lines, sums, taxes", id="overview")
     add("adaptation", "rounding of money", id="both")
     add("episodic", "rounding", id="short")
     add("knowledge", "rounding today", id="tagged", domain_tags=["halves"], confidence=0.1)
@@ -189,7 +190,9 @@ def test_it_is_never_over_the_budget_however_that_is_counted(name):
         crowd(store)
         for budget in (0, 1, 2, 6, 7, 30, 100, 333, 1000, 2000, 5000):
             asked = []
-            pack = store.context(QUESTION, **HERE, max_tokens=budget, count=lambda text: asked.append(text) or COUNTS[name](text))
+            pack = store.context(
+                QUESTION, **HERE, max_tokens=budget, count=lambda text, asked=asked: asked.append(text) or COUNTS[name](text)
+            )
             assert pack.text == "" == "".join(told(pack)) or COUNTS[name](pack.text) == pack.tokens <= budget
             assert pack.text or pack.tokens == 0
             assert len(asked) < 300 and len([text for text in asked if text.startswith("##")]) <= 10, "it may be slow"
@@ -211,7 +214,9 @@ def test_what_is_trusted_least_goes_first_where_all_of_it_is_too_long(store):
     whole = store.context(QUESTION, **HERE, max_tokens=1000)
     for limit in [*range(len(whole.text) // 4, 0, -20), 0]:
         # Each piece costs what it does by itself, and too many of them more than there is.
-        pack = store.context(QUESTION, **HERE, max_tokens=1000, count=lambda text: 2000 if len(text) // 4 > limit else len(text) // 4)
+        pack = store.context(
+            QUESTION, **HERE, max_tokens=1000, count=lambda text, limit=limit: 2000 if len(text) // 4 > limit else len(text) // 4
+        )
         seen.append({piece.band for piece in pack.pieces})
     gone = [band for before, after in zip(seen, seen[1:], strict=False) for band in before - after]
     assert gone == ["backup", "entity", "memory", "correction", "preference", "identity", "project_state"]
@@ -220,7 +225,7 @@ def test_what_is_trusted_least_goes_first_where_all_of_it_is_too_long(store):
 def test_a_counter_that_counts_no_tokens_is_refused(furnished):
     for wrong in (-1, 1.5, None, True, "7"):
         with pytest.raises(Invalid, match="count"):
-            furnished.context(QUESTION, count=lambda text: wrong)
+            furnished.context(QUESTION, count=lambda text, wrong=wrong: wrong)
     for given in ({"count": 7}, {"max_tokens": -1}, {"max_tokens": 1.0}, {"project": ""}, {"user_id": 7}, {"embedding": ["a"]}):
         with pytest.raises(Invalid, match=next(iter(given))):
             furnished.context(QUESTION, **given)

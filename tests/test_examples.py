@@ -17,6 +17,7 @@ EXAMPLES = pathlib.Path(__file__).resolve().parents[1] / "examples"
 #: Scripts that do something sensible without arguments, and a word that their output must hold.
 SCRIPTS = {
     "agent_loop.py": "the log verifies: True",
+    "ask_a_repo.py": "files unchanged, 0 read anew",
     "audit_trail.py": "hash",
     "coverage_job.py": "",
     "forget_me.py": "traces left, with the store still open: 0",
@@ -106,3 +107,15 @@ def test_the_memory_of_a_project_is_told_the_same_twice_and_without_git_too(tmp_
         assert "conflict.resolve   maintainer" in output
     entries = (EXAMPLES.parent / "CHANGELOG.md").read_text(encoding="utf-8").count("\n- ")
     assert f"{entries} interactions" in told
+
+
+def test_a_project_answers_questions_about_itself_without_git_too(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    first, *answers = run("ask_a_repo.py", cwd=tmp_path).stdout.split("\n\n")
+    assert "files and 0 commits" in first
+    answering = ("kernel/wal.py", "corrections/decay.py", "documents/chunking.py", "chat/__init__.py", "vectors/")
+    for source, answer in zip(answering, answers):
+        sources = [line.strip() for line in answer.splitlines()[1:] if line[3:4].strip()]
+        assert any(told.startswith(source) for told in sources[:3]), answer
+    own = run("ask_a_repo.py", "What erases a conversation to the last byte?", cwd=tmp_path).stdout
+    assert own.count("\n1. What erases") == 1 and "2. " not in own

@@ -221,7 +221,7 @@ def _print_piece(page: Page, number: int, piece: ContextPiece) -> None:
     for about in (f"[{number}] {one_line(piece.source)}  {piece.kind} {shown_id(piece.id, page)}", one_line(piece.why)):
         for lines in page.whole([(about,)], indent="  "):
             print(*map(page.dim, lines), sep="\n")
-    for line in piece.text.splitlines():
+    for line in piece.text.strip("\n").rstrip().splitlines():
         deep = len(line) - len(line.lstrip())  # of code
         for lines in page.whole([(one_line(line),)], indent=" " * (4 + deep)):
             print(*lines, sep="\n")

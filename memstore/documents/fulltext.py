@@ -33,6 +33,7 @@ SAMPLE = 5  # words of each text that are looked up by a check
 SHARE = 16  # words choose as long as what they choose is about one text in so many
 REMEMBERED = 10_000  # words of which it is remembered how many texts have them
 FIRST = 128  # texts that may be read, best by the words that choose
+WIDER = 2  # times as many are ranked first where something restricts the search: mostly it leaves out little
 CLEAR = 0.3  # what the other words may add, of the worst score that counts, for the words that choose to tell texts well apart
 
 # Names that begin with `chunk_index__` are the room's, and so are those that FTS5 makes of them.
@@ -184,13 +185,12 @@ class Question:
         """What has any of some words, by their scores, as FTS5 computes them."""
         match = " OR ".join(f'"{word}"' for word in self.words if word in words)
         if not self.clause:
-            return self.connection.rows(
-                """
-                SELECT rowid, -bm25(chunk_index__words) AS score
-                FROM chunk_index__words WHERE chunk_index__words MATCH ? ORDER BY score DESC, rowid LIMIT ?
-                """,
-                (match, count),
-            )
+            return self._matching(match, count)
+        if count > 0:
+            found = self._matching(match, WIDER * count)
+            heard = self._heard(found)
+            if len(heard) >= count or len(found) < WIDER * count:
+                return heard[:count]
         return self.connection.rows(
             f"""
             SELECT chunk_index__words.rowid, -bm25(chunk_index__words) AS score
@@ -200,6 +200,28 @@ class Question:
             """,
             (match, *self.params, count),
         )
+
+    def _matching(self, match: str, count: int) -> list[Scored]:
+        """What matches, by its scores, whosever it is."""
+        return self.connection.rows(
+            """
+            SELECT rowid, -bm25(chunk_index__words) AS score
+            FROM chunk_index__words WHERE chunk_index__words MATCH ? ORDER BY score DESC, rowid LIMIT ?
+            """,
+            (match, count),
+        )
+
+    def _heard(self, found: list[Scored]) -> list[Scored]:
+        """Those of some chunks whose documents meet the conditions."""
+        rows = self.connection.rows(
+            f"""
+            SELECT chunks.pk FROM chunks CROSS JOIN documents ON documents.pk = chunks.document
+            WHERE chunks.pk IN (SELECT value FROM json_each(?)) AND {self.clause}
+            """,
+            (json.dumps([number for number, _ in found]), *self.params),
+        )
+        heard = {number for (number,) in rows}
+        return [(number, score) for number, score in found if number in heard]
 
     def _exact(self, numbers: list[int]) -> list[Scored]:
         """What some chunks score by all words of the question."""

@@ -90,7 +90,8 @@ class Search(Embedding):
         with self.db.read(snapshot=True) as connection:
             terms = [*self._terms(connection, project, conversation_id, user_id), *asked(connection, groups)]
             near = None if vector is None else self._near(connection, vector, terms, count)
-            told = self._told(connection, query, terms, count) if near is None or ranks or weight > 0 else None
+            most = count if near is None or count < 0 else 2 * count  # what both sides have may overtake what one has
+            told = self._told(connection, query, terms, most) if near is None or ranks or weight > 0 else None
             ranked = fused(told, near, 1.0 if near is None else 0.0 if told is None else weight, ranks)
             return _hits(connection, query, ranked[: count if count > 0 else None], told, near)
 
@@ -162,7 +163,7 @@ class Search(Embedding):
 
     def _told(self, connection: Connection, query: str, terms: Sequence[Term], count: int) -> Scores | None:
         """BM25 of the chunks that have the question's words, by that of the best; None where it has no words."""
-        best = self._index.best(connection, query, terms, 2 * count if count > 0 else -1)
+        best = self._index.best(connection, query, terms, count)
         if not best:
             return {} if any(map(str.isalnum, query)) else None
         rows = connection.rows(f"SELECT pk, id FROM chunks WHERE pk {AMONG}", (json.dumps([pk for pk, _ in best]),))

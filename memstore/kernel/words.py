@@ -96,7 +96,7 @@ def tagged(found: Iterable[str], cipher: Cipher | None) -> list[str]:
     return sorted(found if cipher is None else {cipher.tag("word", word) for word in found})
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=16384)
 def _forms(token: str) -> frozenset[str]:
     pieces = {token.replace("_", "")}
     for part in token.split("_"):
@@ -119,7 +119,7 @@ def _singular(word: str) -> str:
     return word[:-2] if word.endswith(("sses", "shes", "ches", "xes")) else word[:-1]
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=16384)
 def _stem(word: str) -> str:
     """preferred and preferring are prefer, decide and decided are decid, while red, bus and sing stay what they are."""
     for ending in ("ing", "ed"):

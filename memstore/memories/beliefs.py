@@ -297,9 +297,10 @@ class Beliefs:
             asked = json.dumps(tagged(stems(query), connection.cipher))
             # The limit keeps SQLite from counting the hits anew for every place where they are named.
             best = connection.rows(
-                f"SELECT pk, ifnull(1.0 * hits / stem_count, 0.0) FROM (SELECT memories.pk AS pk, stem_count, hits, domain_tags, confidence,"
-                f" created_at FROM {table} WHERE {where} LIMIT -1) ORDER BY 2 DESC, hits DESC, EXISTS (SELECT 1 FROM json_each(domain_tags)"
-                " WHERE instr(?, value) > 0) DESC, confidence DESC, created_at DESC, pk DESC LIMIT ?",
+                "SELECT pk, ifnull(1.0 * hits / stem_count, 0.0) FROM"
+                f" (SELECT memories.pk AS pk, stem_count, hits, domain_tags, confidence, created_at FROM {table} WHERE {where} LIMIT -1)"
+                " ORDER BY 2 DESC, hits DESC, EXISTS (SELECT 1 FROM json_each(domain_tags) WHERE instr(?, value) > 0) DESC,"
+                " confidence DESC, created_at DESC, pk DESC LIMIT ?",
                 (asked, *params, query.lower(), limit),
             )
             chosen = json.dumps([pk for pk, _ in best])

@@ -41,7 +41,7 @@ def folder(bench: Bench) -> pathlib.Path:
     speaker, root = Speaker(3), bench.folder / "texts"
     root.mkdir()
     for number in range(0, bench.size(PARAGRAPHS), A_FILE):
-        said = [speaker.say(130, 170).capitalize() + "." for _ in range(min(A_FILE, bench.size(PARAGRAPHS) - number))]
+        said = [speaker.say(100, 140).capitalize() + "." for _ in range(min(A_FILE, bench.size(PARAGRAPHS) - number))]
         parts = [f"## {speaker.say(2, 4)}\n\n{text}" if place % 4 == 0 else text for place, text in enumerate(said)]
         (root / f"{number:06}.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     return root
@@ -89,7 +89,8 @@ def informed(bench: Bench) -> Store:
     with store.transaction():
         store.chat.create_project("bench")
         for number in range(bench.size(BELIEFS)):
-            store.memories.add(("project", "knowledge", "preference")[number % 3], f"{speaker.say(8, 16)} {number}", project="bench")
+            kind = "preference" if number % 50 == 0 else ("project", "knowledge", "episodic")[number % 3]
+            store.memories.add(kind, f"{speaker.say(8, 16)} {number}", project="bench")
             if number % 4 == 0:
                 store.corrections.add(speaker.say(3, 6), f"{speaker.say(5, 9)} {number}", rejected=speaker.say(4, 6))
                 store.knowledge.add_entity("Component", f"{speaker.say(1, 2)} {number}", description=speaker.say(5, 9), project="bench")
@@ -99,10 +100,21 @@ def informed(bench: Bench) -> Store:
     return store
 
 
-def ask(bench: Bench) -> Iterator[Row]:
-    store, speaker, spent = bench.shared(informed), Speaker(5), []
+def questions(bench: Bench, store: Store) -> Iterator[str]:
+    """What somebody asks: some words as they come, and some of the rarer ones of a text that is there."""
+    speaker = Speaker(5)
+    rank = {word: place for place, word in enumerate(speaker.words)}
+    texts = [row["content"] for row in store.query("SELECT content FROM chunks ORDER BY pk")]
     for _ in range(bench.size(ASKED)):
-        query, twice = speaker.say(6, 12), []
+        said = sorted({word for word in speaker.rng.choice(texts).split() if word in rank}, key=rank.__getitem__)
+        rare = speaker.rng.sample(said[len(said) // 2 :], min(4, len(said) // 2))
+        yield f"{speaker.say(3, 6)} {' '.join(rare)}"
+
+
+def ask(bench: Bench) -> Iterator[Row]:
+    store, spent = bench.shared(informed), []
+    for query in questions(bench, store):
+        twice = []
         for _ in range(2):  # the second time tells less of who else has the disk
             begin = bench.clock()
             pack = store.context(query, project="bench")
