@@ -106,7 +106,7 @@ def test_bounds_only_ever_skip_what_is_worse(rng):
         bounds = sorted(((number, score + rng.random() / 4) for number, score in true.items()), key=lambda each: -each[1])
         count = rng.choice([-1, 0, 1, 5, 100])
         expected = sorted(true.items(), key=lambda each: (-each[1], each[0]))
-        asked = bm25.best(bounds, lambda numbers: [(number, true[number]) for number in numbers], count)
+        asked = bm25.best(bounds, lambda numbers, true=true: [(number, true[number]) for number in numbers], count)
         assert asked == expected[: None if count < 0 else count]
 
 

@@ -110,7 +110,9 @@ def test_a_bad_vector_is_refused_whether_it_is_used_or_not(store, embedding, wei
         store.documents.search("lamp", embedding=embedding, lexical_weight=weight)
 
 
-@pytest.mark.parametrize("given", [{"limit": -1}, {"lexical_weight": 1.5}, {"fusion": "sum"}, {"project": ""}, {"filters": 7}, {"model": 3}])
+@pytest.mark.parametrize(
+    "given", [{"limit": -1}, {"lexical_weight": 1.5}, {"fusion": "sum"}, {"project": ""}, {"filters": 7}, {"model": 3}], ids=str
+)
 def test_what_makes_no_sense_is_refused(store, given):
     with pytest.raises(Invalid):
         store.documents.search("lamp", **given)

@@ -119,7 +119,7 @@ def asked(query: str) -> list[str]:
 class Vocabulary:
     """How many texts have a word, remembered as long as the index is as it was: FTS5 counts through all that have it.
 
-    What is remembered is replaced whole, so that threads share it without a lock.
+    Threads share it without a lock: of one version they can only add what is so.
     """
 
     def __init__(self) -> None:
@@ -127,12 +127,14 @@ class Vocabulary:
 
     def holders(self, connection: Connection, words: Sequence[str], version: object) -> dict[str, int]:
         """The words that texts have, with how many; nothing is remembered where there is no version."""
-        known = self._known[1] if version is not None and self._known[0] == version else {}
+        remembered, known = self._known
+        if version is None or remembered != version or len(known) > REMEMBERED:
+            known = {}
         unknown = [word for word in words if word not in known]
         if unknown:
             sql = "SELECT term, doc FROM chunk_index__terms WHERE term IN (SELECT value FROM json_each(?))"
             found: dict[str, int] = dict(connection.rows(sql, (json.dumps(unknown),)))
-            known = {**(known if len(known) < REMEMBERED else {}), **dict.fromkeys(unknown, 0), **found}
+            known.update({word: found.get(word, 0) for word in unknown})
             if version is not None:
                 self._known = version, known
         return {word: known[word] for word in words if known[word]}
@@ -144,24 +146,26 @@ class Question:
     def __init__(self, connection: Connection, query: str, terms: Sequence[Term], vocabulary: Vocabulary, made: int | None) -> None:
         self.connection = connection
         self.clause, self.params = joined(terms) if terms else ("", [])
-        wanted = asked(query)
-        version = None if made is None else (made, *_state(connection))
-        self.holders = vocabulary.holders(connection, wanted, version)
+        before = None if made is None else _state(connection)
+        self.holders = vocabulary.holders(connection, asked(query), None if before is None else (made, *before))
         self.words = list(self.holders)
-        self.texts, self.length = totals(connection) if self.words else (0, 0)
-        self.rarities = {word: bm25.rarity(self.texts, held) for word, held in self.holders.items()}
+        self.texts, self.length = _totals(before or _state(connection))
+        self.rarities: dict[str, float] = {}
         self.scores: dict[int, float] = {}  # of texts that have been read
 
     def best(self, count: int) -> list[Scored]:
         """The chunks that score highest, best first; all for a negative count."""
         if not self.words or count == 0:
             return []
+        if count < 0 or sum(self.holders.values()) <= self.texts // SHARE:
+            return self._ranked(self.words, count)
+        self.rarities = {word: bm25.rarity(self.texts, held) for word, held in self.holders.items()}
         by_rarity = sorted(self.words, key=self.holders.__getitem__)
         chosen, found = 0, 0
         while chosen < len(by_rarity) and (chosen == 0 or found <= self.texts // SHARE):
             found, chosen = found + self.holders[by_rarity[chosen]], chosen + 1
         size = max(FIRST, 4 * count)
-        while count > 0 and chosen < len(by_rarity):
+        while chosen < len(by_rarity):
             rest = self._most(by_rarity[chosen:])
             ranked = self._ranked(by_rarity[:chosen], size)
             best = bm25.best([(number, score + rest) for number, score in ranked], self._exact, count)
@@ -232,8 +236,12 @@ class Question:
 
 def totals(connection: Connection) -> tuple[int, int]:
     """How many texts the index has, and how many words all of them."""
-    values = [*_varints(_state(connection)[0]), 0, 0]
-    return values[0], values[1]
+    return _totals(_state(connection))
+
+
+def _totals(state: Sequence[bytes]) -> tuple[int, int]:
+    texts, length, *_ = [*_varints(state[0]), 0, 0]
+    return texts, length
 
 
 def _state(connection: Connection) -> list[bytes]:

@@ -120,7 +120,7 @@ class ChunkIndex:
         """Compare the index with the chunks."""
         with self.db.read(snapshot=True) as connection:
             serving, stale, _ = self._state(connection)
-            if not serving and connection.value("SELECT 1 FROM documents CROSS JOIN chunks ON document = documents.pk WHERE NOT is_deleted"):
+            if not serving and self.texts.extent(connection)[0]:
                 return [_finding(None, "the file does not say what serves the words of chunks")]
             if serving != "fts5" or stale or not self._has_fts5(connection):
                 return []  # the keyword index compares what it has by itself, and a stale one is not asked

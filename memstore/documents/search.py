@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 Fusion = Literal["weighted", "rrf"]
 FUSIONS: tuple[str, ...] = get_args(Fusion)
-MANY = 1 << 40  # chunks that no store has; a multiple of so many is still a number to SQLite
 RANK = 60  # of reciprocal rank fusion (Cormack, Clarke and Buettcher, 2009): how little the first ranks tower over the next
+MANY = 1 << 32  # chunks, which nobody has: twice as many are asked of either side
 LOOK_AT = 100_000  # characters of a question that are looked at
 
 Scores = dict[str, float]  # of chunks, by id
@@ -77,7 +77,8 @@ class Search(Embedding):
         words decide alone, as `semantic` tells by being None, and so does the vector where the weight of words is 0.
         """
         query = values.text("query", query)[:LOOK_AT]
-        count = min(values.limit(limit), MANY)
+        count = values.limit(limit)
+        count = count if count < MANY else -1
         weight = values.real("lexical_weight", lexical_weight, low=0.0, high=1.0)
         ranks = values.one_of("fusion", fusion, FUSIONS) == "rrf"
         groups = checked(filters)
@@ -122,12 +123,13 @@ class Search(Embedding):
         model = values.optional(values.key, "model", model)
         if embedding is None and model not in (None, self._model):
             raise Invalid(f"model={values.shorten(model)} is that of embedding=, the vector of the question: give both")
-        here = self._vectors().models() if embedding is not None or self.db.present("vectors") else []
+        if embedding is not None:
+            self._vectors().packed("embedding", embedding)
+        here = self._vectors().models() if self.db.present("vectors") else []
         known = [each.model for each in here if each.kinds.get("chunk")]
         if embedding is not None:
-            vector = Vector(embedding, model or self._model or _only(known))
-            self._vectors().nearest(vector.numbers, model=vector.model, limit=0, only=())  # so that a bad one is Invalid, used or not
-            return vector if needed and known else None
+            model = model or self._model or _only(known)
+            return Vector(embedding, model) if needed and known else None
         if self._embedder is None or not known or not needed or not query.strip():
             return None
         return Vector(embedded(self._embedder.fn, [query])[0], self._embedder.model)

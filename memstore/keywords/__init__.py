@@ -196,7 +196,8 @@ class KeywordIndex:
     ) -> list[KeywordHit]:
         """Items that have, for every word of the query, a word that begins with it; newest first.
 
-        `before` is the item_id that a page goes on after. Among equal times the order of arrival decides.
+        `before` is the item_id that a page goes on after. Among equal times the order of arrival decides. Chunks of documents are
+        items of kind "chunk" where the file is encrypted or SQLite has no FTS5; elsewhere `documents.search` alone finds them.
         """
         wanted = prefixes(values.text("query", query))
         kind = values.optional(values.key, "kind", kind)

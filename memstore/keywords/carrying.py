@@ -31,7 +31,7 @@ def _take_marks(index: KeywordIndex, intake: Intake, kind: str, numbers: list[in
     """Keep what the index has forgotten from being found; of other messages than those that have come with the import nothing is known."""
     came = numbers
     if intake.mode != "adopt":
-        some = intake.added["messages"] or intake.replaced["messages"]
+        some = kind == "message" and (intake.added["messages"] or intake.replaced["messages"])  # chunks get other numbers here
         sources = [source for source in index._sources() if source.kind == kind and some]
         shifted = [intake.base + number for number in numbers]
         came = [item[0] for source in sources for item in source.items(intake.connection, shifted)]

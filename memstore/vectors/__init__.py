@@ -101,6 +101,11 @@ class VectorIndex:
             raise Corrupt(f"the vector of {values.shorten(id)} ({values.shorten(kind)}) is damaged; check() lists what else is")
         return Vector(id, kind, model, dims, created_at, length, list(unpacked(vector)))
 
+    @staticmethod
+    def packed(name: str, vector: Any) -> bytes:
+        """A vector as it is stored, or Invalid, which calls it by that name; the file is not asked."""
+        return packed(name, vector)
+
     def nearest(
         self,
         vector: Any,

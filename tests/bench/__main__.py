@@ -19,10 +19,10 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 if not __package__:  # run as a folder, which Python has then put first: its modules would hide those of the same name
     sys.path[:1] = [str(ROOT), str(ROOT / "tests")]
 
-from bench import asking, audit, chat, contention, graph, keywords, peers, size, startup, vectors  # noqa: E402
+from bench import asking, audit, chat, contention, documents_search, graph, keywords, peers, size, startup, vectors  # noqa: E402
 from bench.harness import SCALES, Bench, Row, machine  # noqa: E402
 
-MODULES = (chat, audit, keywords, graph, vectors, asking, contention, startup, size)
+MODULES = (chat, audit, keywords, documents_search, graph, vectors, asking, contention, startup, size)
 GROUPS = {module.__name__.rpartition(".")[2]: module.CASES for module in MODULES}
 PEERS = {"peers": peers.CASES}
 Case = Callable[[Bench], Iterator[Row | str]]
