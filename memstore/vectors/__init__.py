@@ -85,7 +85,7 @@ class VectorIndex:
                 "INSERT INTO vectors(id, kind, model, dims, created_at, norm, vector) VALUES (?, ?, ?, ?, ?, ?, ?)",
                 [(id, kind, model, dims, now, length, vector) for id, length, vector in rows],
             )
-            _tally(connection, [(model, kind, dims, len(rows))])
+            _recount(connection, [(model, kind, dims, len(rows))])
 
     # -- read -------------------------------------------------------------------------------------------------------
 
@@ -304,7 +304,7 @@ def _spaces(reader: Room | Connection) -> list[Counted]:
     return rows
 
 
-def _tally(connection: Connection, changes: Iterable[Counted]) -> None:
+def _recount(connection: Connection, changes: Iterable[Counted]) -> None:
     """Bring the counts in step with what came, or with a minus went."""
     connection.many(
         """
@@ -328,7 +328,7 @@ def _taken_out(connection: Connection, items: Sequence[tuple[str, str]]) -> int:
     rows = {pk: space for pk, *space in connection.rows(GONE, (json.dumps(items),))}
     if rows:
         connection.many("DELETE FROM vectors WHERE pk = ?", [(pk,) for pk in rows])
-        _tally(connection, [(*space, -many) for space, many in Counter(map(tuple, rows.values())).items()])
+        _recount(connection, [(*space, -many) for space, many in Counter(map(tuple, rows.values())).items()])
     return len(rows)
 
 

@@ -19,7 +19,8 @@ class Keywords(Model):
 
     room = "keywords"
     reads = frozenset({"search", "complete", "keywords"})
-    beyond = frozenset({"check", "numbers", "discard", "erase"})  # the last three take a connection, which rooms only have
+    #: All but the first take a connection, which rooms only have.
+    beyond = frozenset({"check", "numbers", "best", "discard", "restore", "erase"})
     often = {"add": 4, "remove": 3, "chat__append": 6, "chat__create_conversation": 2, "chat__pop": 2}
 
     def __init__(self):
