@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
-from ..kernel import Invalid, ModelMismatch, values
+from ..kernel import Corrupt, Invalid, ModelMismatch, values
 from ..kernel.excerpts import densest
 from ..kernel.rows import Term, joined
 from ..kernel.rows import filters as given
@@ -216,6 +216,9 @@ def _hits(
     chunks = {chunk.id: chunk for chunk in found}
     owners = DOCUMENTS.find(connection, f"WHERE id {AMONG}", (json.dumps(list({chunk.document_id for chunk in found})),))
     documents = {document.id: document for document in owners}
+    lost = next((id for id, _ in ranked if id not in chunks or chunks[id].document_id not in documents), None)
+    if lost is not None:
+        raise Corrupt(f"chunk {values.shorten(lost)} stands in an index of the file and not in its tables; check() lists what is damaged")
     sought = words(query)
     return [
         ChunkHit(
