@@ -271,10 +271,10 @@ class VectorIndex:
 
     def check(self) -> list[Finding]:
         """Recompute lengths and counts, and compare memory with the table."""
-        from .checking import findings
+        from .derived import differences
 
         with self.db.read(snapshot=True) as connection:
-            return list(findings(connection, self._memory, self._text_of))
+            return list(differences(connection, self._memory, self._text_of))
 
     # -- inside -----------------------------------------------------------------------------------------------------
 
