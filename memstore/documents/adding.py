@@ -14,8 +14,8 @@ from ..kernel import new_id, values
 from ..kernel.lifecycle import changed, log, shown
 from ..kernel.rows import refuse_taken
 from ..kernel.words import text_key
-from .chunking import SIZE
-from .drafts import Draft, cut, sizes
+from .chunking import SIZE, sizes
+from .drafts import Draft, cut
 from .library import texts_of
 from .replacing import Fresh, Replacing
 from .tables import CHECKS, DOCUMENTS, Document, IngestionStatus, uri_key

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import warnings
-from collections.abc import Callable, Iterable, Sequence, Sized
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..kernel import Invalid, values
-from ..kernel.subject import AMONG
+from ..kernel.embedding import Fn, embedded
+from ..kernel.subject import AMONG, listed
 from .drafts import Draft, matched
 from .library import Library, chunks_of, keys_of
 from .tables import CHUNKS
 
 BATCH = 64  # texts that a model is given at once
 PAGE = 1000  # chunks that are looked at at once
-
-Fn = Callable[[Sequence[str]], Sequence[Any]]
 
 
 class Embedding(Library):
@@ -63,7 +61,7 @@ class Embedding(Library):
         return embedder.fn, embedder.model
 
     def _embed_chunks(self, fn: Fn, model: str, ids: Sequence[str]) -> int:
-        among = (json.dumps(ids),)
+        among = (listed(ids),)
         chunks = CHUNKS.find(self.db, f"WHERE id {AMONG} ORDER BY pk", among)
         vectors = embedded(fn, [chunk.content for chunk in chunks])
         with self.db.write() as connection:
@@ -111,17 +109,3 @@ class Embedding(Library):
                 stacklevel=5,
             )
         return allowed
-
-
-def embedded(fn: Fn, texts: Sequence[str], dims: int | None = None) -> list[Any]:
-    """As many vectors as texts, of so many dimensions where that is known, or Invalid."""
-    found = fn(texts) if texts else []
-    if isinstance(found, (str, bytes)) or not isinstance(found, Iterable):
-        raise Invalid(f"fn returned {values.shorten(found)} for {len(texts)} texts; it must return a list of vectors, one for each")
-    vectors = list(found)
-    if len(vectors) != len(texts):
-        raise Invalid(f"fn returned {len(vectors)} vectors for {len(texts)} texts; it must return one for each, in their order")
-    wrong = next((len(vector) for vector in vectors if isinstance(vector, Sized) and len(vector) != dims), None)
-    if dims is not None and wrong is not None:
-        raise Invalid(f"fn of the embedder returned a vector of {wrong:,} dimensions, and its dims are {dims:,}")
-    return vectors

@@ -23,8 +23,7 @@ from ..kernel import Invalid, Record, path_of, record, values
 from ..kernel.rows import Term
 from ..kernel.subject import AMONG, listed
 from .adding import UNSAID, Adding
-from .chunking import SIZE
-from .drafts import sizes
+from .chunking import SIZE, sizes
 from .filters import opened
 from .library import OF
 from .tables import CHECKS, uri_key

@@ -19,6 +19,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..kernel import Corrupt, Finding, Invalid, ModelMismatch, NotFound, NotSupported, Prunable, Recorder, Room, values
+from ..kernel.embedding import embedded
 from .floats import WIDTH, Query, norm, packed, unpacked
 from .memory import WORTH, Memory, Space
 from .nearest import Search
@@ -29,10 +30,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ..kernel import Connection
+    from ..kernel.embedding import Fn
     from ..kernel.subject import Subject
 
     TextOf = Callable[[str, Sequence[str]], dict[str, str]]  # what items of a kind say, by id; those that are gone are left out
-    Embedding = Callable[[list[str]], Sequence[Any]]
     Counted = tuple[str, str, int, int]  # model, kind, dims, vectors
 
 __all__ = ["SCHEMA", "Reembedded", "Vector", "VectorHit", "VectorIndex", "VectorModel", "VectorPermit", "VectorStats"]
@@ -85,7 +86,7 @@ class VectorIndex:
                 "INSERT INTO vectors(id, kind, model, dims, created_at, norm, vector) VALUES (?, ?, ?, ?, ?, ?, ?)",
                 [(id, kind, model, dims, now, length, vector) for id, length, vector in rows],
             )
-            _tally(connection, [(model, kind, dims, len(rows))])
+            _recount(connection, [(model, kind, dims, len(rows))])
 
     # -- read -------------------------------------------------------------------------------------------------------
 
@@ -203,7 +204,7 @@ class VectorIndex:
                 PERMITS.insert(connection, VectorPermit(model, self.db.now))
                 self._audit("vectors.allow", entity_kind="vectors", entity_id=model, after={"model": model}, actor=actor, note=note)
 
-    def reembed(self, fn: Embedding, *, model: str, kind: str | None = None, batch: int = 64) -> Reembedded:
+    def reembed(self, fn: Fn, *, model: str, kind: str | None = None, batch: int = 64) -> Reembedded:
         """Give every item that now has a vector of another model one of this, made by `fn` from texts, `batch` at a time.
 
         Each batch is a transaction of its own, so a call that was interrupted is finished by calling it again. Until then `nearest`
@@ -227,13 +228,11 @@ class VectorIndex:
             last = values.onward(last, rows[-1][0])
         return Reembedded(done, left)
 
-    def _replace(self, kind: str, ids: dict[int, str], texts: list[str], model: str, fn: Embedding) -> int:
+    def _replace(self, kind: str, ids: dict[int, str], texts: list[str], model: str, fn: Fn) -> int:
         """Embed texts, and replace the vectors of those items that have the same one still."""
         if not texts:
             return 0
-        made = list(fn(texts))
-        if len(made) != len(texts):
-            raise Invalid(f"fn returned {len(made)} vectors for {len(texts)} texts; it must return one for each, in their order")
+        made = embedded(fn, texts)
         with self.db.write() as connection:
             rows = connection.rows("SELECT pk FROM vectors WHERE pk IN (SELECT value FROM json_each(?))", (json.dumps(list(ids)),))
             still = {pk for (pk,) in rows}
@@ -304,7 +303,7 @@ def _spaces(reader: Room | Connection) -> list[Counted]:
     return rows
 
 
-def _tally(connection: Connection, changes: Iterable[Counted]) -> None:
+def _recount(connection: Connection, changes: Iterable[Counted]) -> None:
     """Bring the counts in step with what came, or with a minus went."""
     connection.many(
         """
@@ -328,7 +327,7 @@ def _taken_out(connection: Connection, items: Sequence[tuple[str, str]]) -> int:
     rows = {pk: space for pk, *space in connection.rows(GONE, (json.dumps(items),))}
     if rows:
         connection.many("DELETE FROM vectors WHERE pk = ?", [(pk,) for pk in rows])
-        _tally(connection, [(*space, -many) for space, many in Counter(map(tuple, rows.values())).items()])
+        _recount(connection, [(*space, -many) for space, many in Counter(map(tuple, rows.values())).items()])
     return len(rows)
 
 
