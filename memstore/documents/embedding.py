@@ -41,7 +41,7 @@ class Embedding(Library):
         done = given = last = 0
         while page := self.db.rows("SELECT pk, id FROM chunks WHERE pk > ? ORDER BY pk LIMIT ?", (last, PAGE)):
             last = values.onward(last, page[-1][0])
-            lacking = self._vectors().lacking("chunk", [id for _, id in page], model=model)
+            lacking = self._vectors().lacking([id for _, id in page], model=model)
             for start in range(0, len(lacking), BATCH):
                 given += self._embed_chunks(fn, model, lacking[start : start + BATCH])
             done += len(page)
@@ -76,7 +76,7 @@ class Embedding(Library):
             with self.db.write() as connection:
                 for id in waiting[start : start + PAGE]:
                     chunks = list(keys_of(connection, id))
-                    if chunks and not self._vectors().lacking("chunk", chunks, model=model):
+                    if chunks and not self._vectors().lacking(chunks, model=model):
                         self._change(connection, self._known(connection, id), {"ingestion_status": "embedded", "indexed_at": self.db.now})
 
     def _fill(self, drafts: Sequence[Draft], document_id: str | None) -> None:
@@ -87,7 +87,7 @@ class Embedding(Library):
         with self.db.read(snapshot=True) as connection:
             old = [] if document_id is None else chunks_of(connection, document_id)
             found = matched(old, drafts, connection.cipher)
-        lacking = {*self._vectors().lacking("chunk", [chunk.id for chunk in old], model=embedder.model)} if old else set()
+        lacking = {*self._vectors().lacking([chunk.id for chunk in old], model=embedder.model)} if old else set()
         staying = [chunk is not None and chunk.id not in lacking for chunk in found]
         wanting = [draft for draft, stays in zip(drafts, staying) if draft.embedding is None and not stays]
         texts = list(dict.fromkeys(draft.content for draft in wanting))

@@ -104,7 +104,7 @@ class Replacing(Annotations, Embedding):
         new = [(place, draft) for place, (chunk, draft) in enumerate(zip(found, drafts)) if chunk is None]
         fresh += [self._fresh(connection, owner, pk, place, draft) for place, draft in new]
         lacking = any(draft.embedding is None for _, draft in new) or model is None
-        embedded = bool(drafts) and not lacking and not (kept and self._vectors().lacking("chunk", [*kept], model=model or ""))
+        embedded = bool(drafts) and not lacking and not (kept and self._vectors().lacking([*kept], model=model or ""))
         return Outcome(len(old), len(drafts), bool(gone or new or moved or again), embedded)
 
     def _progress(self, embedded: bool) -> dict[str, Any]:

@@ -106,6 +106,7 @@ class Search(Embedding):
     def _terms(self, connection: Connection, project: str | None, conversation_id: str | None, user_id: str | None) -> list[Term]:
         """What a document must meet to be heard of."""
         terms = heard(self._canonical, project, user_id)
+        # Mostly nobody has said no, and to ask of each document whether somebody has takes longer than to find that out.
         unwanted = "SELECT 1 FROM selections WHERE enabled = 0 AND (user_id = ? OR conversation_id = ?)"
         if connection.value(unwanted, (user_id, conversation_id)) is not None:
             terms.append(wanted(user_id, conversation_id))

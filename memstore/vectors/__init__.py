@@ -175,9 +175,9 @@ class VectorIndex:
             found[model] = VectorModel(model, dims, total + vectors, {**kinds, kind: vectors})
         return list(found.values())
 
-    def lacking(self, kind: str, ids: Sequence[str], *, model: str) -> list[str]:
+    def lacking(self, ids: Sequence[str], *, model: str, kind: str = "chunk") -> list[str]:
         """Those of some items that have no vector of a model, in their order."""
-        kind, model = values.key("kind", kind), values.key("model", model)
+        model, kind = values.key("model", model), values.key("kind", kind)
         wanted = values.strings("ids", ids)
         having = "SELECT id FROM vectors WHERE id IN (SELECT value FROM json_each(?)) AND kind = ? AND model = ?"
         found = {id for (id,) in self.db.rows(having, (json.dumps(wanted), kind, model))}
