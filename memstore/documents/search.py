@@ -47,7 +47,7 @@ class QueryVector(NamedTuple):
 class Search(Embedding):
     """The part of the documents room that finds."""
 
-    _mismatch_told = False
+    _told_mismatch = False
 
     @property
     def texts(self) -> ChunkTexts:
@@ -149,8 +149,8 @@ class Search(Embedding):
         return {hit.id: hit.score for hit in hits}
 
     def _tell_mismatch(self, model: str, error: ModelMismatch) -> None:
-        if not self._mismatch_told:
-            self._mismatch_told = True
+        if not self._told_mismatch:
+            self._told_mismatch = True
             warnings.warn(
                 f"chunks are found by their words alone: {error}; store.documents.reembed(fn, model={model!r}) brings them to that model",
                 stacklevel=4,
