@@ -8,7 +8,7 @@ from typing import Any
 
 from ..kernel import Invalid, values
 from ..kernel.embedding import Fn, embedded
-from ..kernel.subject import AMONG, listed
+from ..kernel.rows import AMONG, listed
 from .drafts import Draft, matched
 from .library import Library, chunks_of, keys_of
 from .tables import CHUNKS

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 from ..kernel import Invalid, ModelMismatch, values
 from ..kernel.embedding import embedded
 from ..kernel.excerpts import densest
-from ..kernel.rows import Term, joined
-from ..kernel.subject import AMONG, listed
+from ..kernel.rows import AMONG, Term, joined, listed
 from ..kernel.words import words
 from .embedding import Embedding
 from .filters import Filters, asked, checked
