@@ -41,7 +41,6 @@ from .kernel.blocks import Level
 from .kernel.connection import Database
 from .kernel.room import check_schema, open_database, rooms_in_file
 from .kernel.schema import KERNEL, Schema, tables
-from .kernel.subject import AMONG
 from .reports import Report, Stats, TableStats
 
 if TYPE_CHECKING:
@@ -299,7 +298,7 @@ class Store:
             found = {id: self._piece(kind, id) for id in ids}
             return {id: piece.content for id, piece in found.items() if piece is not None and hasattr(piece, "content")}
         table: Table[Any] = getattr(import_module(f".{room}.tables", __package__), EMBEDDED[kind])
-        pieces = table.find(getattr(self, room).db, f"WHERE id {AMONG}", (json.dumps(list(ids)),))
+        pieces = table.find(getattr(self, room).db, "WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(list(ids)),))
         return {piece.id: piece.content for piece in pieces}
 
     def _sources(self) -> list[TextSource]:
