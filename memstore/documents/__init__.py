@@ -5,7 +5,8 @@
 3. A chunk never says anything else: where a document changes, what says the same keeps its id and its vector, the rest are other chunks,
    and evidence that rests on those that are gone is stale.
 4. Words and vectors are written in the transaction of the chunks. No search finds what it would not find in the text now.
-5. What is removed is hidden until it is added again; only `erase` and `prune` remove rows.
+5. What is removed is hidden until it is added again. Rows go by `erase` and `prune` alone, and where two names turn out to mean one
+   project: there of two documents that are one the newer stays.
 
 The trap: a selection that was cleared is not one that says no. Without a row the next tier decides, and in the end all are wanted.
 """

@@ -16,7 +16,7 @@ from ..kernel.rows import refuse_taken
 from ..kernel.words import text_key
 from .chunking import SIZE, sizes
 from .drafts import Draft, cut
-from .library import texts_of
+from .library import texts_of, tiled
 from .replacing import Fresh, Replacing
 from .tables import CHECKS, DOCUMENTS, Document, IngestionStatus, uri_key
 
@@ -37,6 +37,7 @@ class Arrival:
     """A document as it comes in."""
 
     project: str | None
+    text: str | None  # where the hash is that of the text, and not one by which others know it
     columns: dict[str, Any]
     drafts: list[Draft]
 
@@ -90,7 +91,8 @@ class Adding(Replacing):
 
         The same text again is that document as it is, with the columns that are given. Another text takes the place of its chunks, and
         those that say the same as before stay. A document that was removed comes back. The same: by `content_hash`, which is the
-        SHA-256 of the text unless it is given. Chunks have at most `chunk_size` characters. A text of "" has none.
+        SHA-256 of the text unless it is given, and as long as `set_chunks` has not left any of it out. Chunks have at most `chunk_size`
+        characters. A text of "" has none, and leaves those that `set_chunks` made.
         """
         given = {
             "uri": uri, "title": title, "source_type": source_type, "user_id": user_id, "metadata": metadata, "updated_at": updated_at,
@@ -112,14 +114,15 @@ class Adding(Replacing):
         text, project = values.text("text", text), values.optional(values.key, "project", project)
         said = {**given, "content_hash": text_key(text) if content_hash is None else content_hash}
         columns = values.checked(_CHECKS, said)
-        return Arrival(project, columns, cut(text, columns, **cutting))
+        return Arrival(project, text if content_hash is None else None, columns, cut(text, columns, **cutting))
 
     def _bring(self, items: Sequence[Arrival], event: dict[str, str]) -> list[tuple[Document, Document | None]]:
         """Take documents in by one transaction, and return each as it is now and as it was."""
         for item in items if self._embedder is not None else ():
-            with self.db.read() as connection:
+            with self.db.read(snapshot=True) as connection:
                 old = self._here(connection, item)
-            if old is None or old.content_hash != item.columns["content_hash"]:
+                same = old is not None and _says(connection, old, item)
+            if not same:
                 self._fill(item.drafts, None if old is None else old.id)
         with self.db.write() as connection:
             fresh: list[Fresh] = []
@@ -144,7 +147,7 @@ class Adding(Replacing):
         changes = {name: value for name, value in given.items() if not values.same(value, UNSAID.get(name))}
         before: dict[str, Any] = {}
         after: dict[str, Any] = {}
-        if old.content_hash != item.columns["content_hash"]:
+        if not _says(connection, old, item):
             outcome = self._replace(connection, old, item.drafts, fresh, self._model)
             before["chunks"], after["chunks"] = outcome.before, outcome.after
             changes = {"ingested_at": self.db.now, **self._progress(outcome.embedded), **changes}
@@ -179,3 +182,9 @@ class Adding(Replacing):
         pk = DOCUMENTS.insert(connection, new, uri_key=uri_key(new.uri, new.content_hash, connection.cipher))
         fresh += [self._fresh(connection, new, pk, place, draft) for place, draft in enumerate(item.drafts)]
         return new
+
+
+def _says(connection: Connection, document: Document, item: Arrival) -> bool:
+    """Whether a document is of the text that comes in, and its chunks have all of that."""
+    same = document.content_hash == item.columns["content_hash"]
+    return same and (not item.text or tiled(connection, document.id, item.text))

@@ -26,6 +26,7 @@ SEALED = (*CARRIED.sealed, *CARRIED.documents)
 #: JSON columns, whose members are asked for as "metadata.team".
 _OBJECTS = ("metadata", "extra_json")
 _COLUMNS = tuple(name for name in CHECKS if name not in (*_OBJECTS, "user_id"))
+MOST = 500  # conditions of one filter: SQLite does not look into more than a thousand within each other
 #: What describes a document to people, and is looked through by `find(query=...)`.
 DESCRIPTIVE = ("title", "display_name", "uri", "file_path", "url", "ticket_id", "git_repo", "extra_text")
 
@@ -38,6 +39,10 @@ def checked(filters: Filters | None) -> list[Group] | None:
     if isinstance(groups, (str, bytes)) or not isinstance(groups, Sequence):
         raise Invalid(f"filters must be a dict or a list of dicts, not {type(filters).__name__}")
     found = [_group(group) for group in groups]
+    asked_for = sum(map(len, found))
+    if asked_for > MOST:
+        hint = "a column may have a list of values"
+        raise Invalid(f"filters asks for {asked_for:,} columns in {len(found):,} dicts, and may for {MOST} in all; {hint}")
     return found if all(found) and found else None  # a group that asks for nothing lets everything through
 
 
@@ -86,11 +91,19 @@ def _condition(reader: Reader, name: str, choices: list[Any]) -> Term:
         return among([id for id, (found,) in opened(reader, (column,), []) if _holds(column, member, found, choices)])
     if column == "tags":
         return f"EXISTS (SELECT 1 FROM json_each(documents.tags) WHERE value {AMONG})", listed(choices)
-    term = f"documents.{column} IS ?"
     if member:
-        term = f"EXISTS (SELECT 1 FROM json_each(documents.{column}) WHERE key = ? AND type NOT IN ('array', 'object') AND value IS ?)"
-        choices = [part for value in choices for part in (member, value)]
-    return "(" + (" OR ".join([term] * (len(choices) // term.count("?"))) or "0") + ")", *choices
+        clause, *params = _any_of("value", choices)
+        inside = f"SELECT 1 FROM json_each(documents.{column}) WHERE key = ? AND type NOT IN ('array', 'object') AND {clause}"
+        return f"EXISTS ({inside})", member, *params
+    return _any_of(f"documents.{column}", choices)
+
+
+def _any_of(column: str, choices: list[Any]) -> Term:
+    """The condition that a column is one of some values, None among them."""
+    if len(choices) == 1:
+        return f"{column} IS ?", choices[0]
+    missing = f" OR {column} IS NULL" if None in choices else ""
+    return f"({column} {AMONG}{missing})", listed(choices)
 
 
 def _holds(column: str, member: str, found: Any, choices: list[Any]) -> bool:

@@ -64,10 +64,15 @@ def create(connection: Connection) -> None:
         connection.run(statement)
 
 
+def exists(connection: Connection) -> bool:
+    """Whether there is an index."""
+    return connection.value("SELECT 1 FROM sqlite_schema WHERE name = 'chunk_index__words'") is not None
+
+
 def drop(connection: Connection) -> None:
     """Take away what there is of the tables."""
     connection.run("DROP TABLE IF EXISTS chunk_index__terms")
-    if connection.value("SELECT 1 FROM sqlite_schema WHERE name = 'chunk_index__words'"):
+    if exists(connection):
         for statement in WHOLE:
             connection.run(statement)
         connection.run("DROP TABLE chunk_index__words")
@@ -164,8 +169,8 @@ class Question:
         self.texts, self.length = _totals(before or _state(connection))
         if max(self.holders.values(), default=0) > min(self.texts, self.length):
             raise Corrupt("it has a word in more texts than there are")
-        self.rarities: dict[str, float] = {}
-        self.scores: dict[int, float] = {}  # of texts that have been read
+        self.rarities = {word: bm25.rarity(self.texts, held) for word, held in self.holders.items()}
+        self._read: dict[int, float] = {}  # scores of texts that have been read
 
     def best(self, count: int) -> list[Scored]:
         """The chunks that score highest, best first; all for a negative count."""
@@ -173,7 +178,6 @@ class Question:
             return []
         if count < 0 or sum(self.holders.values()) <= self.texts // SHARE:
             return self._ranked(self.words, count)
-        self.rarities = {word: bm25.rarity(self.texts, held) for word, held in self.holders.items()}
         by_rarity = sorted(self.words, key=self.holders.__getitem__)
         chosen = self._choosers(by_rarity, count)
         size = max(FIRST, 4 * count)
@@ -182,7 +186,7 @@ class Question:
             ranked = self._ranked(by_rarity[:chosen], size)
             least = ranked[count - 1][1] if len(ranked) >= count else 0.0  # other words can only add to it
             if least > rest:
-                best = bm25.best([(number, score + rest) for number, score in ranked], self._exact, count)
+                best = bm25.best([(number, score + rest) for number, score in ranked], self.scores, count)
                 least = best[-1][1] if len(best) == count else 0.0
                 if least > rest and (len(ranked) < size or least > rest + ranked[-1][1]):
                     return best
@@ -246,16 +250,16 @@ class Question:
         heard = {number for (number,) in rows}
         return [(number, score) for number, score in found if number in heard]
 
-    def _exact(self, numbers: list[int]) -> list[Scored]:
+    def scores(self, numbers: list[int]) -> list[Scored]:
         """What some chunks score by all words of the question."""
-        unread = [number for number in numbers if number not in self.scores]
+        unread = [number for number in numbers if number not in self._read]
         rows = self.connection.rows("SELECT pk, content FROM chunks WHERE pk IN (SELECT value FROM json_each(?))", (json.dumps(unread),))
-        average, weights = self.length / self.texts, list(self.rarities.values())
+        average, weights = self.length / max(1, self.texts), list(self.rarities.values())
         for number, text in rows:
             said = tokens(text) if isinstance(text, str) else []  # of a damaged one says who reads the chunk
             sought = list(filter(self.rarities.__contains__, said))  # counting goes through all of a list, for each word
-            self.scores[number] = bm25.score(list(map(sought.count, self.words)), weights, len(said), average)
-        return [(number, self.scores[number]) for number in numbers if number in self.scores]
+            self._read[number] = bm25.score(list(map(sought.count, self.words)), weights, len(said), average)
+        return [(number, self._read[number]) for number in numbers if number in self._read]
 
 
 def totals(connection: Connection) -> tuple[int, int]:

@@ -3,12 +3,13 @@
 1. What serves a file is fixed by its first chunk and stands in `chunk_index`; what is hidden is in no index.
 2. Search is complete whoever opens the file. A Python whose SQLite has no FTS5 reads through all chunks of a file that has it;
    if it writes there, the index is `stale` until one that has FTS5 writes or optimizes: until then that one reads through them too.
+   Both rank by BM25; FTS5 takes the words of a text for its length, the keyword index, which does not count them, its characters.
 3. The index is derived: whatever becomes of it, `rebuild` makes it from the chunks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -43,7 +44,7 @@ class ChunkIndex:
 
     def add(self, connection: Connection, texts: Sequence[Text]) -> None:
         """Index new chunks of documents that are not hidden, in the transaction that writes them."""
-        serving = self._serving(connection) if texts else ""
+        serving = self._serving(connection, {number for number, _ in texts}) if texts else ""
         if serving == "fts5":
             with mending():
                 fulltext.put(connection, texts)
@@ -85,11 +86,14 @@ class ChunkIndex:
             raise NotSupported("this file keeps the words of chunks in FTS5, which the SQLite of this Python does not have")
         fulltext.drop(connection)
         fulltext.create(connection)
+        self._put_all(connection)
+        connection.run("UPDATE chunk_index SET stale = 0, made = made + 1")
+
+    def _put_all(self, connection: Connection, but: Container[int] = ()) -> None:
         last = 0
         while page := self.texts.texts(connection, last, self.texts.last(connection), PAGE):
-            fulltext.put(connection, page)
+            fulltext.put(connection, [(number, text) for number, text in page if number not in but])
             last = values.onward(last, page[-1][0])
-        connection.run("UPDATE chunk_index SET stale = 0, made = made + 1")
 
     def compact(self) -> None:
         """Rebuild the index if it is stale and this Python can, else merge its parts; the keyword index has its own `compact`."""
@@ -108,14 +112,38 @@ class ChunkIndex:
         Best first; all that have any of the words for a negative count.
         """
         serving, stale, made = self._state(connection)
-        if serving == "fts5" and not stale and self._has_fts5(connection):
+        if not serving:
+            self._confirm_empty(connection)
+            return []
+        if self._asks_fts5(connection, serving, stale):
             with mending():
-                kept = None if self.db.in_transaction else made  # what may be rolled back is not remembered
-                return fulltext.Question(connection, query, terms, self._vocabulary, kept).best(count)
+                return self._question(connection, query, terms, made).best(count)
         allowed = self._allowed(connection, terms) if terms else None
-        if serving:
-            return self._keywords().best(connection, query, self.texts, allowed=allowed, count=count, scan=serving == "fts5")
-        return []
+        return self._keywords().best(connection, query, self.texts, allowed=allowed, count=count, scan=serving == "fts5")
+
+    def scores(self, connection: Connection, query: str, numbers: list[int]) -> list[Scored]:
+        """What some chunks score for a question, those that have any of its words."""
+        serving, stale, made = self._state(connection)
+        if self._asks_fts5(connection, serving, stale):
+            with mending():
+                found = self._question(connection, query, (), made).scores(numbers)
+        else:
+            allowed, scan = set(numbers), serving == "fts5"
+            found = self._keywords().best(connection, query, self.texts, allowed=allowed, count=-1, scan=scan)
+        return [(number, score) for number, score in found if score > 0]
+
+    def _asks_fts5(self, connection: Connection, serving: str, stale: int) -> bool:
+        return serving == "fts5" and not stale and self._has_fts5(connection)
+
+    def _question(self, connection: Connection, query: str, terms: Sequence[Term], made: int) -> fulltext.Question:
+        kept = None if self.db.in_transaction else made  # what may be rolled back is not remembered
+        return fulltext.Question(connection, query, terms, self._vocabulary, kept)
+
+    def _confirm_empty(self, connection: Connection) -> None:
+        """Raise where there is something to find and nothing says what finds it."""
+        visible = "SELECT 1 FROM chunks CROSS JOIN documents ON documents.pk = chunks.document WHERE documents.is_deleted = 0"
+        if connection.value(visible) is not None:
+            raise Corrupt("the file does not say which index of words serves its chunks; store.documents.rebuild() makes a new one")
 
     # -- check ------------------------------------------------------------------------------------------------------
 
@@ -141,15 +169,18 @@ class ChunkIndex:
         found: tuple[str, int, int] | None = connection.row("SELECT kind, stale, made FROM chunk_index")
         return found or ("", 0, 0)
 
-    def _serving(self, connection: Connection) -> str:
-        """What to write to; nothing where it must be rebuilt first, or by somebody else."""
+    def _serving(self, connection: Connection, coming: Container[int] = ()) -> str:
+        """What to write to; nothing where it must be rebuilt first, or by somebody else. What is `coming` is not in it yet."""
         serving, stale, _ = self._state(connection)
         if not serving:
             serving = "fts5" if connection.cipher is None and self._has_fts5(connection) else "keywords"
             connection.run("INSERT INTO chunk_index(id, kind) VALUES (1, ?)", (serving,))
             if serving == "fts5":
+                lost = fulltext.exists(connection)  # what said so, for the first chunk finds no index
                 fulltext.drop(connection)
                 fulltext.create(connection)
+                if lost:
+                    self._put_all(connection, coming)
         elif serving == "fts5" and not self._has_fts5(connection):
             connection.run("UPDATE chunk_index SET stale = 1")
             return ""

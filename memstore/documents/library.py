@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..kernel import Canonical, Exists, Invalid, Recorder, Room, values
 from ..kernel.lifecycle import changed, confirm_version, log, shown
 from ..kernel.rows import Term, counted, joined, known, newest, scope
+from ..kernel.words import text_key
 from .filters import Filters, asked, checked, described
 from .lexical import ChunkIndex, Text
 from .tables import CHECKS, CHUNKS, DOCUMENTS, Chunk, Document, IngestionStatus, uri_key
@@ -181,15 +182,20 @@ class Library:
             return known(connection, CHUNKS, "chunk", id, "store.documents.chunks()")
 
     def text(self, document_id: str) -> str:
-        """Return the text of a document as it came in, character for character; Invalid where its chunks leave some of it out."""
-        said: list[str] = []
-        end = 0
+        """Return the text of a document as it came in, character for character, or as far as chunks made by hand reach.
+
+        Invalid where its chunks leave out something between them, or say two things of one place.
+        """
+        text = ""
         for chunk in self.chunks(document_id):
-            if chunk.start_char is None or chunk.start_char > end:
+            if chunk.start_char is None or chunk.start_char > len(text):
                 raise Invalid(f"the chunks of document {values.shorten(document_id)} are not all of its text; chunks() has what there is")
-            said.append(chunk.content[end - chunk.start_char :])
-            end = max(end, chunk.start_char + len(chunk.content))
-        return "".join(said)
+            shared = len(text) - chunk.start_char
+            if not text.startswith(chunk.content[:shared], chunk.start_char):
+                at = f"at character {chunk.start_char}"
+                raise Invalid(f"the chunks of document {values.shorten(document_id)} say two things {at}; chunks() has what there is")
+            text += chunk.content[shared:]
+        return text
 
     # -- change -----------------------------------------------------------------------------------------------------
 
@@ -303,6 +309,17 @@ def texts_of(connection: Connection, document_id: str) -> list[Text]:
     """The chunks of a document as the index of words takes them."""
     keys = keys_of(connection, document_id)
     return [(keys[chunk.id], chunk.content) for chunk in chunks_of(connection, document_id)]
+
+
+def tiled(connection: Connection, document_id: str, text: str) -> bool:
+    """Whether the chunks of a document are pieces of a text, and together all of it."""
+    end = 0
+    rows = connection.rows(f"SELECT start_char, end_char, chunk_hash FROM chunks WHERE {_OF} ORDER BY chunk_index", (document_id,))
+    for start, stop, chunk_hash in rows:
+        if start is None or stop is None or start > end or chunk_hash != text_key(text[start:stop], connection.cipher):
+            return False
+        end = max(end, stop)
+    return end == len(text)
 
 
 def _described(connection: Connection, query: str, terms: list[Term]) -> list[Term]:

@@ -2,8 +2,8 @@
 
 1. What restricts a search, and what is hidden, is left out before anything is ranked or cut: a search that is narrowed still fills
    its limit.
-2. Both sides are brought between 0 and 1: BM25 is divided by that of the best match, the cosine is as it is. What only one side has
-   found counts 0 on the other.
+2. Both sides are brought between 0 and 1: BM25 is divided by that of the best match, the cosine is as it is. What one side has found
+   is asked of the other too, and counts 0 there only where it has none of the words, or no vector.
 3. Where there is nothing to compare vectors with, or they are of another model, the words decide alone.
 """
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 Fusion = Literal["weighted", "rrf"]
 FUSIONS: tuple[str, ...] = get_args(Fusion)
 MANY = 1 << 40  # chunks that no store has; a multiple of so many is still a number to SQLite
+POOL = 50  # chunks that each side finds at least, so that how many are asked for does not decide which come first
+FURTHER = (1, 4, 16)  # times as many near ones are looked at in turn, where some of them may not be heard of
 RANK = 60  # of reciprocal rank fusion (Cormack, Clarke and Buettcher, 2009): how little the first ranks tower over the next
 LOOK_AT = 100_000  # characters of a question that are looked at
 
@@ -67,12 +69,13 @@ class Search(Embedding):
         lexical_weight: float = 0.3,
         fusion: Fusion = "weighted",
     ) -> list[ChunkHit]:
-        """Find chunks by the words of a question and by its vector, best first, ties by id; any text is a legal question.
+        """Find chunks by the words of a question and by its vector, best first; any text that can be stored is a legal question.
 
         `embedding` is the question's vector, of the store's embedder unless `model` names another; without it the embedder is asked.
         Of a project those that are nobody's are found too; `user_id` and `conversation_id` also leave out what they do not want to
         hear from. "weighted" adds cosine and BM25 by `lexical_weight`, "rrf" adds 1 / (60 + rank). Without vectors of that model
-        words decide alone, as `semantic` tells by being None, and so does the vector where the weight of words is 0.
+        words decide alone, as `semantic` tells by being None, and so does the vector where the weight of words is 0. Of those that score
+        alike the words' come first, in order of arrival, then the vectors', by id.
         """
         query = values.text("query", query)[:LOOK_AT]
         count = min(values.limit(limit), MANY)
@@ -87,9 +90,14 @@ class Search(Embedding):
             return []
         with self.db.read(snapshot=True) as connection:
             terms = [*self._terms(connection, project, conversation_id, user_id), *asked(connection, groups)]
-            near = None if vector is None else self._near(connection, vector, terms, count)
-            most = count if near is None or count < 0 else 2 * count  # what both sides have may overtake what one has
-            told = self._told(connection, query, terms, most) if near is None or ranks or weight > 0 else None
+            most = max(POOL, 2 * count) if count > 0 else count  # what both sides have may overtake what one has
+            near = None if vector is None else self._near(connection, vector, terms, most)
+            told = None
+            if near is None or ranks or weight > 0:
+                told = self._told(connection, query, terms, count if near is None else most)
+            if vector is not None and told and near:
+                told, near = self._asked_of_both(connection, query, vector, told, near, most)
+            told = None if told is None else {id: score / max(told.values()) for id, score in told.items()}
             ranked = fused(told, near, 1.0 if near is None else 0.0 if told is None else weight, ranks)
             return _hits(connection, query, ranked[: count if count > 0 else None], told, near)
 
@@ -123,29 +131,64 @@ class Search(Embedding):
         here = self._vectors().models() if self.db.present("vectors") else []
         known = [each.model for each in here if each.kinds.get("chunk")]
         if embedding is not None:
-            model = model or self._model or _only(known)
+            model = model or self._model or self._only(known)
             return QueryVector(embedding, model) if needed and known else None
         if self._embedder is None or not known or not needed or not query.strip():
             return None
         return QueryVector(embedded(self._embedder.fn, [query])[0], self._embedder.model)
 
-    def _near(self, connection: Connection, vector: QueryVector, terms: Sequence[Term], count: int) -> Scores | None:
+    def _only(self, models: list[str]) -> str:
+        """The model of all chunks that are not hidden, one of some."""
+        if len(models) > 1:
+            with self.db.read(snapshot=True) as connection:
+                ids = _visible(connection, [])
+                models = [model for model in models if len(self._vectors().lacking(ids, model=model)) < len(ids)]
+        if len(models) > 1:
+            raise Invalid(f"chunks have vectors of several models ({', '.join(models)}); name that of the embedding with model=")
+        return models[0] if models else "none"
+
+    def _near(self, connection: Connection, vector: QueryVector, terms: Sequence[Term], most: int) -> Scores | None:
         """The cosines of the chunks whose vectors are nearest; None where nothing can be compared."""
-        most = 2 * count if count > 0 else None
-        ids = _visible(connection, terms) if terms else None
         try:
-            found = self._nearest(vector, ids, most)
-            there = found if ids is not None else _among(connection, found)
-            if len(there) < len(found):  # what is hidden has taken places that others should have
-                there = self._nearest(vector, _visible(connection, terms), most)
+            found = self._nearest_of_all(connection, vector, terms, most)
+            if found is None:
+                found = self._nearest(vector, _visible(connection, terms), most)
         except ModelMismatch as error:
             self._tell_mismatch(vector.model, error)
             return None
-        return there or None
+        return found or None
 
-    def _nearest(self, vector: QueryVector, ids: list[str] | None, most: int | None) -> Scores:
-        hits = self._vectors().nearest(vector.numbers, model=vector.model, kind="chunk", only=ids, limit=most)
+    def _nearest_of_all(self, connection: Connection, vector: QueryVector, terms: Sequence[Term], most: int) -> Scores | None:
+        """The nearest that are heard of, from among the nearest of all; None where it is better to look among those that are heard of."""
+        if most < 0:
+            return None
+        for times in FURTHER[1:] if terms else FURTHER:
+            try:
+                found = self._nearest(vector, None, times * most)
+            except ModelMismatch:
+                return None  # perhaps only those that are not heard of are of another model
+            there = _heard(connection, found, terms)
+            if len(there) >= most or len(found) < times * most:
+                return dict(list(there.items())[:most])
+            if len(there) * FURTHER[1] < most:
+                return None
+        return None
+
+    def _nearest(self, vector: QueryVector, ids: list[str] | None, most: int) -> Scores:
+        limit = None if most < 0 else most
+        hits = self._vectors().nearest(vector.numbers, model=vector.model, kind="chunk", only=ids, limit=limit)
         return {hit.id: hit.score for hit in hits}
+
+    def _asked_of_both(
+        self, connection: Connection, query: str, vector: QueryVector, told: Scores, near: Scores, most: int
+    ) -> tuple[Scores, Scores]:
+        """Both sides, each with its scores for what only the other has found; a side that has found fewer than most has no others."""
+        untold, far = [id for id in near if id not in told], [id for id in told if id not in near]
+        more: Scores = {}
+        if untold and len(told) == most:
+            ids = dict(connection.rows(f"SELECT pk, id FROM chunks WHERE id {AMONG}", (listed(untold),)))
+            more = {ids[pk]: score for pk, score in self._index.scores(connection, query, list(ids))}
+        return told | more, near | (self._nearest(vector, far, -1) if far and len(near) == most else {})
 
     def _tell_mismatch(self, model: str, error: ModelMismatch) -> None:
         if not self._told_mismatch:
@@ -158,17 +201,17 @@ class Search(Embedding):
     # -- by words ---------------------------------------------------------------------------------------------------
 
     def _told(self, connection: Connection, query: str, terms: Sequence[Term], count: int) -> Scores | None:
-        """BM25 of the chunks that have the question's words, by that of the best; None where it has no words."""
+        """BM25 of the chunks that have the question's words, best first; None where it has no words."""
         best = self._index.best(connection, query, terms, count)
         if not best:
             return {} if any(map(str.isalnum, query)) else None
         rows = connection.rows(f"SELECT pk, id FROM chunks WHERE pk {AMONG}", (listed(pk for pk, _ in best),))
         ids: dict[int, str] = dict(rows)
-        return {ids[pk]: score / best[0][1] for pk, score in best if pk in ids}
+        return {ids[pk]: score for pk, score in best if pk in ids}
 
 
 def fused(told: Scores | None, near: Scores | None, weight: float, ranks: bool) -> list[tuple[str, float]]:
-    """The chunks that either side has found with their scores, best first, ties by id."""
+    """The chunks that either side has found with their scores, best first, ties as they were found."""
     told, near = told or {}, near or {}
     if ranks:
         parts = [told, near]
@@ -176,13 +219,7 @@ def fused(told: Scores | None, near: Scores | None, weight: float, ranks: bool) 
         scores = {id: sum(each.get(id, 0.0) for each in places) for id in {**told, **near}}
     else:
         scores = {id: weight * told.get(id, 0.0) + (1 - weight) * near.get(id, 0.0) for id in {**told, **near}}
-    return sorted(scores.items(), key=lambda item: (-item[1], item[0]))
-
-
-def _only(models: list[str]) -> str:
-    if len(models) > 1:
-        raise Invalid(f"chunks have vectors of several models ({', '.join(models)}); name that of the embedding with model=")
-    return models[0] if models else "none"
+    return sorted(scores.items(), key=lambda item: -item[1])
 
 
 def _visible(connection: Connection, terms: Sequence[Term]) -> list[str]:
@@ -192,14 +229,15 @@ def _visible(connection: Connection, terms: Sequence[Term]) -> list[str]:
     return [id for (id,) in rows]
 
 
-def _among(connection: Connection, found: Scores) -> Scores:
-    """What of some chunks is there and not hidden."""
+def _heard(connection: Connection, found: Scores, terms: Sequence[Term]) -> Scores:
+    """What of some chunks is there, not hidden, and meets the conditions."""
+    clause, params = joined([("documents.is_deleted = 0",), *terms])
     rows = connection.rows(
         f"""
         SELECT chunks.id FROM chunks CROSS JOIN documents ON documents.pk = chunks.document
-        WHERE chunks.id {AMONG} AND documents.is_deleted = 0
+        WHERE chunks.id {AMONG} AND {clause}
         """,
-        (listed(found),),
+        (listed(found), *params),
     )
     there = {id for (id,) in rows}
     return {id: score for id, score in found.items() if id in there}
