@@ -186,7 +186,7 @@ class Search(Embedding):
         untold, far = [id for id in near if id not in told], [id for id in told if id not in near]
         more: Scores = {}
         if untold and len(told) == most:
-            ids = dict(connection.rows(f"SELECT pk, id FROM chunks WHERE id {AMONG}", (listed(untold),)))
+            ids: dict[int, str] = dict(connection.rows(f"SELECT pk, id FROM chunks WHERE id {AMONG}", (listed(untold),)))
             more = {ids[pk]: score for pk, score in self._index.scores(connection, query, list(ids))}
         return told | more, near | (self._nearest(vector, far, -1) if far and len(near) == most else {})
 
