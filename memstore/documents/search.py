@@ -61,6 +61,7 @@ class Search(Embedding):
         *,
         embedding: Any = None,
         model: str | None = None,
+        keywords: str | None = None,
         limit: int | None = 10,
         project: str | None = None,
         conversation_id: str | None = None,
@@ -72,11 +73,13 @@ class Search(Embedding):
         """Find chunks by the words of a question and by its vector, best first, ties by id; any text is a legal question.
 
         `embedding` is the question's vector, of the store's embedder unless `model` names another; without it the embedder is asked.
+        `keywords` has the words that are looked for in place of the question's own; a blank one looks for none.
         Of a project those that are nobody's are found too; `user_id` and `conversation_id` also leave out what they do not want to
         hear from. "weighted" adds cosine and BM25 by `lexical_weight`, "rrf" adds 1 / (60 + rank). Without vectors of that model
         words decide alone, as `semantic` tells by being None, and so does the vector where the weight of words is 0.
         """
         query = values.text("query", query)[:LOOK_AT]
+        sought = query if keywords is None else values.text("keywords", keywords)[:LOOK_AT]
         count = min(values.limit(limit), MANY)
         weight = values.real("lexical_weight", lexical_weight, low=0.0, high=1.0)
         ranks = values.one_of("fusion", fusion, FUSIONS) == "rrf"
@@ -91,9 +94,10 @@ class Search(Embedding):
             terms = [*self._terms(connection, project, conversation_id, user_id), *asked(connection, groups)]
             near = None if vector is None else self._near(connection, vector, terms, count)
             most = count if near is None or count < 0 else 2 * count  # what both sides have may overtake what one has
-            told = self._told(connection, query, terms, most) if near is None or ranks or weight > 0 else None
+            told = self._told(connection, sought, terms, most) if near is None or ranks or weight > 0 else None
             ranked = fused(told, near, 1.0 if near is None else 0.0 if told is None else weight, ranks)
-            return _hits(connection, query, ranked[: count if count > 0 else None], told, near)
+            shown = words(query) if keywords is None else {*words(query), *sought.casefold().split()}
+            return _hits(connection, shown, ranked[: count if count > 0 else None], told, near)
 
     def rebuild(self) -> None:
         """Make the index of words new from the chunks, in one transaction."""
@@ -210,7 +214,7 @@ def _among(connection: Connection, found: Scores) -> Scores:
 
 
 def _hits(
-    connection: Connection, query: str, ranked: list[tuple[str, float]], told: Scores | None, near: Scores | None
+    connection: Connection, shown: set[str], ranked: list[tuple[str, float]], told: Scores | None, near: Scores | None
 ) -> list[ChunkHit]:
     found = CHUNKS.find(connection, f"WHERE id {AMONG}", (json.dumps([id for id, _ in ranked]),))
     chunks = {chunk.id: chunk for chunk in found}
@@ -219,7 +223,6 @@ def _hits(
     lost = next((id for id, _ in ranked if id not in chunks or chunks[id].document_id not in documents), None)
     if lost is not None:
         raise Corrupt(f"chunk {values.shorten(lost)} stands in an index of the file and not in its tables; check() lists what is damaged")
-    sought = words(query)
     return [
         ChunkHit(
             chunk := chunks[id],
@@ -227,7 +230,7 @@ def _hits(
             score,
             None if told is None else told.get(id, 0.0),
             None if near is None else near.get(id, 0.0),
-            densest(chunk.content, sought),
+            densest(chunk.content, shown),
         )
         for id, score in ranked
     ]
