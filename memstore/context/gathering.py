@@ -53,11 +53,14 @@ class Question:
 
     def matched(self, said: str) -> tuple[list[str], float]:
         """The words that a text shares with the question, in their order there, and the share of the text that they are."""
-        own, folded = stems(said), self.text.casefold()
+        own = stems(said)
         shared = own & self.words.keys()
+        if not shared:
+            return [], 0.0
+        folded = self.text.casefold()
         named = [self.words[stem] for stem in shared]
         whole = [word for word in named if not any(word in other for other in named if other != word)]  # time and delta are in timedelta
-        return sorted(whole, key=lambda word: (folded.find(word), word)), round(len(shared) / len(own), 6) if own else 0.0
+        return sorted(whole, key=lambda word: (folded.find(word), word)), round(len(shared) / len(own), 6)
 
     def found(self, said: str) -> list[str]:
         """The words for which an index of words finds a text; it knows no stems, but neither accents nor where CJK words end."""
@@ -75,15 +78,15 @@ def _stands(form: str, own: set[str], plain: str) -> bool:
 
 def project_state(store: Store, asked: Question, most: int) -> Iterator[Forms]:
     """What people have set in the project, the most to the point first; no question has to call for it."""
-    ranked: list[tuple[tuple[float, ...], Forms]] = []
+    ranked = []
     for item in () if asked.project is None else store.memories.states(asked.project, user_id=asked.user_id):
         matches, density = asked.matched(f"{item.key} {item.value}")
+        ranked.append(((-density, -len(matches), -item.confidence), item, matches))
+    ranked.sort(key=lambda each: each[0])
+    for (density, *_), item, matches in ranked[:most]:
         source = "set by hand" if item.source == "manual" else f"set by {item.source}"
         why = _why("project state", matches) if matches else f"project state, {ALWAYS}"
-        piece = _entry("project_state", item, "project_state", f"{item.key}: {item.value}", source, density, why)
-        ranked.append(((-density, -len(matches), -item.confidence), (piece,)))
-    ranked.sort(key=lambda each: each[0])
-    yield from (forms for _, forms in ranked[:most])
+        yield (_entry("project_state", item, "project_state", f"{item.key}: {item.value}", source, -density, why),)
 
 
 def personal(store: Store, asked: Question, most: int, *, band: Literal["identity", "preference"]) -> Iterator[Forms]:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 LONGEST = 1 << 15  # bytes of a word that FTS5 indexes; what is longer is cut, and not asked for here
 MOST_WORDS = 1000  # of a question that are looked at: nobody asks more, and each is looked up
 SAMPLE = 5  # words of each text that are looked up by a check
-SHARE = 16  # words choose as long as what they choose is about one text in so many
+SHARE = 32  # words choose as long as what they choose is no more than one text in so many
 REMEMBERED = 10_000  # words of which it is remembered how many texts have them
 FIRST = 128  # texts that may be read, best by the words that choose
 WIDER = 2  # times as many are ranked first where something restricts the search: mostly it leaves out little
@@ -161,21 +161,30 @@ class Question:
             return self._ranked(self.words, count)
         self.rarities = {word: bm25.rarity(self.texts, held) for word, held in self.holders.items()}
         by_rarity = sorted(self.words, key=self.holders.__getitem__)
-        chosen, found = 0, 0
-        while chosen < len(by_rarity) and (chosen == 0 or found <= self.texts // SHARE):
-            found, chosen = found + self.holders[by_rarity[chosen]], chosen + 1
+        chosen = self._choosers(by_rarity, count)
         size = max(FIRST, 4 * count)
         while chosen < len(by_rarity):
             rest = self._most(by_rarity[chosen:])
             ranked = self._ranked(by_rarity[:chosen], size)
-            best = bm25.best([(number, score + rest) for number, score in ranked], self._exact, count)
-            least = best[-1][1] if len(best) == count else 0.0
-            if least > rest and (len(ranked) < size or least > rest + ranked[-1][1]):
-                return best
+            least = ranked[count - 1][1] if len(ranked) >= count else 0.0  # other words can only add to it
+            if least > rest:
+                best = bm25.best([(number, score + rest) for number, score in ranked], self._exact, count)
+                least = best[-1][1] if len(best) == count else 0.0
+                if least > rest and (len(ranked) < size or least > rest + ranked[-1][1]):
+                    return best
             chosen += 1
-            while chosen < len(by_rarity) and self._most(by_rarity[chosen:]) > least * CLEAR:
+            while chosen < len(by_rarity) and 0 < least * CLEAR < self._most(by_rarity[chosen:]):
                 chosen += 1
         return self._ranked(self.words, count)
+
+    def _choosers(self, by_rarity: Sequence[str], count: int) -> int:
+        """How many of the rarest words choose the texts at first."""
+        chosen = found = 0
+        for word in by_rarity:
+            if found >= count and found + self.holders[word] > self.texts // SHARE:
+                break
+            chosen, found = chosen + 1, found + self.holders[word]
+        return chosen
 
     def _most(self, words: Sequence[str]) -> float:
         """What a text could score at most by some words."""
@@ -229,8 +238,9 @@ class Question:
         rows = self.connection.rows("SELECT pk, content FROM chunks WHERE pk IN (SELECT value FROM json_each(?))", (json.dumps(unread),))
         average, weights = self.length / self.texts, list(self.rarities.values())
         for number, text in rows:
-            found = tokens(text)
-            self.scores[number] = bm25.score(list(map(found.count, self.words)), weights, len(found), average)
+            said = tokens(text)
+            sought = list(filter(self.rarities.__contains__, said))  # counting goes through all of a list, for each word
+            self.scores[number] = bm25.score(list(map(sought.count, self.words)), weights, len(said), average)
         return [(number, self.scores[number]) for number in numbers if number in self.scores]
 
 
@@ -244,13 +254,17 @@ def _totals(state: Sequence[bytes]) -> tuple[int, int]:
     return texts, length
 
 
-def _state(connection: Connection) -> list[bytes]:
+def _state(connection: Connection) -> tuple[bytes, ...]:
     """What FTS5 keeps of the whole index: the totals, and a list of its parts, which every commit changes."""
-    found = connection.rows("SELECT block FROM chunk_index__words_data WHERE id IN (1, 10) ORDER BY id")
-    blocks = [block for (block,) in found if isinstance(block, bytes)]
-    if len(blocks) != 2:
+    blocks = connection.rows(
+        """
+        SELECT totals.block, parts.block FROM chunk_index__words_data AS totals, chunk_index__words_data AS parts
+        WHERE totals.id = 1 AND parts.id = 10
+        """
+    )
+    if not blocks or not all(isinstance(block, bytes) for block in blocks[0]):
         raise Corrupt("its totals are gone")
-    return blocks
+    return blocks[0]
 
 
 def _varints(block: bytes) -> Iterator[int]:

@@ -36,7 +36,8 @@ FUNCTION_WORDS = frozenset(_FUNCTION_WORDS.split())
 
 _ENDINGS = ".!?…;:,。．｡！？；：，､、"
 
-_CONTRACTION = re.compile(r"(?<=\w)['’](?:s|t|d|m|ll|re|ve)\b", re.IGNORECASE)
+# It looks behind only where it has found an apostrophe: the other way round it would look behind every character.
+_CONTRACTION = re.compile(r"['’](?<=\w['’])(?:s|t|d|m|ll|re|ve)\b", re.IGNORECASE)
 # Marks of Indic and Thai script are no \w, yet they stand inside words.
 _TOKEN = re.compile(r"[\w\u0300-\u036f\u0900-\u0dff\u0e00-\u0eff]+")
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
@@ -51,14 +52,13 @@ def words(*texts: str) -> set[str]:
     """Return the distinct words of some texts, function words left out."""
     found: set[str] = set()
     for text in texts:
-        for token in _TOKEN.findall(_CONTRACTION.sub("", unicodedata.normalize("NFKC", text))):
-            found |= _forms(token)
+        found.update(*map(_forms, _TOKEN.findall(_CONTRACTION.sub("", unicodedata.normalize("NFKC", text)))))
     return found
 
 
 def stems(*texts: str) -> set[str]:
     """Return the distinct stems of some texts: words without -ed, -ing and a last e, where three letters with a vowel stay."""
-    return {_stem(word) for word in words(*texts)}
+    return set(map(_stem, words(*texts)))
 
 
 def inflected(text: str) -> dict[str, set[str]]:
