@@ -8,6 +8,7 @@ from argparse import Namespace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from ..context.pieces import HEADINGS
 from ..keywords.words import prefixes
 from ..store import open_store
 from . import open_for, store_path
@@ -209,7 +210,8 @@ def _print_pack(pack: ContextPack) -> None:
     page = Page()
     numbered = enumerate(pack.pieces, 1)
     for band, group in groupby(numbered, lambda each: each[1].band):
-        print(page.bold(band.replace("_", " ")))
+        for lines in page.whole([(HEADINGS[band],)]):
+            print(*map(page.bold, lines), sep="\n")
         for number, piece in group:
             _print_piece(page, number, piece)
     if pack.pieces:
