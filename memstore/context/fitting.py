@@ -18,6 +18,7 @@ from .pieces import BANDS, ContextPiece, block, written
 #: Which bands keep their pieces when the whole is too long, first those that lose theirs last.
 KEPT = ("project_state", "identity", "preference", "correction", "memory", "entity", "backup")
 PATIENCE = 3  # pieces
+WASTE = 20  # one token in so many may be left unused before the bands are asked again
 _PLACES = {band.name: place for place, band in enumerate(BANDS)}
 
 
@@ -125,7 +126,7 @@ def _first(forms: Forms, share: int, left: int, budget: Budget) -> list[ContextP
 def _rest(bands: Mapping[str, Iterable[Forms]], told: Told, budget: Budget) -> list[ContextPiece]:
     """What of the bands is not told yet and fits into what is left."""
     left, pieces = budget.max_tokens - told.tokens, list[ContextPiece]()
-    for name in KEPT:
+    for name in KEPT if left * WASTE > budget.max_tokens else ():
         chosen = _chosen((forms for forms in bands[name] if not told.names(forms[0])), left, budget)
         left -= _sum(chosen)
         pieces += chosen
@@ -137,10 +138,12 @@ def _chosen(found: Iterable[Forms], left: int, budget: Budget) -> list[ContextPi
     taken: list[ContextPiece] = []
 
     def taking(piece: ContextPiece) -> bool:
-        if piece.tokens > left - _sum(taken):
-            return False
-        taken.append(piece)
-        return True
+        nonlocal left
+        fits = piece.tokens <= left
+        if fits:
+            taken.append(piece)
+            left -= piece.tokens
+        return fits
 
     _fill(found if left > 0 else (), budget, taking)
     return taken
