@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import time
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from .erasure import EraseReceipt
     from .evals import EvalStore
     from .kernel import Connection
+    from .kernel.table import Table
     from .keywords import KeywordIndex, TextSource
     from .knowledge import KnowledgeStore
     from .memories import MemoryStore
@@ -95,6 +97,8 @@ PIECES: dict[str, tuple[str, str, str]] = {
     "document": ("documents", "documents", "get"),
     "backup": ("backups", "context_backups", "get"),
 }
+#: Of those the ones that are embedded in masses, with what their room calls the table; many are read at once.
+EMBEDDED = {"memory": "MEMORIES", "chunk": "CHUNKS"}
 
 
 def open_store(
@@ -289,8 +293,13 @@ class Store:
 
     def _text_of(self, kind: str, ids: Sequence[str]) -> dict[str, str]:
         """What items that have vectors say; those that are gone, or of a kind without a text, are left out."""
-        found = {id: self._piece(kind, id) for id in ids}
-        return {id: piece.content for id, piece in found.items() if piece is not None and hasattr(piece, "content")}
+        room = PIECES[kind][0] if kind in EMBEDDED else ""
+        if room not in rooms_in_file(self._database):
+            found = {id: self._piece(kind, id) for id in ids}
+            return {id: piece.content for id, piece in found.items() if piece is not None and hasattr(piece, "content")}
+        table: Table[Any] = getattr(import_module(f".{room}.tables", __package__), EMBEDDED[kind])
+        pieces = table.find(getattr(self, room).db, "WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(list(ids)),))
+        return {piece.id: piece.content for piece in pieces}
 
     def _sources(self) -> list[TextSource]:
         """Texts of other rooms that are searched; a room that the file does not have need not be loaded to say so."""

@@ -21,6 +21,7 @@ from ..kernel import Corrupt, Invalid, values
 
 MOST_DIMS = 65_536
 WIDTH = 4  # bytes of a float32
+ROOT = math.sqrt(2)
 
 
 def packed(name: str, vector: Any) -> bytes:
@@ -95,7 +96,7 @@ def unit(blob: bytes, length: float) -> bytes:
 
 def _exponent(length: float) -> int:
     """About the binary logarithm; the border is off 1, around which lengths are that are meant to be 1."""
-    return math.frexp(length * math.sqrt(2))[1]
+    return math.frexp(length * ROOT)[1]
 
 
 class Query:
