@@ -227,9 +227,10 @@ def test_the_same_text_is_told_once_with_its_other_places(store):
     for number in range(4):
         store.documents.add_text(f"Prices are rounded down in part {number}, for some reason or other.", uri=f"{number}.md")
     pack = store.context("how are prices rounded?")
-    assert sorted(piece.text for piece in chunks_of(pack)) == sorted({hit.chunk.content for hit in store.documents.search("prices", limit=None)})
+    texts = {hit.chunk.content for hit in store.documents.search("prices", limit=None)}
+    assert sorted(piece.text for piece in chunks_of(pack)) == sorted(texts)
     (piece,) = [piece for piece in chunks_of(pack) if "half up" in piece.text]
-    assert piece.why.endswith(", characters 0-27 and 27 more") and ".md, characters 0-27 and " in piece.why.partition("the same text in ")[2]
+    assert piece.why.endswith(".md, characters 0-27 and 27 more") and piece.why.count(".md, characters 0-27") == 2
     assert piece.document_id == store.documents.get_chunk(piece.id).document_id
 
 

@@ -145,7 +145,7 @@ def _tell_less(connection: Connection, item: Interaction, gone: set[tuple[str, s
 def without_pieces(pack: dict[str, Any], gone: set[tuple[str, str]]) -> dict[str, Any]:
     """What stays of a context in which something stood that is gone: the other pieces, and numbers, since any text may quote it."""
     pieces = pack.get("pieces")
-    left = {name: value for name, value in pack.items() if value is None or isinstance(value, int | float)}
+    left: dict[str, Any] = {name: value for name, value in pack.items() if value is None or isinstance(value, int | float)}
     if isinstance(pieces, list):
         left["pieces"] = [each for each in pieces if isinstance(each, dict) and gone.isdisjoint(_named(each))]
     return left
