@@ -34,6 +34,7 @@ class Draft:
     id: str | None = None
     created_at: float | None = None
     embedding: Any = None
+    unembedded: bool = False  # for good: blank, or the model sees no direction in it
 
     def __post_init__(self) -> None:
         if self.anchor_type == "char" and self.anchor_start is None and self.anchor_end is None:
@@ -41,20 +42,16 @@ class Draft:
         if self.token_count is None:
             self.token_count = estimate_tokens(self.content)
 
+    @property
+    def lacks(self) -> bool:
+        """Whether it is yet to get a vector, if no chunk that is there has one for it."""
+        return self.embedding is None and not self.unembedded
+
 
 #: What an unchanged chunk may change when its document does: where it stands, and what was noted of it.
 MOVING = (
     "heading_path", "start_char", "end_char", "anchor_type", "anchor_start", "anchor_end", "token_count", "sanitized_hash", "metadata",
 )  # fmt: skip
-
-
-def sizes(chunk_size: int, overlap: int | None) -> dict[str, int]:
-    """How a text is to be cut, or Invalid; neighbours share 150 characters of 1,000 unless it is said how many."""
-    size = values.integer("chunk_size", chunk_size, low=1)
-    shared = size * 3 // 20 if overlap is None else values.integer("overlap", overlap, low=0)
-    if 2 * shared >= size:
-        raise Invalid(f"overlap is {shared}; it must be less than half of chunk_size, which is {size}")
-    return {"size": size, "overlap": shared}
 
 
 def cut(text: str, columns: Mapping[str, Any], size: int, overlap: int) -> list[Draft]:

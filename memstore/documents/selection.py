@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from ..kernel import Connection
+    from ..kernel import Canonical, Connection
 
 NAMED = 20  # ids that a message names at most
 
@@ -31,6 +31,12 @@ def wanted(user_id: str | None, conversation_id: str | None) -> Term:
         conversation_id,
         user_id,
     )
+
+
+def heard(canonical: Canonical, project: str | None, user_id: str | None) -> list[Term]:
+    """What documents must meet that a user hears of in a project: his, everybody's, and those of no project."""
+    return [*scope(canonical, None, user_id), *filters(("(project_id IS NULL OR project_id = ?)", canonical(project, user_id)))]
+
 
 class Selections(Library):
     """The part of the documents room that knows what is wanted."""
@@ -108,9 +114,8 @@ class Selections(Library):
         `user_id` those of others are left out, and with a `project` those of other projects.
         """
         limit = values.limit(limit)
-        project = self._canonical(values.optional(values.key, "project", project), user_id)
-        terms = [("is_deleted = 0",), wanted(*_tier(user_id, conversation_id)), *scope(self._canonical, None, user_id)]
-        terms += filters(("(project_id IS NULL OR project_id = ?)", project))
+        project, tier = values.optional(values.key, "project", project), _tier(user_id, conversation_id)
+        terms = [("is_deleted = 0",), wanted(*tier), *heard(self._canonical, project, user_id)]
         clause, params = joined(terms)
         found = DOCUMENTS.find(self.db, f"WHERE {clause} ORDER BY pk", params)
         found.sort(key=lambda item: (item.display_name, item.title))  # which cannot be compared in the file of an encrypted store
@@ -119,7 +124,7 @@ class Selections(Library):
     def is_selected(self, document_id: str, *, user_id: str | None = None, conversation_id: str | None = None) -> bool:
         """Whether a document is among the `selected`."""
         document_id = values.key("document_id", document_id)
-        terms = [wanted(*_tier(user_id, conversation_id)), *scope(self._canonical, None, user_id)]
+        terms = [wanted(*_tier(user_id, conversation_id)), *heard(self._canonical, None, user_id)]
         clause, params = joined([("id = ?", document_id), ("is_deleted = 0",), *terms])
         self.get(document_id)  # or NotFound
         return self.db.value(f"SELECT 1 FROM documents WHERE {clause}", params) is not None
