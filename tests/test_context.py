@@ -12,6 +12,7 @@ from toy_codec import Toy
 
 from memstore import Invalid, open_store
 from memstore.context.pieces import BANDS
+from memstore.kernel.words import inflected
 from memstore.testing import FakeClock
 
 QUESTION = "why does TimeDelta truncate when rounding?"
@@ -157,6 +158,19 @@ def test_the_note_is_the_newest_of_that_conversation_by_that_specialist_or_anybo
     assert told(store.context("?", conversation_id="c-1")) == ["n-2"]
     assert told(store.context("?", conversation_id="c-1", specialist="coder")) == ["n-1"]
     assert told(store.context("?", conversation_id="c-1", specialist="else")) == told(store.context("?")) == []
+
+
+def test_words_are_asked_for_in_both_numbers_and_function_words_are_not():
+    asked = inflected("What's the Policy of days, boxes and glass in `fooBars`, \u6771\u4eac or caf\u00e9?")
+    assert {word: sorted(forms) for word, forms in asked.items()} == {
+        "policy": ["policies", "policy"], "days": ["day", "days"], "boxes": ["box", "boxes"], "glass": ["glass", "glasses"],
+        "foobars": ["foobar", "foobars"], "\u6771\u4eac": ["\u6771\u4eac"], "caf\u00e9": ["caf\u00e9"],
+    }  # fmt: skip
+
+
+def test_a_correction_that_only_its_reason_brings_up_says_by_which_word(store):
+    store.corrections.add("half cents", "go up", why="truncation was audited")
+    assert [piece.why for piece in store.context("truncation?").pieces] == ["correction, matches truncation, effective 0.90"]
 
 
 # -- tokens -------------------------------------------------------------------------------------------------------------
