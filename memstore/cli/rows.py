@@ -45,6 +45,7 @@ def one_more(limit: int) -> int:
 
 
 def projects_by_id(store: Store) -> dict[str | None, str]:
+    """What the projects are called."""
     return {project.id: project.name for project in store.chat.projects()}
 
 
@@ -119,17 +120,20 @@ def _value(name: str, value: Any) -> str:
 
 
 def print_section(page: Page, name: str, rows: Sequence[tuple[str, ...]]) -> None:
+    """Rows under a name, if there are any."""
     if rows:
         print("", page.dim(name), sep="\n")
         print_whole(page, rows)
 
 
 def print_whole(page: Page, rows: Sequence[tuple[str, ...]]) -> None:
+    """Rows with all of their text, on more than one line where one does not hold it."""
     for lines in page.whole(rows, indent="  "):
         print(*lines, sep="\n")
 
 
 def print_history(page: Page, history: Sequence[AuditEvent]) -> None:
+    """What has become of a row, by the audit log."""
     rows = [
         (f"#{event.seq}", moment(event.created_at), event.event_type, one_line(event.actor), _change(event)) for event in history
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..kernel import Exists, values
-from ..kernel.subject import AMONG, listed
+from ..kernel.rows import AMONG, listed
 from ..kernel.words import text_key
 from .library import OF
 from .removal import VISIBLE, forsake, take_chunks

@@ -21,8 +21,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..kernel import Invalid, Record, path_of, record, values
-from ..kernel.rows import Term
-from ..kernel.subject import AMONG, listed
+from ..kernel.rows import AMONG, Term, listed
 from .adding import UNSAID, Adding
 from .chunking import SIZE, sizes
 from .filters import opened

@@ -9,8 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..kernel import Invalid, NotFound, new_id, values
-from ..kernel.rows import Term, filters, joined, newest, scope
-from ..kernel.subject import AMONG, listed
+from ..kernel.rows import AMONG, Term, filters, joined, listed, newest, scope
 from .library import Library
 from .tables import DOCUMENTS, SELECTIONS, Document, Selection
 
@@ -19,6 +18,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ..kernel import Canonical, Connection
+
+Tier = tuple[str | None, str | None]  # a user, or a conversation: whose choice it is
 
 NAMED = 20  # ids that a message names at most
 
@@ -69,17 +70,8 @@ class Selections(Library):
             news = [id for id in keys if said.get(id, (0, None))[1] is not enabled]
             if not news:
                 return 0
-            at = self.db.now if at is None else at
-            known, unknown = [said[id][0] for id in news if id in said], [id for id in news if id not in said]
-            if enabled is None:
-                connection.many("DELETE FROM selections WHERE pk = ?", [(pk,) for pk in known])
-            else:
-                connection.many("UPDATE selections SET enabled = ?, updated_at = ? WHERE pk = ?", [(int(enabled), at, pk) for pk in known])
-                connection.many(
-                    "INSERT INTO selections(id, created_at, updated_at, document, user_id, conversation_id, enabled)"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    [(new_id(), at, at, keys[id], *tier, int(enabled)) for id in unknown],
-                )
+            known, unknown = [said[id][0] for id in news if id in said], [keys[id] for id in news if id not in said]
+            _choose(connection, tier, known, unknown, enabled, self.db.now if at is None else at)
             self._audit(
                 "selection.clear" if enabled is None else "selection.set", entity_kind="selection", entity_id=user_id or conversation_id,
                 before={id: said[id][1] if id in said else None for id in news}, after=dict.fromkeys(news, enabled),
@@ -122,7 +114,7 @@ class Selections(Library):
         return found if limit < 0 else found[:limit]
 
     def is_selected(self, document_id: str, *, user_id: str | None = None, conversation_id: str | None = None) -> bool:
-        """Whether a document is among the `selected`."""
+        """Return whether a document is among the `selected`."""
         document_id = values.key("document_id", document_id)
         terms = [wanted(*_tier(user_id, conversation_id)), *heard(self._canonical, None, user_id)]
         clause, params = joined([("id = ?", document_id), ("is_deleted = 0",), *terms])
@@ -130,7 +122,7 @@ class Selections(Library):
         return self.db.value(f"SELECT 1 FROM documents WHERE {clause}", params) is not None
 
 
-def _tier(user_id: str | None, conversation_id: str | None) -> tuple[str | None, str | None]:
+def _tier(user_id: str | None, conversation_id: str | None) -> Tier:
     """Whose choice is meant."""
     return values.optional(values.key, "user_id", user_id), values.optional(values.key, "conversation_id", conversation_id)
 
@@ -160,7 +152,7 @@ def _named(ids: list[str]) -> str:
     return ", ".join(values.shorten(id) for id in ids[:NAMED]) + (f" and {more:,} more" if more > 0 else "")
 
 
-def _said(connection: Connection, tier: tuple[str | None, str | None], keys: dict[str, int]) -> dict[str, tuple[int, bool]]:
+def _said(connection: Connection, tier: Tier, keys: dict[str, int]) -> dict[str, tuple[int, bool]]:
     """What was said so far of documents: key and choice, by the document's id."""
     ids = {pk: id for id, pk in keys.items()}
     rows = connection.rows(
@@ -168,3 +160,17 @@ def _said(connection: Connection, tier: tuple[str | None, str | None], keys: dic
         (listed(ids), *tier),
     )
     return {ids[document]: (pk, bool(enabled)) for pk, document, enabled in rows}
+
+
+def _choose(
+    connection: Connection, tier: Tier, known: list[int], unknown: list[int], enabled: bool | None, at: float
+) -> None:
+    """Change the choices with some keys, and make those for documents of which nothing was said."""
+    if enabled is None:
+        connection.many("DELETE FROM selections WHERE pk = ?", [(pk,) for pk in known])
+        return
+    connection.many("UPDATE selections SET enabled = ?, updated_at = ? WHERE pk = ?", [(int(enabled), at, pk) for pk in known])
+    connection.many(
+        "INSERT INTO selections(id, created_at, updated_at, document, user_id, conversation_id, enabled) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        [(new_id(), at, at, document, *tier, int(enabled)) for document in unknown],
+    )
