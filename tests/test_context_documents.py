@@ -165,11 +165,14 @@ def test_a_chunk_that_its_document_has_no_more_is_changed_until_the_document_goe
         store.documents.remove(document.id)
         assert states(store, said) == {piece.id: "removed"}
         assert "amberq1" in store.memories.get_interaction(said.id).context_pack["text"]
+        store.export(tmp_path / "before")
         receipt = store.erase(user_id="ann")
         assert "interactions that were told something that went: 1" in " ".join(receipt.kept)
         assert searcher(store, "amberq1", "basaltq2", document.id, piece.id) == []
         (piece,) = store.memories.explain(said.id).pieces
         assert (piece.state, piece.now, store.memories.get_interaction(said.id).chunks_used) == ("erased", None, [])
+        store.import_(tmp_path / "before", on_conflict="replace")
+        assert searcher(store, "amberq1", "basaltq2", document.id) == [], "nor does it come back"
         assert store.check().ok
 
 
