@@ -118,8 +118,9 @@ def open_store(
     With `durability="normal"` a power cut may take the newest commits, never one in the middle; `"full"` takes none. `timeout`
     is in seconds and bounds every wait for somebody else. `":memory:"` lives as long as the store object. With a `codec`, an
     object with `encrypt(bytes) -> bytes` and `decrypt(bytes) -> bytes` such as a `cryptography.fernet.Fernet`, a new store keeps
-    its texts as ciphertext (memstore.kernel.cipher says what still shows); it is needed from then on. `clock` says what time it is,
-    in Unix seconds: with `memstore.testing.FakeClock()` a test lets months pass.
+    its texts as ciphertext (memstore.kernel.cipher says what still shows); it is needed from then on. An `embedder`, such as
+    `Embedder("my-model", fn)`, gives chunks of documents their vectors as they come in, and questions theirs; without one, words find.
+    `clock` says what time it is, in Unix seconds: with `memstore.testing.FakeClock()` a test lets months pass.
     """
     if not callable(clock):
         raise Invalid(f"clock must be callable and return Unix seconds, not {clock!r}")
@@ -364,10 +365,11 @@ class Store:
     ) -> ContextPack:
         """Put together what an agent should know for a question: what is trusted most first, and never more than `max_tokens`.
 
-        Memories of a `project` are told once it is registered; without a `user_id` everybody's things are. `conversation_id` brings its
-        newest handoff note, with `specialist` his, and `embedding` is the question's vector where the store has no embedder. `count`
-        tells the tokens of a text: it is asked for each piece, and some ten times for the whole. The same store and question give
-        the same pack; while others write, inside `transaction()` only do all rooms tell of one state.
+        Memories of a `project` are told once it is registered. With a `user_id` his things and nobody's are told; **without one nothing
+        is filtered by user**, everybody's things are. `conversation_id` brings its newest handoff note, with `specialist` his, unless
+        chat knows it as another user's. `embedding` is the question's vector where the store has no embedder. `count` tells the tokens
+        of a text: it is asked for each piece, and some ten times for the whole. The same store and question give the same pack;
+        while others write, inside `transaction()` only do all rooms tell of one state.
         """
         from .context import build
 

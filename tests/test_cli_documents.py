@@ -161,6 +161,8 @@ def test_a_question_is_answered_with_sources_and_reasons(capsys, db):
     assert "12 kg" in out and "round half away from zero" in out and "never truncated." in out
     status, pack = told(capsys, "ask", "how does rounding of prices go?", "--db", db, "--project", "shop")
     assert status == 0 and pack["tokens"] <= pack["max_tokens"] == 2000
+    headings = [line.removeprefix("## ") for line in pack["text"].splitlines() if line.startswith("## ")]
+    assert [line for line in out.splitlines() if line in headings] == headings != []
     for piece in pack["pieces"]:
         assert piece["id"] in out and piece["why"] in out and piece["source"] in out
     assert out.splitlines()[-1] == f"{len(pack['pieces'])} pieces, {pack['tokens']} of 2,000 tokens"

@@ -94,7 +94,7 @@ def test_what_is_gone_is_hidden_when_asked_and_comes_back(store, folder, tmp_pat
     assert (event.event_type, event.actor, event.note) == ("document.remove", "ann", "gone")
     assert "README.md" not in names(store, filters={"source_type": "local_files"}) and "a.md" in names(store, source_type="local_files")
     (folder / "README.md").write_bytes(b"# Notes\n\nAmbergris.\n")
-    assert counts(store.documents.add_files(folder, prune=True)) == (0, 1, 3, 0, 2)
+    assert counts(store.documents.add_files(folder, prune=True)) == (1, 0, 3, 0, 2)
 
 
 def test_what_cannot_be_looked_at_is_not_gone(store, folder, monkeypatch):

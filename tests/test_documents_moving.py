@@ -230,7 +230,8 @@ def told(file_store):
     proofs = [{"chunk_id": chunk, "snippet": "zirconq8"}, {"source_id": "paper-1", "snippet": "zirconq9"}, {"snippet": "seen"}]
     store.knowledge.add_atom("claim", "it shines", evidence=proofs, id="atom-1")
     store.knowledge.mention("ent-1", "atom-1", chunk_id=chunk, anchor_start=1, anchor_end=2)
-    pack = {"pieces": [{"kind": "chunk", "id": chunk, "text": "zirconq10"}, {"kind": "memory", "id": "mem-1"}]}
+    pieces = [{"kind": "chunk", "id": chunk, "text": "zirconq10"}, {"kind": "memory", "id": "mem-1"}]
+    pack = {"text": "> zirconq10", "more": ["zirconq10"], "tokens": 7, "pieces": pieces}
     store.memories.capture("what?", context=pack, chunks_used=[chunk], id="asked")
     return store, chunk
 
@@ -251,8 +252,11 @@ def test_a_document_goes_to_the_last_byte_with_what_was_made_from_it(told, searc
     assert [(mention.chunk_id, mention.anchor_start) for mention in store.knowledge.mentions()] == [(None, None)]
     assert [proof.snippet for proof in store.knowledge.evidence("atom-1")] == ["seen"]
     asked = store.memories.get_interaction("asked")
-    assert (asked.chunks_used, asked.context_pack["pieces"]) == ([], [{"kind": "memory", "id": "mem-1"}])
-    assert "interactions that were told something that went: 1, kept without it, though their texts may quote it" in receipt.kept
+    assert (asked.chunks_used, asked.context_pack) == ([], {"tokens": 7, "pieces": [{"kind": "memory", "id": "mem-1"}]})
+    assert (
+        "interactions that were told something that went: 1, kept without it and without the text that it stood in,"
+        " though prompt and response may quote it"
+    ) in receipt.kept
     assert [item.id for item in store.documents.find()] == ["paper-2"]
     assert found(store, "other") == [["paper-2"]]
 
