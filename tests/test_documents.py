@@ -373,3 +373,54 @@ def test_chunks_that_leave_something_out_are_no_text(documents):
         documents.set_chunks("d1", chunks)
         with pytest.raises(Invalid, match="not all of its text"):
             documents.text("d1")
+
+
+# -- chunks by hand, and the text again ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        ["something else"],
+        [],
+        [{"content": USE[:5], "start_char": 0, "end_char": 5}],
+        [{"content": USE, "start_char": 1, "end_char": 1 + len(USE)}],
+        [{"content": "x" * len(USE), "start_char": 0, "end_char": len(USE)}],
+    ],
+)
+@pytest.mark.parametrize("sealed", [False, True])
+def test_a_text_whose_chunks_say_something_else_by_now_comes_in_again(chunks, sealed):
+    with open_store(codec=Toy() if sealed else None) as store:
+        added = store.documents.add_text(USE, uri="a")
+        store.documents.set_chunks(added.id, chunks)
+        again = store.documents.add_text(USE, uri="a")
+        assert again.id == added.id and again.version > added.version
+        assert store.documents.text(added.id) == USE and words(store, "open", "else") == [1, 0]
+        assert store.documents.add_text(USE, uri="a", chunk_size=10) == again
+
+
+def test_chunks_made_by_hand_stay_where_no_text_is_added_or_its_hash_is_somebody_elses(documents):
+    for text, given in (("", {}), ("the text", {"content_hash": "theirs"})):
+        added = documents.add_text(text, uri=repr(text), **given)
+        made = documents.set_chunks(added.id, ["by hand"])
+        documents.add_text(text, uri=repr(text), **given)
+        assert documents.chunks(added.id) == made
+
+
+def test_a_text_is_not_given_back_where_its_chunks_contradict_one_another(documents):
+    added = documents.add_text("", uri="a")
+    first = {"content": "abcdef", "start_char": 0, "end_char": 6}
+    for content, start in (("XXXghi", 3), ("X", 2), ("ghi", 7)):
+        documents.set_chunks(added.id, [first, {"content": content, "start_char": start, "end_char": start + len(content)}])
+        with pytest.raises(Invalid, match="two things at character" if start < 6 else "not all of its text"):
+            documents.text(added.id)
+    documents.set_chunks(added.id, [first, {"content": "c", "start_char": 2, "end_char": 3}, {"content": "fg", "start_char": 5, "end_char": 7}])
+    assert documents.text(added.id) == "abcdefg"
+
+
+def test_what_has_lost_its_vectors_does_not_say_when_it_got_them(documents):
+    added = documents.add_text("a", uri="a")
+    documents.set_chunks(added.id, [{"content": "a", "embedding": [1.0, 0.0]}], model="m")
+    assert documents.get(added.id).indexed_at is not None
+    documents.add_text("b", uri="a")
+    assert (documents.get(added.id).ingestion_status, documents.get(added.id).indexed_at) == ("pending", None)

@@ -409,3 +409,39 @@ def test_a_trigger_on_the_tables_of_the_index_is_reported(tmp_path):
     hostile.close()
     with open_store(path) as store:
         assert any("trigger spy" in finding.detail for finding in store.check().findings)
+
+
+@pytest.mark.damage
+def test_an_index_that_nothing_tells_of_is_made_anew_by_whoever_writes(tmp_path):
+    path = tmp_path / "agent.db"
+    with open_store(path) as store:
+        for uri in ("a", "b", "c"):
+            store.documents.add_text(f"the lamp of {uri}", uri=uri, id=uri)
+        store.documents.remove("b")
+    for write in (
+        lambda room: room.add_text("one more lamp", uri="d"),
+        lambda room: room.add_text("the lamp of b", uri="b"),
+        lambda room: room.remove("a"),
+        lambda room: room.rebuild(),
+    ):
+        with sqlite3.connect(path) as damaged:
+            damaged.execute("DELETE FROM chunk_index")
+        damaged.close()
+        with open_store(path) as store:
+            with pytest.raises(Corrupt, match=r"documents\.rebuild\(\) makes a new one"):
+                store.documents.search("lamp")
+            write(store.documents)
+            assert store.check().ok
+            assert sorted(uris(store.documents.search("lamp"))) == sorted(item.uri for item in store.documents.find())
+
+
+def test_where_all_words_are_common_they_are_ranked_once(library, monkeypatch):
+    store, plain, _ = library
+    common = " ".join(row["term"] for row in store.query("SELECT term FROM chunk_index__terms ORDER BY doc DESC LIMIT 3"))
+    asked = []
+    ask = fulltext.Question._matching
+    monkeypatch.setattr(fulltext.Question, "_matching", lambda self, *given: asked.append(1) or ask(self, *given))
+    match = " OR ".join(common.split())
+    sql = "SELECT rowid, -bm25(plain) FROM plain WHERE plain MATCH ? ORDER BY bm25(plain), rowid LIMIT 10"
+    assert best(store, common) == plain.execute(sql, (match,)).fetchall()
+    assert len(asked) == 1

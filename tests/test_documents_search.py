@@ -301,3 +301,89 @@ def test_a_search_inside_a_transaction_sees_what_it_wrote_and_nothing_of_it_stay
         assert uris(room.search("lighthouse lamp")) == ["b", "a"]
         raise ZeroDivisionError
     assert uris(room.search("lighthouse lamp")) == ["a"]
+
+
+# -- how many are asked for ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def shelf(store):
+    """Fills a document with chunks."""
+
+    def fill(chunks, uri="u", **given):
+        return store.documents.set_chunks(store.documents.add_text("", uri=uri).id, chunks, **given)
+
+    return fill
+
+
+@pytest.mark.parametrize("fusion", ["weighted", "rrf"])
+@pytest.mark.parametrize("sealed", [False, True])
+def test_what_is_asked_for_is_the_head_of_what_more_would_be(sealed, fusion, rng):
+    words = ["lamp", "foot", "sail", "hall", "table"]
+    with open_store(codec=Toy() if sealed else None) as store:
+        store.vectors.allow("m")
+        chunks = [
+            {"content": " ".join(rng.choices(words, k=rng.randint(1, 6))), "embedding": [rng.random() + 0.01, rng.random()]}
+            for _ in range(120)
+        ]
+        store.documents.set_chunks(store.documents.add_text("", uri="u").id, chunks, model="m")
+        for given in ({}, {"embedding": [1.0, 0.0]}, {"embedding": [1.0, 0.2], "lexical_weight": 0.0}):
+            most = store.documents.search("lamp sail", limit=25, fusion=fusion, **given)
+            for limit in (1, 2, 10, 24):
+                assert store.documents.search("lamp sail", limit=limit, fusion=fusion, **given) == most[:limit]
+
+
+def test_what_one_side_has_found_is_asked_of_the_other(store, shelf):
+    """More chunks are near than are looked at, and more have the word: each side finds others."""
+    near = [{"content": "lamp " + "word " * 60, "embedding": [1.0, 0.0], "id": f"near{number}"} for number in range(60)]
+    told = [{"content": "lamp", "embedding": [0.9, 0.1], "id": f"told{number}"} for number in range(60)]
+    shelf([*near, *told], model="m")
+    hits = {hit.chunk.id[:4]: hit for hit in store.documents.search("lamp", embedding=[1.0, 0.0], limit=40)}
+    hits |= {hit.chunk.id[:4]: hit for hit in store.documents.search("lamp", embedding=[1.0, 0.0], limit=50, lexical_weight=0.01)}
+    assert hits["near"].semantic == 1.0 and 0 < hits["near"].lexical < 0.5
+    hits = store.documents.search("lamp", embedding=[1.0, 0.0], limit=1)
+    assert hits[0].chunk.id == "told0" and hits[0].lexical == 1.0 and hits[0].semantic == pytest.approx(0.9 / 0.82**0.5)
+
+
+def test_equal_words_are_in_order_of_arrival_whatever_the_limit(store, shelf):
+    shelf([{"content": "alpha one", "id": "zz"}, {"content": "alpha two", "id": "aa"}])
+    assert [[hit.chunk.id for hit in store.documents.search("alpha", limit=limit)] for limit in (1, 2)] == [["zz"], ["zz", "aa"]]
+
+
+# -- what nobody hears of -----------------------------------------------------------------------------------------------
+
+
+def test_vectors_of_hidden_documents_are_of_no_account_whatever_their_model(store, shelf):
+    (kept,) = shelf([{"content": "alpha one", "embedding": [1.0, 0.0]}], model="m")
+    (other,) = shelf([{"content": "alpha two", "embedding": [1.0, 0.0, 1.0]}], "v", model="n")
+    store.documents.remove(other.document_id)
+    for given in ({"model": "m"}, {}):
+        (hit,) = store.documents.search("alpha", embedding=[1.0, 0.0], **given)
+        assert (hit.chunk, hit.semantic) == (kept, 1.0)
+
+
+def test_near_ones_are_looked_for_further_away_before_all_are_listed(store, shelf, monkeypatch):
+    for uri in ("near", "far"):
+        chunks = [{"content": uri, "embedding": [1.0, number / 1000 + (uri == "far")]} for number in range(70)]
+        shelf(chunks, uri, model="m")
+    listed = []
+    monkeypatch.setattr("memstore.documents.search._visible", lambda *given: listed.append(given))
+    (document,) = store.documents.find(query="near")
+    for given in ({"filters": {"uri": "far"}}, {}):
+        hits = store.documents.search("", embedding=[1.0, 0.0], limit=3, **given)
+        assert hits[0].semantic == pytest.approx(1 / 2**0.5) if given else hits[0].semantic == 1.0
+        assert len(hits) == 3
+    store.documents.remove(document.id)
+    assert uris(store.documents.search("", embedding=[1.0, 0.0], limit=2)) == ["far", "far"]
+    assert listed == []
+
+
+def test_a_filter_may_have_many_values_and_not_many_columns(store):
+    store.documents.add_text("alpha", uri="u", metadata={"team": "red"})
+    names = [f"x{number}" for number in range(3000)]
+    for many in ({"uri": [*names, "u"]}, {"metadata.team": [*names, None, "red"]}, [{"uri": "x"}] * 499 + [{"uri": ["u", "v"]}]):
+        assert uris(store.documents.search("alpha", filters=many)) == ["u"]
+    assert store.documents.search("alpha", filters={"ticket_id": [*names]}) == []
+    assert uris(store.documents.search("alpha", filters={"ticket_id": [None, *names]})) == ["u"]
+    with pytest.raises(Invalid, match="asks for 501 columns in 501 dicts, and may for 500 in all"):
+        store.documents.search("alpha", filters=[{"uri": "u"}] * 501)

@@ -34,6 +34,7 @@ SHARE = 32  # words choose as long as what they choose is no more than one text 
 REMEMBERED = 10_000  # words of which it is remembered how many texts have them
 FIRST = 128  # texts that may be read, best by the words that choose
 WIDER = 2  # times as many are ranked first where something restricts the search: mostly it leaves out little
+WORTH = 0.5  # of what it takes to rank by all words: how much may be spent on doing without
 CLEAR = 0.3  # what the other words may add, of the worst score that counts, for the words that choose to tell texts well apart
 
 # Names that begin with `chunk_index__` are the room's, and so are those that FTS5 makes of them.
@@ -176,24 +177,32 @@ class Question:
         """The chunks that score highest, best first; all for a negative count."""
         if not self.words or count == 0:
             return []
-        if count < 0 or sum(self.holders.values()) <= self.texts // SHARE:
+        if count < 0 or self._held(self.words) <= self.texts // SHARE:
             return self._ranked(self.words, count)
         by_rarity = sorted(self.words, key=self.holders.__getitem__)
-        chosen = self._choosers(by_rarity, count)
+        chosen, spent, least = self._choosers(by_rarity, count), 0, 0.0
         size = max(FIRST, 4 * count)
         while chosen < len(by_rarity):
             rest = self._most(by_rarity[chosen:])
-            ranked = self._ranked(by_rarity[:chosen], size)
-            least = ranked[count - 1][1] if len(ranked) >= count else 0.0  # other words can only add to it
-            if least > rest:
-                best = bm25.best([(number, score + rest) for number, score in ranked], self.scores, count)
-                least = best[-1][1] if len(best) == count else 0.0
-                if least > rest and (len(ranked) < size or least > rest + ranked[-1][1]):
-                    return best
+            if self._most(by_rarity[:chosen]) > rest:  # else no text has enough by these words
+                spent += self._held(by_rarity[:chosen])
+                if spent > self._held(by_rarity) * WORTH:
+                    break
+                ranked = self._ranked(by_rarity[:chosen], size)
+                least = ranked[count - 1][1] if len(ranked) >= count else 0.0  # other words can only add to it
+                if least > rest:
+                    best = bm25.best([(number, score + rest) for number, score in ranked], self.scores, count)
+                    least = best[-1][1] if len(best) == count else 0.0
+                    if least > rest and (len(ranked) < size or least > rest + ranked[-1][1]):
+                        return best
             chosen += 1
             while chosen < len(by_rarity) and 0 < least * CLEAR < self._most(by_rarity[chosen:]):
                 chosen += 1
         return self._ranked(self.words, count)
+
+    def _held(self, words: Sequence[str]) -> int:
+        """How much FTS5 has to go through for some words."""
+        return sum(self.holders[word] for word in words)
 
     def _choosers(self, by_rarity: Sequence[str], count: int) -> int:
         """How many of the rarest words choose the texts at first."""

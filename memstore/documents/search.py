@@ -178,8 +178,8 @@ class Search(Embedding):
             there = _heard(connection, found, terms)
             if len(there) >= most or len(found) < times * most:
                 return dict(list(there.items())[:most])
-            if len(there) * FURTHER[1] < most:
-                return None
+            if times > 1 and len(there) * FURTHER[1] < most:
+                break  # the next look would hardly be the last
         return None
 
     def _nearest(self, vector: QueryVector, ids: list[str] | None, most: int) -> Scores:
