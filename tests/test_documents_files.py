@@ -137,6 +137,49 @@ def test_links_pipes_and_what_may_not_be_read_are_left_out_with_a_reason(store, 
     assert (report.removed, report.reasons[str(folder.resolve() / "src")]) == (0, "it cannot be listed: Permission denied")
 
 
+@pytest.mark.parametrize("now", [b"ambergris\0", b"ambergris \xff", b"ambergris " * 100])
+def test_what_a_file_said_that_is_no_text_now_is_found_no_longer(store, folder, now):
+    (folder / "secret.md").write_bytes(b"ambergris")
+    store.documents.add_files(folder)
+    hidden = store.documents.find(query="secret.md")[0]
+    (folder / "secret.md").write_bytes(now)
+    assert counts(store.documents.add_files(folder, max_bytes=900, actor="ann")) == (0, 0, 4, 1, 3)
+    assert [hit.document.relative_path for hit in store.documents.search("ambergris")] == ["README.md"]
+    (event,) = store.audit.find()
+    assert (event.event_type, event.entity_id, event.actor) == ("document.remove", hidden.id, "ann")
+    before = rows(store)
+    assert counts(store.documents.add_files(folder, max_bytes=900)) == (0, 0, 4, 0, 3)
+    assert counts(store.documents.add_files(folder / "secret.md", project="p", max_bytes=900)) == (0, 0, 0, 0, 1)
+    assert rows(store) == before
+    (folder / "secret.md").write_bytes(b"duralumin")
+    assert counts(store.documents.add_files(folder)) == (1, 0, 4, 0, 2)
+    assert store.documents.search("duralumin")[0].document.id == hidden.id
+
+
+def test_what_cannot_be_read_stays_as_it_was(store, folder, monkeypatch):
+    import builtins
+
+    store.documents.add_files(folder)
+    real = open
+
+    def failing(place, *args, **more):
+        if str(place).endswith("README.md"):
+            raise PermissionError(13, "Permission denied")
+        return real(place, *args, **more)
+
+    monkeypatch.setattr(builtins, "open", failing)
+    assert counts(store.documents.add_files(folder, prune=True)) == (0, 0, 3, 0, 3)
+    assert len(store.documents.search("ambergris")) == 1
+
+
+def test_what_was_removed_comes_back_with_its_file(store, folder):
+    store.documents.add_files(folder)
+    item = store.documents.find(query="README.md")[0]
+    store.documents.remove(item.id)
+    assert counts(store.documents.add_files(folder)) == (1, 0, 3, 0, 2)
+    assert store.documents.get(item.id).is_deleted is False and len(store.documents.search("ambergris")) == 1
+
+
 def test_a_database_in_use_is_never_opened(tmp_path):
     folder = tmp_path.resolve()
     (folder / "a.md").write_text("text")
