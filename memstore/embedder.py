@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
-
 from .kernel import record
+from .kernel.embedding import Fn
 
 
 @record
@@ -13,5 +11,5 @@ class Embedder:
     """A model that turns texts into vectors: its name, a function from texts to as many vectors, and their length if that is fixed."""
 
     model: str
-    fn: Callable[[Sequence[str]], Sequence[Any]]
+    fn: Fn
     dims: int | None = None

@@ -281,7 +281,7 @@ class Store:
         found: Record = getattr(keeper, get)(id)
         return found
 
-    def _stale(self, _connection: Connection, chunk_ids: Sequence[str]) -> None:
+    def _stale(self, chunk_ids: Sequence[str]) -> None:
         """Chunks are gone: what rests on them has to be looked at again."""
         if "knowledge" in rooms_in_file(self._database):
             for chunk_id in chunk_ids:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import time
 from itertools import pairwise
+from typing import get_args
 
 import pytest
 
 from memstore import Invalid
-from memstore.documents.chunking import KINDS, kind_of, pieces
+from memstore.documents.chunking import Kind, kind_of, pieces, sizes
 
+KINDS = get_args(Kind)
 NASTY = (
     "a", "word ", "\n", "\n\n", "# H\n", "## Two\n", "```\n", "~~~~\n", "def f():\n", "class A:\n", "    def g(self):\n", "        x\n",
     '"""', "'''", "@d\n", "# c\n", "漢字。", "e\u0301", "👩\u200d🚀", "\r\n", "\x0c", "\u2028", " " * 30, "-----\n", "=====\n",
@@ -61,9 +63,9 @@ def test_the_time_is_linear_whatever_the_text_is_made_of(kind):
 
 
 def test_what_cannot_be_is_refused():
-    for options in ({"size": 0}, {"size": 1.5}, {"overlap": -1}, {"size": 100, "overlap": 50}, {"kind": "html"}):
+    for size, overlap in ((0, None), (1.5, 0), (1000, -1), (100, 50)):
         with pytest.raises(Invalid):
-            pieces("text", **options)
+            sizes(size, overlap)
 
 
 def test_the_kind_goes_by_the_suffix():

@@ -46,7 +46,7 @@ def store(model):
 def has(store, document, model="m1"):
     """For each chunk of a document whether it has its own vector of a model."""
     chunks = store.documents.chunks(document.id)
-    lacking = store.vectors.lacking("chunk", [chunk.id for chunk in chunks], model=model)
+    lacking = store.vectors.lacking([chunk.id for chunk in chunks], model=model)
     return [chunk.id not in lacking and list(store.vectors.get(chunk.id).values) == vector(chunk.content) for chunk in chunks]
 
 

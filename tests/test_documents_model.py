@@ -103,7 +103,7 @@ def test_documents_live_as_their_twin_does(rng, tmp_path, encrypted):
                 stored = store.documents.get(item["id"])
                 assert stored.is_deleted == item["hidden"]
                 ids = [id for id, _ in item["chunks"]]
-                assert store.vectors.lacking("chunk", ids, model="m") == []
+                assert store.vectors.lacking(ids, model="m") == []
                 if not item.get("cut"):
                     assert store.documents.text(item["id"]) == item["text"]
             assert store.vectors.count() == sum(len(item["chunks"]) for item in twin.documents.values())

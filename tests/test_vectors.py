@@ -351,7 +351,7 @@ def test_models_kinds_and_what_lacks_a_vector_are_counted(three):
     assert three.vectors.models() == [VectorModel("other", 3, 1, {"chunk": 1}), VectorModel("toy", 2, 5, {"memory": 2, "note": 3})]
     counts = [three.vectors.count(**given) for given in ({}, {"model": "toy"}, {"kind": "note"}, {"model": "toy", "kind": "chunk"})]
     assert counts == [6, 5, 3, 0]
-    assert three.vectors.lacking("memory", ["z", "x", "y", "e"], model="toy") == ["z", "y"]
+    assert three.vectors.lacking(["z", "x", "y", "e"], model="toy", kind="memory") == ["z", "y"]
 
 
 def told(store, count=5):
@@ -453,7 +453,7 @@ def test_what_is_erased_takes_its_vector_along(store):
     told(store)
     receipt = store.erase(memory_id="m2")
     assert receipt.counts["vectors"] == 1
-    assert store.vectors.lacking("memory", ["m1", "m2"], model="old") == ["m2"]
+    assert store.vectors.lacking(["m1", "m2"], model="old", kind="memory") == ["m2"]
     assert store.vectors.count() == 4
 
 
@@ -522,7 +522,7 @@ def test_a_vector_follows_what_it_is_of_to_the_one_here_that_says_the_same(sourc
     with open_store(tmp_path / "other.db") as other:
         mine = other.memories.add("knowledge", "belief number xx").id
         other.import_(tmp_path / "one", on_conflict="skip")
-        assert other.vectors.lacking("memory", [mine, "m1", "m2"], model="old") == ["m2"]
+        assert other.vectors.lacking([mine, "m1", "m2"], model="old", kind="memory") == ["m2"]
 
 
 def test_models_of_other_dimensions_do_not_come_in(source, tmp_path):
@@ -549,7 +549,7 @@ def test_what_was_erased_here_does_not_come_back(source, tmp_path):
     source.export(tmp_path / "one")
     source.erase(memory_id="m2")
     source.import_(tmp_path / "one", on_conflict="skip")
-    assert source.vectors.lacking("memory", ["m1", "m2"], model="old") == ["m2"]
+    assert source.vectors.lacking(["m1", "m2"], model="old", kind="memory") == ["m2"]
 
 
 def test_an_export_of_a_user_has_the_vectors_of_his_memories(store, tmp_path):

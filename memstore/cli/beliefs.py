@@ -1,7 +1,4 @@
-"""What is believed, and what a person decides about it: `memories`, `entities`, `conflicts`.
-
-An id may be typed by its end, which is what a terminal shows of it: its beginning is the time, which neighbours share.
-"""
+"""What is believed, and what a person decides about it: `memories`, `entities`, `conflicts`."""
 
 from __future__ import annotations
 
@@ -11,34 +8,37 @@ from argparse import Namespace
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..kernel import Invalid, NotFound, values
+from ..kernel import Invalid, NotFound
 from . import command, open_for, store_path
+from .rows import (
+    LEAST_OF_ID,
+    Kind,
+    one,
+    one_more,
+    print_fields,
+    print_history,
+    print_list,
+    print_section,
+    print_whole,
+    projects_by_id,
+    shown_id,
+    tell_of_others,
+)
 from .terminal import Page, moment, one_line, print_json
-from .views import SHOWN_OF_ID
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ..audit import AuditEvent
     from ..conflicts import Conflict, ConflictMember
     from ..knowledge import Entity
     from ..memories import Memory
     from ..store import Store
 
-LEAST_OF_ID = 4  # typed characters that may stand for an id
-TIMES = ("_at", "_until", "_from")
-NOTHING: tuple[Any, ...] = (None, "", [], {})
-#: What is said in the first line, and what only programs need.
-SAID = {"id", "status", "content", "canonical_name", "members", "version", "hand_authored", "decayed_at"}
-
 
 @dataclass(frozen=True)
-class Kind:
-    """One of the three: where it lives, how it is listed, and how one of it reads."""
+class Belief(Kind):
+    """One of the three: how it is listed, and how one of it reads."""
 
-    noun: str
-    room: str
-    ending: str  # what finds ids by their end
     find: Callable[[Store, Namespace, int | None], Sequence[Any]]
     columns: Callable[[Any], tuple[str, str]]  # the middle one of a row, and the last
     head: Callable[[Any], str]
@@ -73,7 +73,7 @@ def _said(member: ConflictMember) -> str:
 
 
 KINDS = {
-    "memories": Kind(
+    "memories": Belief(
         "memory",
         "memories",
         "SELECT id FROM memories WHERE substr(id, -length(?)) = ? ORDER BY pk LIMIT 10",
@@ -81,7 +81,7 @@ KINDS = {
         lambda item: (item.memory_type, item.content),
         lambda item: item.content,
     ),
-    "entities": Kind(
+    "entities": Belief(
         "entity",
         "knowledge",
         "SELECT id FROM entities WHERE substr(id, -length(?)) = ? ORDER BY pk LIMIT 10",
@@ -89,7 +89,7 @@ KINDS = {
         lambda item: (item.type, _named(item)),
         lambda item: item.name,
     ),
-    "conflicts": Kind(
+    "conflicts": Belief(
         "conflict",
         "conflicts",
         "SELECT id FROM conflicts WHERE substr(id, -length(?)) = ? ORDER BY pk LIMIT 10",
@@ -107,7 +107,7 @@ def listed(options: Namespace) -> int:
     """List what the filters leave, newest first."""
     kind, limit = KINDS[options.command], options.limit
     with open_for(options) as store:
-        found = kind.find(store, options, limit + 1 if 0 <= limit < sys.maxsize else limit)  # one more tells whether there are more
+        found = kind.find(store, options, one_more(limit))
         projects = projects_by_id(store)
         subjects = _subjects(store, found[:limit])
         if not found and options.project is not None:
@@ -115,26 +115,15 @@ def listed(options: Namespace) -> int:
     if options.json:
         print_json({options.command: [item.to_dict() for item in found[:limit]]})
         return 0
-    _print_list(kind, found[:limit], projects, subjects)
-    if len(found) > limit:
-        print(f"there are more than {limit:,}; --limit N shows up to N", file=sys.stderr)
-    elif not found:
-        print(f"no {kind.noun} is left by these filters" if _filtered(options) else f"there are no {options.command}", file=sys.stderr)
+    print_list([_told(kind, item, subjects) for item in found[:limit]], projects)
+    tell_of_others(len(found), options, kind)
     return 0
 
 
-def _refuse_unknown(store: Store, kind: Kind, options: Namespace) -> None:
+def _refuse_unknown(store: Store, kind: Belief, options: Namespace) -> None:
     """Refuse a project that nobody has registered and that nothing of this kind names: a misspelt one is no empty one."""
     if not kind.find(store, Namespace(type=None, status=None, user=None, project=options.project), 1):
         store.chat.get_project(options.project)
-
-
-def _filtered(options: Namespace) -> bool:
-    return any(getattr(options, name, None) is not None for name in ("status", "type", "project", "user"))
-
-
-def projects_by_id(store: Store) -> dict[str | None, str]:
-    return {project.id: project.name for project in store.chat.projects()}
 
 
 def _subjects(store: Store, found: Sequence[Any]) -> dict[str, str]:
@@ -146,25 +135,11 @@ def _subjects(store: Store, found: Sequence[Any]) -> dict[str, str]:
     return names
 
 
-def _print_list(kind: Kind, found: Sequence[Any], projects: dict[str | None, str], subjects: dict[str, str]) -> None:
-    page = Page()
-    named = any(item.project_id is not None for item in found)
-    rows = []
-    for item in found:
-        word, text = kind.columns(item)
-        subject = subjects.get(getattr(item, "slot_key", ""))
-        text = text if subject is None else f"{subject}: {text}"
-        project = projects.get(item.project_id, item.project_id) or ""
-        told = [item.status, one_line(word), *([one_line(project)] if named else []), one_line(text)]
-        rows.append((shown_id(item.id, page), *told))
-    for line in page.table(rows, (page.dim, page.bold)):
-        print(line)
-
-
-def shown_id(id: str, page: Page) -> str:
-    """As much of an id as is needed to type it; a pipe gets all of it."""
-    short = page.width is not None and len(id) > SHOWN_OF_ID + 1
-    return f"…{id[-SHOWN_OF_ID:]}" if short else one_line(id)
+def _told(kind: Belief, item: Any, subjects: dict[str, str]) -> tuple[Any, tuple[str, str], str]:
+    """A row with what is printed of it."""
+    word, text = kind.columns(item)
+    subject = subjects.get(getattr(item, "slot_key", ""))
+    return item, (item.status, word), text if subject is None else f"{subject}: {text}"
 
 
 def search(options: Namespace) -> int:
@@ -217,31 +192,7 @@ def show(options: Namespace) -> int:
     return 0
 
 
-def one(store: Store, kind: Kind, typed: str) -> Any:
-    """The row with an id, or the one whose id ends like that."""
-    room = getattr(store, kind.room)
-    try:
-        return room.get(typed)
-    except NotFound:
-        if len(typed) < LEAST_OF_ID:
-            raise NotFound(
-                f"no {kind.noun} {typed!r}: the end of an id stands for it from {LEAST_OF_ID} characters on; type more of it"
-            ) from None
-        ends = _ending(store, kind, typed)
-        if len(ends) > 1:
-            raise Invalid(f"{typed!r} ends the id of more than one {kind.noun}: {', '.join(ends)}; type more of it") from None
-        if not ends:
-            raise
-    return room.get(ends[0])
-
-
-def _ending(store: Store, kind: Kind, typed: str) -> list[str]:
-    if not getattr(store, kind.room).db.present(kind.room):
-        return []
-    return [row["id"] for row in store.query(kind.ending, (typed, typed))]
-
-
-def _about(store: Store, kind: Kind, item: Any) -> dict[str, Any]:
+def _about(store: Store, kind: Belief, item: Any) -> dict[str, Any]:
     """What belongs to the answer beside the row itself, JSON-ready."""
     if kind.noun == "entity":
         relationships = store.knowledge.relationships(item.id)
@@ -254,22 +205,6 @@ def _about(store: Store, kind: Kind, item: Any) -> dict[str, Any]:
         told = {"assessments": [each.to_dict() for each in store.conflicts.assessments(item.id)]}
         return {**told, "suggestion": store.conflicts.suggest(item.id).to_dict()} if item.status == "open" else told
     return {}
-
-
-def print_fields(page: Page, item: Any, names: dict[str, dict[Any, str]]) -> None:
-    """Its other columns that say anything; what some of them name stands before the id."""
-    fields = {name: value for name, value in item.to_dict().items() if name not in SAID and value not in NOTHING}
-    for name, known in names.items():
-        if fields.get(name) in known:
-            fields[name] = f"{known[fields[name]]} ({fields[name]})"
-    print()
-    print_whole(page, [(name, _value(name, value)) for name, value in fields.items()])
-
-
-def _value(name: str, value: Any) -> str:
-    if name.endswith(TIMES) and isinstance(value, (int, float)):
-        return moment(value)
-    return one_line(value if isinstance(value, str) else values.to_json(name, value))
 
 
 def _print_about(page: Page, about: dict[str, Any]) -> None:
@@ -296,41 +231,6 @@ def _since(conflict: Conflict, member: ConflictMember) -> str:
     if conflict.status != "open" or now == then:
         return then
     return f"{then} (claims it no longer)" if now is None else f"{now} (it said: {then})"
-
-
-def print_section(page: Page, name: str, rows: Sequence[tuple[str, ...]]) -> None:
-    if rows:
-        print("", page.dim(name), sep="\n")
-        print_whole(page, rows)
-
-
-def print_whole(page: Page, rows: Sequence[tuple[str, ...]]) -> None:
-    for lines in page.whole(rows, indent="  "):
-        print(*lines, sep="\n")
-
-
-def print_history(page: Page, history: Sequence[AuditEvent]) -> None:
-    rows = [
-        (f"#{event.seq}", moment(event.created_at), event.event_type, one_line(event.actor), _change(event)) for event in history
-    ]
-    print_section(page, "history", rows)
-
-
-def _step(name: str, before: Any, after: Any) -> str:
-    """What became of one column; the whole of a long value is in --json."""
-    old, new = (values.one_line(said if isinstance(said, str) else values.to_json(name, said)) for said in (before, after))
-    return f"{name}: {new}" if before in NOTHING else f"{name}: {old} -> {new}"
-
-
-def _change(event: AuditEvent) -> str:
-    """What an event changed, and why."""
-    if event.redacted:
-        return "(redacted)"
-    there = event.details.get(event.stream) if isinstance(event.details, dict) else None  # of what an import has brought
-    when = [f"({event.stream}, {there['timestamp']})"] if isinstance(there, dict) and "timestamp" in there else []
-    old, new = (said if isinstance(said, dict) else {} for said in (event.before, event.after))
-    changes = [_step(name, old.get(name), value) for name, value in new.items() if old.get(name) != value]
-    return one_line("; ".join([*when, *changes, *([event.note] if event.note else [])]))
 
 
 # -- decide -------------------------------------------------------------------------------------------------------------

@@ -11,8 +11,20 @@ from typing import TYPE_CHECKING
 from ..keywords.words import prefixes
 from ..store import open_store
 from . import open_for, store_path
-from .beliefs import Kind, one, print_fields, print_history, print_section, print_whole, projects_by_id, shown_id
 from .keys import keys
+from .rows import (
+    Kind,
+    one,
+    one_more,
+    print_fields,
+    print_history,
+    print_list,
+    print_section,
+    print_whole,
+    projects_by_id,
+    shown_id,
+    tell_of_others,
+)
 from .terminal import Page, count, one_line, print_json
 from .views import shown_progress
 
@@ -63,33 +75,23 @@ def _name(document: Document) -> str:
     return document.title or document.relative_path or document.uri or document.display_name or document.id
 
 
-DOCUMENT = Kind(
-    "document",
-    "documents",
-    "SELECT id FROM documents WHERE substr(id, -length(?)) = ? ORDER BY pk LIMIT 10",
-    _find,
-    lambda item: (item.source_type, _name(item)),
-    _name,
-)
+DOCUMENT = Kind("document", "documents", "SELECT id FROM documents WHERE substr(id, -length(?)) = ? ORDER BY pk LIMIT 10")
 
 
 def listed(options: Namespace) -> int:
     """List documents, newest first."""
     limit = options.limit
     with open_for(options) as store:
-        found = _find(store, options, limit + 1 if 0 <= limit < sys.maxsize else limit)  # one more tells whether there are more
+        found = _find(store, options, one_more(limit))
         projects = projects_by_id(store)
         if not found and options.project is not None:
             _refuse_unknown(store, options.project)
     if options.json:
         print_json({"documents": [item.to_dict() for item in found[:limit]]})
         return 0
-    _print_list(found[:limit], projects)
-    if len(found) > limit:
-        print(f"there are more than {limit:,}; --limit N shows up to N", file=sys.stderr)
-    elif not found:
-        filtered = any(value is not None for value in (options.type, options.project, options.user))
-        print("no document is left by these filters" if filtered else "there are no documents", file=sys.stderr)
+    told = ((item, f"{_name(item)} (hidden)" if item.is_deleted else _name(item)) for item in found[:limit])
+    print_list([(item, (item.source_type,), text) for item, text in told], projects)
+    tell_of_others(len(found), options, DOCUMENT)
     return 0
 
 
@@ -103,18 +105,6 @@ def _refuse_unknown(store: Store, project: str) -> None:
         or knowledge.entities(project=project, limit=1)
     ):
         store.chat.get_project(project)
-
-
-def _print_list(found: Sequence[Document], projects: dict[str | None, str]) -> None:
-    page = Page()
-    named = any(item.project_id is not None for item in found)
-    rows = []
-    for item in found:
-        project = projects.get(item.project_id, item.project_id) or ""
-        told = f"{_name(item)} (hidden)" if item.is_deleted else _name(item)
-        rows.append((shown_id(item.id, page), item.source_type, *([one_line(project)] if named else []), one_line(told)))
-    for line in page.table(rows, (page.dim, page.bold)):
-        print(line)
 
 
 def search(options: Namespace) -> int:

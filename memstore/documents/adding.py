@@ -1,26 +1,24 @@
-"""Texts on their way in: their chunks are compared with those that are there, and written with words and vectors at once.
+"""Texts on their way in, as new documents or in the place of what a document said.
 
-1. A chunk that says what one of its document's said before is that one: its id and its vector stay, wherever it stands now.
-2. One that says something else is another one. What rested on the old one is told, and its words and vector go with it.
-3. All that one call changes is one transaction; what takes long, cutting and a model's vectors, is done before it begins.
+All that one call changes is one transaction; what takes long, cutting and a model's vectors, is done before it begins.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..kernel import Invalid, new_id, values
+from ..kernel import new_id, values
 from ..kernel.lifecycle import changed, log, shown
 from ..kernel.rows import refuse_taken
 from ..kernel.words import text_key
-from .chunking import SIZE
-from .drafts import Draft, cut, made, sizes
-from .library import chunks_of, texts_of
+from .chunking import SIZE, sizes
+from .drafts import Draft, cut
+from .library import texts_of
 from .replacing import Fresh, Replacing
-from .tables import CHECKS, DOCUMENTS, Chunk, Document, IngestionStatus, uri_key
+from .tables import CHECKS, DOCUMENTS, Document, IngestionStatus, uri_key
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -181,48 +179,3 @@ class Adding(Replacing):
         pk = DOCUMENTS.insert(connection, new, uri_key=uri_key(new.uri, new.content_hash, connection.cipher))
         fresh += [self._fresh(connection, new, pk, place, draft) for place, draft in enumerate(item.drafts)]
         return new
-
-    def _progress(self, embedded: bool) -> dict[str, Any]:
-        """How far a document is whose text has just come in."""
-        return {"ingestion_status": "embedded", "indexed_at": self.db.now} if embedded else {"ingestion_status": "pending"}
-
-    # -- chunks made by hand ----------------------------------------------------------------------------------------
-
-    def set_chunks(
-        self,
-        document_id: str,
-        chunks: Iterable[str | Mapping[str, Any]],
-        *,
-        model: str | None = None,
-        updated_at: float | datetime | None = None,
-        actor: str = "",
-        note: str = "",
-    ) -> list[Chunk]:
-        """Make the chunks of a document these, in their order, and return them; those that say the same as before stay.
-
-        Each is a text, or a dict with `content` and what else is known of it: id, created_at, heading_path, start_char, end_char,
-        anchor_type, anchor_start, anchor_end, token_count, sanitized_hash, metadata, and an `embedding`, a vector of `model`, which is
-        the embedder's unless it is given. One that has the id of a chunk which says something else takes its place. `updated_at` is
-        when that was, the document's from then on.
-        """
-        at = values.optional(values.moment, "updated_at", updated_at)
-        document_id, model = values.key("document_id", document_id), values.optional(values.key, "model", model)
-        drafts = made(chunks)
-        if model is None or model == self._model:
-            model = self._model
-            self._fill(drafts, document_id)
-        if model is None and any(draft.embedding is not None for draft in drafts):
-            raise Invalid("chunks have vectors; name the model= that made them")
-        with self.db.write() as connection:
-            old = self._known(connection, document_id)
-            if old.is_deleted:
-                raise Invalid(f"document {values.shorten(document_id)} was removed; add_text() brings it back")
-            fresh: list[Fresh] = []
-            outcome = self._replace(connection, old, drafts, fresh, model)
-            self._write(connection, fresh, model)
-            if outcome.touched:
-                self._rewrite(connection, old, self._progress(outcome.embedded) | ({} if at is None else {"updated_at": at}))
-            if outcome.touched and outcome.before:
-                before, after = {"chunks": outcome.before}, {"chunks": outcome.after}
-                log(self._audit, "document", "update", old, before, after, actor=actor, note=note)
-            return chunks_of(connection, document_id)

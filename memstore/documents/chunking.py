@@ -19,15 +19,14 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 
 from ..kernel import Invalid, values
 
 Kind = Literal["text", "markdown", "python", "code"]
-KINDS: tuple[str, ...] = get_args(Kind)
 
-SIZE = 1000
-OVERLAP = 150
+SIZE = 1000  # characters of a piece, unless the caller says otherwise,
+OVERLAP = 150  # and of two windows of one block: as large a share of other sizes
 TITLE = 80  # characters of a heading that a path holds
 
 _SUFFIXES: dict[str, Kind] = {
@@ -62,12 +61,17 @@ def kind_of(suffix: str | None) -> Kind:
     return "markdown" if not suffix else _SUFFIXES.get(suffix.lower(), "code")
 
 
+def sizes(chunk_size: int, overlap: int | None) -> dict[str, int]:
+    """How a text is to be cut, or Invalid; neighbours share 150 characters of 1,000 unless it is said how many."""
+    size = values.integer("chunk_size", chunk_size, low=1)
+    shared = size * OVERLAP // SIZE if overlap is None else values.integer("overlap", overlap, low=0)
+    if 2 * shared >= size:
+        raise Invalid(f"overlap is {shared}; it must be less than half of chunk_size, which is {size}")
+    return {"size": size, "overlap": shared}
+
+
 def pieces(text: str, *, size: int = SIZE, overlap: int = OVERLAP, kind: Kind = "text") -> list[Piece]:
     """Cut a text into pieces of at most `size` characters; windows of one long block share about `overlap`."""
-    size, overlap = values.integer("size", size, low=1), values.integer("overlap", overlap, low=0)
-    if 2 * overlap >= size:
-        raise Invalid(f"overlap is {overlap}; it must be less than half of size, which is {size}")
-    values.one_of("kind", kind, KINDS)
     if not text:
         return []
     if kind == "markdown":

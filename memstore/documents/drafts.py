@@ -48,15 +48,6 @@ MOVING = (
 )  # fmt: skip
 
 
-def sizes(chunk_size: int, overlap: int | None) -> dict[str, int]:
-    """How a text is to be cut, or Invalid; neighbours share 150 characters of 1,000 unless it is said how many."""
-    size = values.integer("chunk_size", chunk_size, low=1)
-    shared = size * 3 // 20 if overlap is None else values.integer("overlap", overlap, low=0)
-    if 2 * shared >= size:
-        raise Invalid(f"overlap is {shared}; it must be less than half of chunk_size, which is {size}")
-    return {"size": size, "overlap": shared}
-
-
 def cut(text: str, columns: Mapping[str, Any], size: int, overlap: int) -> list[Draft]:
     """The chunks of a text, by what its document is said to be."""
     suffix = columns["suffix"] or os.path.splitext(columns["file_path"] or columns["uri"] or "")[1]

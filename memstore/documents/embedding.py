@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import warnings
-from collections.abc import Callable, Iterable, Sequence, Sized
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..kernel import Invalid, values
-from ..kernel.subject import AMONG
+from ..kernel.embedding import Fn, embedded
+from ..kernel.subject import AMONG, listed
 from .drafts import Draft, matched
 from .library import Library, chunks_of, keys_of
 from .tables import CHUNKS
 
 BATCH = 64  # texts that a model is given at once
 PAGE = 1000  # chunks that are looked at at once
-
-Fn = Callable[[Sequence[str]], Sequence[Any]]
 
 
 class Embedding(Library):
@@ -43,7 +41,7 @@ class Embedding(Library):
         done = given = last = 0
         while page := self.db.rows("SELECT pk, id FROM chunks WHERE pk > ? ORDER BY pk LIMIT ?", (last, PAGE)):
             last = values.onward(last, page[-1][0])
-            lacking = self._vectors().lacking("chunk", [id for _, id in page], model=model)
+            lacking = self._vectors().lacking([id for _, id in page], model=model)
             for start in range(0, len(lacking), BATCH):
                 given += self._embed_chunks(fn, model, lacking[start : start + BATCH])
             done += len(page)
@@ -63,7 +61,7 @@ class Embedding(Library):
         return embedder.fn, embedder.model
 
     def _embed_chunks(self, fn: Fn, model: str, ids: Sequence[str]) -> int:
-        among = (json.dumps(ids),)
+        among = (listed(ids),)
         chunks = CHUNKS.find(self.db, f"WHERE id {AMONG} ORDER BY pk", among)
         vectors = embedded(fn, [chunk.content for chunk in chunks])
         with self.db.write() as connection:
@@ -78,7 +76,7 @@ class Embedding(Library):
             with self.db.write() as connection:
                 for id in waiting[start : start + PAGE]:
                     chunks = list(keys_of(connection, id))
-                    if chunks and not self._vectors().lacking("chunk", chunks, model=model):
+                    if chunks and not self._vectors().lacking(chunks, model=model):
                         self._change(connection, self._known(connection, id), {"ingestion_status": "embedded", "indexed_at": self.db.now})
 
     def _fill(self, drafts: Sequence[Draft], document_id: str | None) -> None:
@@ -89,7 +87,7 @@ class Embedding(Library):
         with self.db.read(snapshot=True) as connection:
             old = [] if document_id is None else chunks_of(connection, document_id)
             found = matched(old, drafts, connection.cipher)
-        lacking = {*self._vectors().lacking("chunk", [chunk.id for chunk in old], model=embedder.model)} if old else set()
+        lacking = {*self._vectors().lacking([chunk.id for chunk in old], model=embedder.model)} if old else set()
         staying = [chunk is not None and chunk.id not in lacking for chunk in found]
         wanting = [draft for draft, stays in zip(drafts, staying) if draft.embedding is None and not stays]
         texts = list(dict.fromkeys(draft.content for draft in wanting))
@@ -111,17 +109,3 @@ class Embedding(Library):
                 stacklevel=5,
             )
         return allowed
-
-
-def embedded(fn: Fn, texts: Sequence[str], dims: int | None = None) -> list[Any]:
-    """As many vectors as texts, of so many dimensions where that is known, or Invalid."""
-    found = fn(texts) if texts else []
-    if isinstance(found, (str, bytes)) or not isinstance(found, Iterable):
-        raise Invalid(f"fn returned {values.shorten(found)} for {len(texts)} texts; it must return a list of vectors, one for each")
-    vectors = list(found)
-    if len(vectors) != len(texts):
-        raise Invalid(f"fn returned {len(vectors)} vectors for {len(texts)} texts; it must return one for each, in their order")
-    wrong = next((len(vector) for vector in vectors if isinstance(vector, Sized) and len(vector) != dims), None)
-    if dims is not None and wrong is not None:
-        raise Invalid(f"fn of the embedder returned a vector of {wrong:,} dimensions, and its dims are {dims:,}")
-    return vectors

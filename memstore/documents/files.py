@@ -10,22 +10,20 @@ The trap: a database of this process may lie in the folder. Opening it and closi
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import stat
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cache, partial
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..kernel import Invalid, Record, path_of, record, values
 from ..kernel.rows import Term
-from ..kernel.subject import AMONG
+from ..kernel.subject import AMONG, listed
 from .adding import UNSAID, Adding
-from .chunking import SIZE
-from .drafts import sizes
-from .filters import among as among_ids
+from .chunking import SIZE, sizes
 from .filters import opened
 from .library import OF
 from .tables import CHECKS, uri_key
@@ -69,6 +67,18 @@ class _File(NamedTuple):
         return PurePath(self.place).as_posix()
 
 
+@dataclass(slots=True)
+class _Call:
+    """What a call says of all documents, and what has become of the files so far."""
+
+    project: str | None
+    user_id: str | None
+    cutting: dict[str, int]
+    event: dict[str, str]
+    counts: Counter[str] = field(default_factory=Counter)
+    reasons: dict[str, str] = field(default_factory=dict)
+
+
 class Files(Adding):
     """The part of the documents room that reads files."""
 
@@ -93,68 +103,62 @@ class Files(Adding):
         how many. A file is the document whose `uri` is its absolute path. A path that does not exist raises before anything is written.
         """
         roots = _roots(paths)
-        project, user_id = values.optional(values.key, "project", project), values.optional(values.key, "user_id", user_id)
         prune, max_bytes = values.flag("prune", prune), min(values.integer("max_bytes", max_bytes, low=0), values.TEXT_LIMIT)
-        cutting = sizes(chunk_size, overlap)
         values.listener("progress", progress)
-        event = {"actor": values.label("actor", actor), "note": values.text("note", note)}
-        tally, reasons = Counter[str](), dict[str, str]()
+        call = _Call(
+            values.optional(values.key, "project", project),
+            values.optional(values.key, "user_id", user_id),
+            sizes(chunk_size, overlap),
+            {"actor": values.label("actor", actor), "note": values.text("note", note)},
+        )
+        counts, reasons = call.counts, call.reasons
         found = _found(roots, reasons)
-        take = partial(self._take, tally, reasons, project, user_id, cutting, event)
         for done, batch in _batches(found, max_bytes, reasons):
-            take(batch)
+            self._take(call, batch)
             if progress is not None:
                 progress(done, len(found))
         if prune:
-            tally["removed"] = self._prune([root for root in roots if os.path.isdir(root)], project, user_id, event)
-        return IngestReport(tally["added"], tally["changed"], tally["unchanged"], tally["removed"], len(reasons), reasons)
+            self._prune(call, [root for root in roots if os.path.isdir(root)])
+        return IngestReport(counts["added"], counts["changed"], counts["unchanged"], counts["removed"], len(reasons), reasons)
 
-    def _take(
-        self,
-        tally: Counter[str],
-        reasons: dict[str, str],
-        project: str | None,
-        user_id: str | None,
-        cutting: dict[str, int],
-        event: dict[str, str],
-        files: Sequence[_File],
-    ) -> None:
+    def _take(self, call: _Call, files: Sequence[_File]) -> None:
         """Take in those of some files that are not there as they are, by one transaction."""
-        known = self._hashes(files, project, user_id)
+        known = self._hashes(call, files)
         fresh = [file for file in files if known.get(file.uri) != file.digest]
-        tally["unchanged"] += len(files) - len(fresh)
+        call.counts["unchanged"] += len(files) - len(fresh)
         items = []
         for file in fresh:
             try:
-                columns = {**BARE, **_columns(file), "user_id": user_id}
-                items.append(self._arrival(file.data.decode(), project, columns, cutting, content_hash=file.digest))
+                columns = {**BARE, **_columns(file), "user_id": call.user_id}
+                items.append(self._arrival(file.data.decode(), call.project, columns, call.cutting, content_hash=file.digest))
             except UnicodeDecodeError as error:
-                reasons[file.place] = f"it is no text in UTF-8, as its byte {error.start} shows"
+                call.reasons[file.place] = f"it is no text in UTF-8, as its byte {error.start} shows"
             except Invalid as error:
-                reasons[file.place] = str(error)
+                call.reasons[file.place] = str(error)
         if items:
-            tally.update("added" if old is None else "changed" for _, old in self._bring(items, event))
+            call.counts.update("added" if old is None else "changed" for _, old in self._bring(items, call.event))
 
-    def _hashes(self, files: Sequence[_File], project: str | None, user_id: str | None) -> dict[str | None, str]:
+    def _hashes(self, call: _Call, files: Sequence[_File]) -> dict[str | None, str]:
         """What the documents of some files that are not hidden say, by their uris."""
         with self.db.read(snapshot=True) as connection:
-            keys = json.dumps([uri_key(file.uri, "", connection.cipher) for file in files])
-            among = (keys, *self._place(project, user_id))
-            rows = connection.rows(f"SELECT id FROM documents WHERE uri_key {AMONG} AND {OF} AND is_deleted = 0", among)
-            terms = [among_ids([id for (id,) in rows])]
+            keys = listed(uri_key(file.uri, "", connection.cipher) for file in files)
+            terms: list[Term] = [(f"uri_key {AMONG}", keys), self._owned(call)]
             return {uri: content_hash for _, (uri, content_hash) in opened(connection, ("uri", "content_hash"), terms)}
 
-    def _prune(self, folders: Sequence[str], project: str | None, user_id: str | None, event: dict[str, str]) -> int:
+    def _prune(self, call: _Call, folders: Sequence[str]) -> None:
         """Hide the documents whose files were in some folders and are gone."""
         inside = tuple(PurePath(folder, "_").as_posix()[:-1] for folder in folders)
         with self.db.write() as connection:
-            owner = self._place(project, user_id)
-            terms: list[Term] = [("source_type = ? AND is_deleted = 0", SOURCE_TYPE), (OF, *owner)]
+            terms: list[Term] = [("source_type = ?", SOURCE_TYPE), self._owned(call)]
             there = [(id, uri) for id, (uri,) in opened(connection, ("uri",), terms) if uri is not None and uri.startswith(inside)]
             gone = [id for id, uri in there if _is_gone(uri)]
             for id in gone:
-                self._hide(connection, self._known(connection, id), **event)
-        return len(gone)
+                self._hide(connection, self._known(connection, id), **call.event)
+        call.counts["removed"] += len(gone)
+
+    def _owned(self, call: _Call) -> Term:
+        """What the documents of the project and user meet that are not hidden."""
+        return f"{OF} AND is_deleted = 0", self._canonical(call.project, call.user_id) or "", call.user_id or ""
 
 
 #: What a document is of which nothing is said.

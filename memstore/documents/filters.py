@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..kernel import Invalid, values
 from ..kernel.rows import Term, joined
+from ..kernel.subject import AMONG, listed
 from ..kernel.words import normal
 from .tables import CHECKS, SCHEMA
 
@@ -85,7 +86,7 @@ def _condition(reader: Reader, name: str, choices: list[Any]) -> Term:
     if reader.cipher is not None and column in SEALED:
         return among([id for id, (found,) in opened(reader, (column,), []) if _holds(column, member, found, choices)])
     if column == "tags":
-        return "EXISTS (SELECT 1 FROM json_each(documents.tags) WHERE value IN (SELECT value FROM json_each(?)))", json.dumps(choices)
+        return f"EXISTS (SELECT 1 FROM json_each(documents.tags) WHERE value {AMONG})", listed(choices)
     term = f"documents.{column} IS ?"
     if member:
         term = f"EXISTS (SELECT 1 FROM json_each(documents.{column}) WHERE key = ? AND type NOT IN ('array', 'object') AND value IS ?)"
@@ -112,7 +113,7 @@ def described(reader: Reader, query: str, terms: Sequence[Term]) -> Term:
 
 def among(ids: list[str]) -> Term:
     """The condition that a document is one of some."""
-    return "documents.id IN (SELECT value FROM json_each(?))", json.dumps(ids)
+    return f"documents.id {AMONG}", listed(ids)
 
 
 def opened(reader: Reader, columns: Sequence[str], terms: Sequence[Term]) -> Iterator[tuple[str, list[Any]]]:

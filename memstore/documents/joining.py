@@ -11,16 +11,13 @@ from typing import TYPE_CHECKING
 
 from ..kernel.rows import THEIRS, followers
 from .removal import remove
-from .tables import DOCUMENTS, Document
+from .tables import DOCUMENTS, Document, uri_key
 
 if TYPE_CHECKING:
     from ..kernel import Connection
     from .library import Library
 
 ACTOR = "project-join"
-TWIN = """
-WHERE project_id IS ? AND user_id IS ? AND id <> ? AND uri_key = (SELECT uri_key FROM documents WHERE id = ?)
-"""
 #: A choice that somebody has made for both counts for the one that stays.
 INHERIT = "UPDATE OR IGNORE selections SET document = ? WHERE document = ?"
 
@@ -37,7 +34,7 @@ def join(room: Library, connection: Connection, name: str, project_id: str, user
 def move(room: Library, connection: Connection, items: Iterable[Document], project_id: str | None) -> None:
     """Bring documents into another project, or into none."""
     for item in items:
-        twin = DOCUMENTS.first(connection, TWIN, (project_id, item.user_id, item.id, item.id))
+        twin = room._same(connection, uri_key(item.uri, item.content_hash, connection.cipher), project_id, item.user_id)
         older = None
         if twin is not None:
             older, newer = sorted((twin, item), key=lambda each: (not each.is_deleted, each.updated_at))

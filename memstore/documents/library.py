@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from ..vectors import VectorIndex
 
 #: Tells whoever rests on some chunks, by their ids, that these are gone; a chunk that says something else is another one.
-Stale = Callable[["Connection", Sequence[str]], object]
+Stale = Callable[[Sequence[str]], object]
 
-#: Whose a document is, in the words of documents__uri; what `_place` gives is bound to it.
+#: Whose a document is, in the words of documents__uri; project and user are bound to it, "" for none.
 OF = "COALESCE(project_id, '') = ? AND COALESCE(user_id, '') = ?"
 
 
@@ -160,9 +160,6 @@ class Library:
             terms.append(("uri_key = ?", uri_key(uri, content_hash or "", connection.cipher)))
             found = newest(connection, DOCUMENTS, "document", terms, 1, None, "store.documents.find()")
         return found[0] if found else None
-
-    def _place(self, project: str | None, user_id: str | None) -> tuple[str, str]:
-        return self._canonical(project, user_id) or "", user_id or ""
 
     def _same(self, connection: Connection, key: str, project_id: str | None, user_id: str | None) -> Document | None:
         """The document that has an identity, hidden or not."""

@@ -50,7 +50,7 @@ def take_chunks(room: Library, connection: Connection, documents: Sequence[int])
 
 def forsake(room: Library, connection: Connection, chunk_ids: Sequence[str]) -> int:
     """Let go of what rests on chunks that are gone; returns how many vectors that were."""
-    room._stale(connection, chunk_ids)
+    room._stale(chunk_ids)
     return room._vectors().discard(connection, "chunk", chunk_ids) if room.db.present("vectors") else 0
 
 

@@ -1,23 +1,30 @@
-"""Chunks of a document in the place of those that were its: what says the same stays, with its id and its vector."""
+"""Chunks of a document in the place of those that were its, written with their words and vectors at once.
+
+1. A chunk that says what one of its document's said before is that one: its id and its vector stay, wherever it stands now.
+2. One that says something else is another one. What rested on the old one is told, and its words and vector go with it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..kernel import new_id
-from ..kernel.lifecycle import changed
+from ..kernel import Invalid, new_id, values
+from ..kernel.lifecycle import changed, log
 from ..kernel.rows import refuse_taken
 from ..kernel.words import text_key
 from .annotating import Annotations
-from .drafts import MOVING, Draft, matched
+from .drafts import MOVING, Draft, made, matched
 from .embedding import Embedding
 from .library import chunks_of, keys_of
 from .noticing import annotate_noticed
+from .removal import forsake
 from .tables import CHUNKS, Chunk, Document
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from ..kernel import Connection
 
 
@@ -41,6 +48,45 @@ class Outcome(NamedTuple):
 class Replacing(Annotations, Embedding):
     """The part of the documents room that writes chunks."""
 
+    def set_chunks(
+        self,
+        document_id: str,
+        chunks: Iterable[str | Mapping[str, Any]],
+        *,
+        model: str | None = None,
+        updated_at: float | datetime | None = None,
+        actor: str = "",
+        note: str = "",
+    ) -> list[Chunk]:
+        """Make the chunks of a document these, in their order, and return them; those that say the same as before stay.
+
+        Each is a text, or a dict with `content` and what else is known of it: id, created_at, heading_path, start_char, end_char,
+        anchor_type, anchor_start, anchor_end, token_count, sanitized_hash, metadata, and an `embedding`, a vector of `model`, which is
+        the embedder's unless it is given. One that has the id of a chunk which says something else takes its place. `updated_at` is
+        when that was, the document's from then on.
+        """
+        at = values.optional(values.moment, "updated_at", updated_at)
+        document_id, model = values.key("document_id", document_id), values.optional(values.key, "model", model)
+        drafts = made(chunks)
+        if model is None or model == self._model:
+            model = self._model
+            self._fill(drafts, document_id)
+        if model is None and any(draft.embedding is not None for draft in drafts):
+            raise Invalid("chunks have vectors; name the model= that made them")
+        with self.db.write() as connection:
+            old = self._known(connection, document_id)
+            if old.is_deleted:
+                raise Invalid(f"document {values.shorten(document_id)} was removed; add_text() brings it back")
+            fresh: list[Fresh] = []
+            outcome = self._replace(connection, old, drafts, fresh, model)
+            self._write(connection, fresh, model)
+            if outcome.touched:
+                self._rewrite(connection, old, self._progress(outcome.embedded) | ({} if at is None else {"updated_at": at}))
+            if outcome.touched and outcome.before:
+                before, after = {"chunks": outcome.before}, {"chunks": outcome.after}
+                log(self._audit, "document", "update", old, before, after, actor=actor, note=note)
+            return chunks_of(connection, document_id)
+
     def _replace(self, connection: Connection, owner: Document, drafts: Sequence[Draft], fresh: list[Fresh], model: str | None) -> Outcome:
         """Make the chunks of a document these, and add those that are new to `fresh`, which `_write` writes."""
         old, keys = chunks_of(connection, owner.id), keys_of(connection, owner.id)
@@ -58,8 +104,12 @@ class Replacing(Annotations, Embedding):
         new = [(place, draft) for place, (chunk, draft) in enumerate(zip(found, drafts)) if chunk is None]
         fresh += [self._fresh(connection, owner, pk, place, draft) for place, draft in new]
         lacking = any(draft.embedding is None for _, draft in new) or model is None
-        embedded = bool(drafts) and not lacking and not (kept and self._vectors().lacking("chunk", [*kept], model=model or ""))
+        embedded = bool(drafts) and not lacking and not (kept and self._vectors().lacking([*kept], model=model or ""))
         return Outcome(len(old), len(drafts), bool(gone or new or moved or again), embedded)
+
+    def _progress(self, embedded: bool) -> dict[str, Any]:
+        """How far a document is whose text has just come in."""
+        return {"ingestion_status": "embedded", "indexed_at": self.db.now} if embedded else {"ingestion_status": "pending"}
 
     def _drop(self, connection: Connection, gone: Sequence[Chunk], keys: dict[str, int], *, hidden: bool) -> None:
         """Remove chunks with their words and vectors, and tell what rests on them."""
@@ -68,10 +118,8 @@ class Replacing(Annotations, Embedding):
         ids = [chunk.id for chunk in gone]
         if not hidden:
             self._index.remove(connection, [(keys[chunk.id], chunk.content) for chunk in gone])
-        if self.db.present("vectors"):
-            self._vectors().discard(connection, "chunk", ids)
         connection.many("DELETE FROM chunks WHERE pk = ?", [(keys[id],) for id in ids])
-        self._stale(connection, ids)
+        forsake(self, connection, ids)
 
     def _move(self, connection: Connection, found: Sequence[Chunk | None], drafts: Sequence[Draft], keys: dict[str, int]) -> bool:
         """Bring the chunks that stay to their new places; returns whether any was elsewhere."""

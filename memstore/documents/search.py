@@ -9,20 +9,19 @@
 
 from __future__ import annotations
 
-import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from ..kernel import Corrupt, Invalid, ModelMismatch, values
+from ..kernel.embedding import embedded
 from ..kernel.excerpts import densest
 from ..kernel.rows import Term, joined
-from ..kernel.rows import filters as given
-from ..kernel.subject import AMONG
+from ..kernel.subject import AMONG, listed
 from ..kernel.words import words
-from .embedding import Embedding, embedded
-from .filters import asked, checked
-from .selection import wanted
+from .embedding import Embedding
+from .filters import Filters, asked, checked
+from .selection import heard, wanted
 from .tables import CHUNKS, DOCUMENTS, ChunkHit
 from .texts import ChunkTexts
 
@@ -38,7 +37,7 @@ LOOK_AT = 100_000  # characters of a question that are looked at
 Scores = dict[str, float]  # of chunks, by id
 
 
-class Vector(NamedTuple):
+class QueryVector(NamedTuple):
     """What is compared with the vectors of chunks."""
 
     numbers: Any
@@ -65,7 +64,7 @@ class Search(Embedding):
         project: str | None = None,
         conversation_id: str | None = None,
         user_id: str | None = None,
-        filters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+        filters: Filters | None = None,
         lexical_weight: float = 0.3,
         fusion: Fusion = "weighted",
     ) -> list[ChunkHit]:
@@ -106,10 +105,8 @@ class Search(Embedding):
 
     def _terms(self, connection: Connection, project: str | None, conversation_id: str | None, user_id: str | None) -> list[Term]:
         """What a document must meet to be heard of."""
-        terms = given(
-            ("(documents.user_id IS NULL OR documents.user_id = ?)", user_id),
-            ("(documents.project_id IS NULL OR documents.project_id = ?)", self._canonical(project, user_id)),
-        )
+        terms = heard(self._canonical, project, user_id)
+        # Mostly nobody has said no, and to ask of each document whether somebody has takes longer than to find that out.
         unwanted = "SELECT 1 FROM selections WHERE enabled = 0 AND (user_id = ? OR conversation_id = ?)"
         if connection.value(unwanted, (user_id, conversation_id)) is not None:
             terms.append(wanted(user_id, conversation_id))
@@ -117,7 +114,7 @@ class Search(Embedding):
 
     # -- by meaning -------------------------------------------------------------------------------------------------
 
-    def _vector(self, query: str, embedding: Any, model: str | None, *, needed: bool) -> Vector | None:
+    def _vector(self, query: str, embedding: Any, model: str | None, *, needed: bool) -> QueryVector | None:
         """What vectors are compared with; the embedder is asked only where there are some."""
         model = values.optional(values.key, "model", model)
         if embedding is None and model not in (None, self._model):
@@ -128,12 +125,12 @@ class Search(Embedding):
         known = [each.model for each in here if each.kinds.get("chunk")]
         if embedding is not None:
             model = model or self._model or _only(known)
-            return Vector(embedding, model) if needed and known else None
+            return QueryVector(embedding, model) if needed and known else None
         if self._embedder is None or not known or not needed or not query.strip():
             return None
-        return Vector(embedded(self._embedder.fn, [query])[0], self._embedder.model)
+        return QueryVector(embedded(self._embedder.fn, [query])[0], self._embedder.model)
 
-    def _near(self, connection: Connection, vector: Vector, terms: Sequence[Term], count: int) -> Scores | None:
+    def _near(self, connection: Connection, vector: QueryVector, terms: Sequence[Term], count: int) -> Scores | None:
         """The cosines of the chunks whose vectors are nearest; None where nothing can be compared."""
         most = 2 * count if count > 0 else None
         ids = _visible(connection, terms) if terms else None
@@ -147,7 +144,7 @@ class Search(Embedding):
             return None
         return there or None
 
-    def _nearest(self, vector: Vector, ids: list[str] | None, most: int | None) -> Scores:
+    def _nearest(self, vector: QueryVector, ids: list[str] | None, most: int | None) -> Scores:
         hits = self._vectors().nearest(vector.numbers, model=vector.model, kind="chunk", only=ids, limit=most)
         return {hit.id: hit.score for hit in hits}
 
@@ -166,7 +163,7 @@ class Search(Embedding):
         best = self._index.best(connection, query, terms, count)
         if not best:
             return {} if any(map(str.isalnum, query)) else None
-        rows = connection.rows(f"SELECT pk, id FROM chunks WHERE pk {AMONG}", (json.dumps([pk for pk, _ in best]),))
+        rows = connection.rows(f"SELECT pk, id FROM chunks WHERE pk {AMONG}", (listed(pk for pk, _ in best),))
         ids: dict[int, str] = dict(rows)
         return {ids[pk]: score / best[0][1] for pk, score in best if pk in ids}
 
@@ -203,7 +200,7 @@ def _among(connection: Connection, found: Scores) -> Scores:
         SELECT chunks.id FROM chunks CROSS JOIN documents ON documents.pk = chunks.document
         WHERE chunks.id {AMONG} AND documents.is_deleted = 0
         """,
-        (json.dumps(list(found)),),
+        (listed(found),),
     )
     there = {id for (id,) in rows}
     return {id: score for id, score in found.items() if id in there}
@@ -212,9 +209,9 @@ def _among(connection: Connection, found: Scores) -> Scores:
 def _hits(
     connection: Connection, query: str, ranked: list[tuple[str, float]], told: Scores | None, near: Scores | None
 ) -> list[ChunkHit]:
-    found = CHUNKS.find(connection, f"WHERE id {AMONG}", (json.dumps([id for id, _ in ranked]),))
+    found = CHUNKS.find(connection, f"WHERE id {AMONG}", (listed(id for id, _ in ranked),))
     chunks = {chunk.id: chunk for chunk in found}
-    owners = DOCUMENTS.find(connection, f"WHERE id {AMONG}", (json.dumps(list({chunk.document_id for chunk in found})),))
+    owners = DOCUMENTS.find(connection, f"WHERE id {AMONG}", (listed({chunk.document_id for chunk in found}),))
     documents = {document.id: document for document in owners}
     lost = next((id for id, _ in ranked if id not in chunks or chunks[id].document_id not in documents), None)
     if lost is not None:

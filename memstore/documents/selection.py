@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from ..kernel import Connection
+    from ..kernel import Canonical, Connection
+
+Tier = tuple[str | None, str | None]  # a user, or a conversation: whose choice it is
 
 NAMED = 20  # ids that a message names at most
 
@@ -31,6 +33,12 @@ def wanted(user_id: str | None, conversation_id: str | None) -> Term:
         conversation_id,
         user_id,
     )
+
+
+def heard(canonical: Canonical, project: str | None, user_id: str | None) -> list[Term]:
+    """What documents must meet that a user hears of in a project: his, everybody's, and those of no project."""
+    return [*scope(canonical, None, user_id), *filters(("(project_id IS NULL OR project_id = ?)", canonical(project, user_id)))]
+
 
 class Selections(Library):
     """The part of the documents room that knows what is wanted."""
@@ -63,17 +71,8 @@ class Selections(Library):
             news = [id for id in keys if said.get(id, (0, None))[1] is not enabled]
             if not news:
                 return 0
-            at = self.db.now if at is None else at
-            known, unknown = [said[id][0] for id in news if id in said], [id for id in news if id not in said]
-            if enabled is None:
-                connection.many("DELETE FROM selections WHERE pk = ?", [(pk,) for pk in known])
-            else:
-                connection.many("UPDATE selections SET enabled = ?, updated_at = ? WHERE pk = ?", [(int(enabled), at, pk) for pk in known])
-                connection.many(
-                    "INSERT INTO selections(id, created_at, updated_at, document, user_id, conversation_id, enabled)"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    [(new_id(), at, at, keys[id], *tier, int(enabled)) for id in unknown],
-                )
+            known, unknown = [said[id][0] for id in news if id in said], [keys[id] for id in news if id not in said]
+            _choose(connection, tier, known, unknown, enabled, self.db.now if at is None else at)
             self._audit(
                 "selection.clear" if enabled is None else "selection.set", entity_kind="selection", entity_id=user_id or conversation_id,
                 before={id: said[id][1] if id in said else None for id in news}, after=dict.fromkeys(news, enabled),
@@ -108,24 +107,23 @@ class Selections(Library):
         `user_id` those of others are left out, and with a `project` those of other projects.
         """
         limit = values.limit(limit)
-        project = self._canonical(values.optional(values.key, "project", project), user_id)
-        terms = [("is_deleted = 0",), wanted(*_tier(user_id, conversation_id)), *scope(self._canonical, None, user_id)]
-        terms += filters(("(project_id IS NULL OR project_id = ?)", project))
+        project, tier = values.optional(values.key, "project", project), _tier(user_id, conversation_id)
+        terms = [("is_deleted = 0",), wanted(*tier), *heard(self._canonical, project, user_id)]
         clause, params = joined(terms)
         found = DOCUMENTS.find(self.db, f"WHERE {clause} ORDER BY pk", params)
         found.sort(key=lambda item: (item.display_name, item.title))  # which cannot be compared in the file of an encrypted store
         return found if limit < 0 else found[:limit]
 
     def is_selected(self, document_id: str, *, user_id: str | None = None, conversation_id: str | None = None) -> bool:
-        """Whether a document is among the `selected`."""
+        """Return whether a document is among the `selected`."""
         document_id = values.key("document_id", document_id)
-        terms = [wanted(*_tier(user_id, conversation_id)), *scope(self._canonical, None, user_id)]
+        terms = [wanted(*_tier(user_id, conversation_id)), *heard(self._canonical, None, user_id)]
         clause, params = joined([("id = ?", document_id), ("is_deleted = 0",), *terms])
         self.get(document_id)  # or NotFound
         return self.db.value(f"SELECT 1 FROM documents WHERE {clause}", params) is not None
 
 
-def _tier(user_id: str | None, conversation_id: str | None) -> tuple[str | None, str | None]:
+def _tier(user_id: str | None, conversation_id: str | None) -> Tier:
     """Whose choice is meant."""
     return values.optional(values.key, "user_id", user_id), values.optional(values.key, "conversation_id", conversation_id)
 
@@ -155,7 +153,7 @@ def _named(ids: list[str]) -> str:
     return ", ".join(values.shorten(id) for id in ids[:NAMED]) + (f" and {more:,} more" if more > 0 else "")
 
 
-def _said(connection: Connection, tier: tuple[str | None, str | None], keys: dict[str, int]) -> dict[str, tuple[int, bool]]:
+def _said(connection: Connection, tier: Tier, keys: dict[str, int]) -> dict[str, tuple[int, bool]]:
     """What was said so far of documents: key and choice, by the document's id."""
     ids = {pk: id for id, pk in keys.items()}
     rows = connection.rows(
@@ -163,3 +161,17 @@ def _said(connection: Connection, tier: tuple[str | None, str | None], keys: dic
         (listed(ids), *tier),
     )
     return {ids[document]: (pk, bool(enabled)) for pk, document, enabled in rows}
+
+
+def _choose(
+    connection: Connection, tier: Tier, known: list[int], unknown: list[int], enabled: bool | None, at: float
+) -> None:
+    """Change the choices with some keys, and make those for documents of which nothing was said."""
+    if enabled is None:
+        connection.many("DELETE FROM selections WHERE pk = ?", [(pk,) for pk in known])
+        return
+    connection.many("UPDATE selections SET enabled = ?, updated_at = ? WHERE pk = ?", [(int(enabled), at, pk) for pk in known])
+    connection.many(
+        "INSERT INTO selections(id, created_at, updated_at, document, user_id, conversation_id, enabled) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        [(new_id(), at, at, document, *tier, int(enabled)) for document in unknown],
+    )

@@ -296,7 +296,6 @@ SELECTIONS = Table(
 )
 
 
-
 def uri_key(uri: str | None, content_hash: str, cipher: Cipher | None) -> str:
     """What tells documents of one project and user apart: the uri, or what it says where there is none."""
     return text_key(f"hash\n{content_hash}" if uri is None else f"uri\n{uri}", cipher)

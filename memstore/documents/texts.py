@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..kernel import Cipher, Corrupt, Room, Tampered
+from ..kernel.subject import AMONG, listed
 from .tables import SCHEMA
 
 if TYPE_CHECKING:
@@ -57,8 +57,7 @@ class ChunkTexts:
         """Number, id and time of those chunks that still exist; of no conversation, for that of a document may change."""
         self.db.attach(conn)
         return conn.rows(
-            "SELECT pk, id, NULL, NULL, CAST(created_at AS REAL) FROM chunks WHERE pk IN (SELECT value FROM json_each(?))",
-            (json.dumps(list(numbers)),),
+            f"SELECT pk, id, NULL, NULL, CAST(created_at AS REAL) FROM chunks WHERE pk {AMONG}", (listed(numbers),)
         )
 
     def number(self, conn: Connection, item_id: str) -> int | None:
@@ -82,7 +81,7 @@ class ChunkTexts:
                 CROSS JOIN documents ON documents.pk = chunks.document
             WHERE documents.is_deleted = 0
             """,
-            (json.dumps(list(numbers)),),
+            (listed(numbers),),
         )
         return [(pk, _legible(conn.cipher, id, content)) for pk, id, content in rows]
 

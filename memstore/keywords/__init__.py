@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from ..kernel import Carried, Finding, Invalid, NotFound, Prunable, Record, Room, Schema, StoreError, record, values
 from . import relevance
-from .checking import differences
+from .derived import differences
 from .segments import CAPACITY, LAST_NUMBER, PAGE, Asked, Draft, crowd, fill, merge
 from .sources import TEXT, ByHand, TextSource
 from .spaces import BATCH, DAMAGED, Memory, Space, damaged, grow, sealed

@@ -19,6 +19,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..kernel import Corrupt, Finding, Invalid, ModelMismatch, NotFound, NotSupported, Prunable, Recorder, Room, values
+from ..kernel.embedding import embedded
 from .floats import WIDTH, Query, norm, packed, unpacked
 from .memory import WORTH, Memory, Space
 from .nearest import Search
@@ -29,10 +30,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ..kernel import Connection
+    from ..kernel.embedding import Fn
     from ..kernel.subject import Subject
 
     TextOf = Callable[[str, Sequence[str]], dict[str, str]]  # what items of a kind say, by id; those that are gone are left out
-    Embedding = Callable[[list[str]], Sequence[Any]]
     Counted = tuple[str, str, int, int]  # model, kind, dims, vectors
 
 __all__ = ["SCHEMA", "Reembedded", "Vector", "VectorHit", "VectorIndex", "VectorModel", "VectorPermit", "VectorStats"]
@@ -90,7 +91,7 @@ class VectorIndex:
     # -- read -------------------------------------------------------------------------------------------------------
 
     def get(self, id: str, *, kind: str = "chunk") -> Vector:
-        """The vector of an item."""
+        """Return the vector of an item."""
         id, kind = values.key("id", id), values.key("kind", kind)
         select = "SELECT id, kind, model, dims, created_at, norm, vector FROM vectors WHERE id = ? AND kind = ?"
         row = self.db.row(select, (id, kind))
@@ -116,7 +117,7 @@ class VectorIndex:
         limit: int | None = 10,
         exact: bool = False,
     ) -> list[VectorHit]:
-        """Items whose vectors have the highest cosine to a vector, best first, equal ones by id and kind.
+        """Return the items whose vectors have the highest cosine to a vector, best first, equal ones by id and kind.
 
         Among many vectors one in a hundred of the best may be missed, on data without any structure some more; `exact` looks at every
         one. `only` names the ids to look among. Vectors of another model in what is looked through raise ModelMismatch.
@@ -154,41 +155,41 @@ class VectorIndex:
     def _spaces(self, connection: Connection, query: Query, model: str, kind: str | None, ids: list[str] | None) -> list[Space]:
         """What there is to look through, which has to be of one model."""
         dims = len(query.numbers)
-        rows = [row for row in _spaces(connection) if kind in (None, row[1])]
+        rows = [row for row in _counts(connection) if kind in (None, row[1])]
         if any(row[0] != model or row[2] != dims for row in rows):
-            _refuse_mixed(rows if ids is None else _counted(connection, kind, ids), model, dims)
+            _refuse_mixed(rows if ids is None else _counts_among(connection, kind, ids), model, dims)
         return [Space(connection, *row) for row in rows if row[0] == model]
 
     def count(self, *, model: str | None = None, kind: str | None = None) -> int:
-        """How many vectors there are, of a model and of a kind where named."""
+        """Count vectors, of a model and of a kind where named."""
         model, kind = values.optional(values.key, "model", model), values.optional(values.key, "kind", kind)
         counted = "SELECT coalesce(sum(vectors), 0) FROM vector_spaces WHERE (? IS NULL OR model = ?) AND (? IS NULL OR kind = ?)"
         return int(self.db.value(counted, (model, model, kind, kind)))
 
     def models(self) -> list[VectorModel]:
-        """The models whose vectors are here, by name."""
+        """Return the models whose vectors are here, by name."""
         found: dict[str, VectorModel] = {}
-        for model, kind, dims, vectors in _spaces(self.db):
+        for model, kind, dims, vectors in _counts(self.db):
             before = found.get(model)
             total, kinds = (before.vectors, before.kinds) if before is not None else (0, {})
             found[model] = VectorModel(model, dims, total + vectors, {**kinds, kind: vectors})
         return list(found.values())
 
-    def lacking(self, kind: str, ids: Sequence[str], *, model: str) -> list[str]:
-        """Those of some items that have no vector of a model, in their order."""
-        kind, model = values.key("kind", kind), values.key("model", model)
+    def lacking(self, ids: Sequence[str], *, model: str, kind: str = "chunk") -> list[str]:
+        """Return those of some items that have no vector of a model, in their order."""
+        model, kind = values.key("model", model), values.key("kind", kind)
         wanted = values.strings("ids", ids)
         having = "SELECT id FROM vectors WHERE id IN (SELECT value FROM json_each(?)) AND kind = ? AND model = ?"
         found = {id for (id,) in self.db.rows(having, (json.dumps(wanted), kind, model))}
         return [id for id in wanted if id not in found]
 
     def permits(self, model: str) -> bool:
-        """Whether vectors of a model may be stored here, which in an encrypted store must have been allowed."""
+        """Return whether vectors of a model may be stored here, which in an encrypted store must have been allowed."""
         model = values.key("model", model)
         return self.db.cipher is None or self.db.value("SELECT 1 FROM vector_permits WHERE model = ?", (model,)) is not None
 
     def stats(self) -> VectorStats:
-        """How many vectors there are, and what this process remembers of them; it does so from the first `nearest` on."""
+        """Return how many vectors there are, and what this process remembers of them; it does so from the first `nearest` on."""
         known = list(self._memory.known.values())
         blocks = [block for each in known for block in each.blocks]
         return VectorStats(self.count(), sum([each.living for each in known]), len(blocks), sum([block.size for block in blocks]))
@@ -203,7 +204,7 @@ class VectorIndex:
                 PERMITS.insert(connection, VectorPermit(model, self.db.now))
                 self._audit("vectors.allow", entity_kind="vectors", entity_id=model, after={"model": model}, actor=actor, note=note)
 
-    def reembed(self, fn: Embedding, *, model: str, kind: str | None = None, batch: int = 64) -> Reembedded:
+    def reembed(self, fn: Fn, *, model: str, kind: str | None = None, batch: int = 64) -> Reembedded:
         """Give every item that now has a vector of another model one of this, made by `fn` from texts, `batch` at a time.
 
         Each batch is a transaction of its own, so a call that was interrupted is finished by calling it again. Until then `nearest`
@@ -227,13 +228,11 @@ class VectorIndex:
             last = values.onward(last, rows[-1][0])
         return Reembedded(done, left)
 
-    def _replace(self, kind: str, ids: dict[int, str], texts: list[str], model: str, fn: Embedding) -> int:
+    def _replace(self, kind: str, ids: dict[int, str], texts: list[str], model: str, fn: Fn) -> int:
         """Embed texts, and replace the vectors of those items that have the same one still."""
         if not texts:
             return 0
-        made = list(fn(texts))
-        if len(made) != len(texts):
-            raise Invalid(f"fn returned {len(made)} vectors for {len(texts)} texts; it must return one for each, in their order")
+        made = embedded(fn, texts)
         with self.db.write() as connection:
             rows = connection.rows("SELECT pk FROM vectors WHERE pk IN (SELECT value FROM json_each(?))", (json.dumps(list(ids)),))
             still = {pk for (pk,) in rows}
@@ -271,10 +270,10 @@ class VectorIndex:
 
     def check(self) -> list[Finding]:
         """Recompute lengths and counts, and compare memory with the table."""
-        from .checking import findings
+        from .derived import differences
 
         with self.db.read(snapshot=True) as connection:
-            return list(findings(connection, self._memory, self._text_of))
+            return list(differences(connection, self._memory, self._text_of))
 
     # -- inside -----------------------------------------------------------------------------------------------------
 
@@ -296,7 +295,7 @@ def _vectors(items: Any) -> dict[str, bytes]:
     return found
 
 
-def _spaces(reader: Room | Connection) -> list[Counted]:
+def _counts(reader: Room | Connection) -> list[Counted]:
     """How many vectors there are of each model and kind."""
     rows = reader.rows("SELECT model, kind, dims, vectors FROM vector_spaces ORDER BY model, kind")
     if any(list(map(type, row)) != [str, str, int, int] for row in rows):
@@ -339,7 +338,7 @@ def _refuse_other_dims(connection: Connection, model: str, dims: int) -> None:
         raise ModelMismatch(f"vectors of {shown} have {here:,} dimensions here, and not {dims:,}; give those of another model its own name")
 
 
-def _counted(connection: Connection, kind: str | None, ids: list[str]) -> list[Counted]:
+def _counts_among(connection: Connection, kind: str | None, ids: list[str]) -> list[Counted]:
     """Of what models and kinds the vectors of some items are."""
     return connection.rows(
         """

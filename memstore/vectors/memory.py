@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..kernel import Corrupt, values
 from .floats import WIDTH, unit
-from .planes import Block, Scale, empty
+from .planes import CHUNK, Block, Scale, empty
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -197,7 +197,7 @@ def _extended(space: Space, known: Known) -> Known:
             blocks.append(empty(space.dims))
             alive.append(0)
         place = len(blocks[-1])
-        portion = list(islice(rows, min(CAPACITY - place, 2048)))
+        portion = list(islice(rows, min(CAPACITY - place, CHUNK)))
         if not portion:
             break
         keys, vectors = zip(*portion)

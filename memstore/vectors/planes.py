@@ -27,8 +27,6 @@ from .floats import WIDTH, unpacked
 LANE = 2  # bytes in which a number is compared with a threshold: the upper half of a float32
 STEP = 0.9957  # in standard deviations: the uniform code of four levels that is best for a normal distribution (J. Max, 1960)
 RESIDUE = 0.1188  # of the variance: what that code leaves of it
-FINENESS = 0.9
-LIGHTEST = 0.625  # of a unit: what is less is better left out than counted as one
 HEAVIEST = 15
 CHUNK = 2048  # vectors that are taken apart together: what is in the making then stays in the cache of the processor
 

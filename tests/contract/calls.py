@@ -384,7 +384,7 @@ CALLS: dict[str, tuple[Call, ...]] = {
     "vectors.allow": (Call({"model": "toy"}, itself, {**AUDITED, "model": event("entity_id")}),),
     "vectors.count": (Call(),),
     "vectors.get": (Call({"id": "v-1"}),),
-    "vectors.lacking": (Call({"kind": "chunk", "ids": ["v-1"], "model": "toy"}, inside={"ids": (one,)}),),
+    "vectors.lacking": (Call({"ids": ["v-1"], "model": "toy"}, inside={"ids": (one,)}),),
     "vectors.nearest": (
         Call({"vector": [1.0, 2.0], "model": "toy"}, inside={"vector": (lambda value: [value, 1.0],), "only": (one,)}),
     ),

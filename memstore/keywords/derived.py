@@ -1,4 +1,4 @@
-"""Checking: what the index has of a source, compared with its texts tokenised afresh."""
+"""What is derived from the texts of a source, computed anew and compared."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Looking for damage: what is derived is computed anew, and what is remembered compared with the table."""
+"""What is derived from vectors, computed anew and compared, and what is remembered compared with the table."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PAGE = 500
 RANGE = 1e-9  # of a length: sums of squares differ in their last digits between versions of Python
 
 
-def findings(connection: Connection, memory: Memory, text_of: Callable[[str, Sequence[str]], dict[str, str]]) -> Iterator[Finding]:
+def differences(connection: Connection, memory: Memory, text_of: Callable[[str, Sequence[str]], dict[str, str]]) -> Iterator[Finding]:
     """All that is wrong with the rows, the counts and what is remembered."""
     counted: Counter[tuple[str, str, int]] = Counter()
     last, damaged = 0, False
