@@ -225,6 +225,31 @@ def test_no_word_of_what_is_erased_stays_in_the_file(tmp_path, within):
     assert b"ambergris" not in b"".join(file.read_bytes() for file in tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("erasing", [True, False])
+def test_a_python_without_fts5_leaves_no_word_either(tmp_path, without, erasing):
+    """Neither does one that has it while the index is stale."""
+    path = tmp_path / "agent.db"
+    with open_store(path) as store:
+        store.documents.add_text("common words stay", uri="a")
+        store.documents.add_text("ambergris common", uri="b", user_id="ann")
+    without()
+    with open_store(path) as store:
+        if erasing:
+            assert store.erase(user_id="ann").scrubbed
+        else:
+            store.documents.add_text("more words", uri="c")
+    without(False)
+    with open_store(path) as store:
+        assert served(store)["stale"] == 1
+        assert erasing or store.erase(user_id="ann").scrubbed
+    assert b"ambergris" not in b"".join(file.read_bytes() for file in tmp_path.iterdir())
+    with open_store(path) as store:
+        assert uris(store.documents.search("common")) == ["a"] and store.check().ok
+        store.optimize()
+        assert served(store)["stale"] == 0
+        assert uris(store.documents.search("common")) == ["a"] and store.check().ok
+
+
 def test_no_word_of_what_is_pruned_or_was_changed_stays_after_optimize(tmp_path):
     path = tmp_path / "agent.db"
     with open_store(path) as store:

@@ -11,6 +11,7 @@ from ..kernel.embedding import Fn, embedded
 from ..kernel.subject import AMONG, listed
 from .drafts import Draft, matched
 from .library import Library, chunks_of, keys_of
+from .removal import forsake, lost
 from .tables import CHUNKS
 
 BATCH = 64  # texts that a model is given at once
@@ -33,10 +34,11 @@ class Embedding(Library):
 
         `fn` turns a list of texts into as many vectors; it and `model` are the embedder's unless given. Each batch is written by a
         transaction of its own, so what was interrupted goes on where it stopped. `progress` is told how many chunks are done, and of
-        how many.
+        how many. Vectors whose chunks are gone are taken out.
         """
         fn, model = self._asked_model(fn, model)
         values.listener("progress", progress)
+        self._discard_lost()
         total = self.db.value("SELECT count(*) FROM chunks")
         done = given = last = 0
         while page := self.db.rows("SELECT pk, id FROM chunks WHERE pk > ? ORDER BY pk LIMIT ?", (last, PAGE)):
@@ -59,6 +61,14 @@ class Embedding(Library):
         if embedder is None or (fn is not None) != (model is not None):
             raise Invalid("reembed() needs fn and model, or a store that was opened with embedder=Embedder(model, fn)")
         return embedder.fn, embedder.model
+
+    def _discard_lost(self) -> None:
+        """Let go of vectors whose chunks are gone: a search would find nothing there, and of another model they would stop it."""
+        with self.db.read(snapshot=True) as connection:
+            some = lost(self, connection)
+        if some:
+            with self.db.write() as connection:
+                forsake(self, connection, lost(self, connection))
 
     def _embed_chunks(self, fn: Fn, model: str, ids: Sequence[str]) -> int:
         among = (listed(ids),)

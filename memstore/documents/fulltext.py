@@ -50,6 +50,11 @@ WHOLE = (
     "INSERT OR REPLACE INTO chunk_index__words_config(k, v) VALUES ('version', 4)",
     "INSERT OR REPLACE INTO chunk_index__words_data(id, block) VALUES (1, x''), (10, x'00000000000000')",
 )
+EMPTY = (
+    "DELETE FROM chunk_index__words_data",
+    "DELETE FROM chunk_index__words_idx",
+    "DELETE FROM chunk_index__words_docsize",
+)
 
 
 def create(connection: Connection) -> None:
@@ -61,10 +66,21 @@ def create(connection: Connection) -> None:
 def drop(connection: Connection) -> None:
     """Take away what there is of the tables."""
     connection.run("DROP TABLE IF EXISTS chunk_index__terms")
-    if connection.value("SELECT 1 FROM sqlite_schema WHERE name = 'chunk_index__words'"):
+    if _is_there(connection):
         for statement in WHOLE:
             connection.run(statement)
         connection.run("DROP TABLE chunk_index__words")
+
+
+def empty(connection: Connection) -> None:
+    """Leave no word in the tables; to SQLite they are plain ones, also where it has no FTS5."""
+    if _is_there(connection):
+        for statement in (*WHOLE, *EMPTY, *WHOLE):
+            connection.run(statement)
+
+
+def _is_there(connection: Connection) -> bool:
+    return connection.value("SELECT 1 FROM sqlite_schema WHERE name = 'chunk_index__words'") is not None
 
 
 def put(connection: Connection, texts: Iterable[Text]) -> None:

@@ -64,11 +64,13 @@ class ChunkIndex:
             self._keywords().discard(connection, self.texts.kind, [number for number, _ in texts])
 
     def wipe(self, connection: Connection) -> None:
-        """Leave no byte of what was taken out, for `Store.erase`."""
+        """Leave no byte of what was taken out, for `Store.erase`; an index that cannot be written is emptied, and stale from then on."""
         serving = self._serving(connection)
         if serving == "fts5":
             with mending():
                 fulltext.merge(connection)
+        elif self._state(connection)[1]:
+            fulltext.empty(connection)
         elif serving == "keywords":
             self._keywords().discard(connection, self.texts.kind, (), wipe=True)
 
