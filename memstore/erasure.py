@@ -111,7 +111,7 @@ def known_rooms(store: Store) -> list[str]:
     from .store import ROOMS
 
     present = rooms_in_file(store._database)
-    unknown = sorted(set(present) - set(ROOMS))
+    unknown = sorted(map(str, set(present) - set(ROOMS)))
     if unknown:
         raise SchemaTooNew(f"{store.path} has rooms of a newer memstore ({', '.join(unknown)}): upgrade memstore; nothing was touched")
     return [name for name in ROOMS if name in present]

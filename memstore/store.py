@@ -273,7 +273,7 @@ class Store:
     def _piece(self, kind: str, id: str) -> Record | None:
         """What an interaction was told, as it stands now; None for what is gone, or of a kind that nobody keeps."""
         room, table, get = PIECES.get(kind, ("", "", ""))
-        if room not in rooms_in_file(self._database):
+        if not room or room not in rooms_in_file(self._database):
             return None
         keeper = getattr(self, room)
         if keeper.db.value(f"SELECT 1 FROM {table} WHERE id = ?", (id,)) is None:  # NotFound would look for ids like it

@@ -136,7 +136,7 @@ def changes(store):
         lambda: store.knowledge.add_atom("claim", "the ledger is rounded", evidence=[{"chunk_id": "h-1"}]),
         lambda: store.knowledge.update("ledger", name="the great ledger"),
         lambda: store.knowledge.set_knowledge_state("Invoices", "nothing is rounded"),
-        lambda: store.conflicts.resolve(store.conflicts.find(status="open")[0].id, "supersede_others", winner="a-ledger"),
+        lambda: [store.conflicts.resolve(each.id, "supersede_others", winner="a-ledger") for each in store.conflicts.find(status="open")],
         lambda: store.documents.add_text("The ledger is kept.", uri="file:/ledger"),
         lambda: store.documents.remove("d-invoice"),
         lambda: store.vectors.add([("n-1", [1, 2, 3])], model="toy", kind="note"),

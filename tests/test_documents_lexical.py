@@ -225,31 +225,6 @@ def test_no_word_of_what_is_erased_stays_in_the_file(tmp_path, within):
     assert b"ambergris" not in b"".join(file.read_bytes() for file in tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("erasing", [True, False])
-def test_a_python_without_fts5_leaves_no_word_either(tmp_path, without, erasing):
-    """Neither does one that has it while the index is stale."""
-    path = tmp_path / "agent.db"
-    with open_store(path) as store:
-        store.documents.add_text("common words stay", uri="a")
-        store.documents.add_text("ambergris common", uri="b", user_id="ann")
-    without()
-    with open_store(path) as store:
-        if erasing:
-            assert store.erase(user_id="ann").scrubbed
-        else:
-            store.documents.add_text("more words", uri="c")
-    without(False)
-    with open_store(path) as store:
-        assert served(store)["stale"] == 1
-        assert erasing or store.erase(user_id="ann").scrubbed
-    assert b"ambergris" not in b"".join(file.read_bytes() for file in tmp_path.iterdir())
-    with open_store(path) as store:
-        assert uris(store.documents.search("common")) == ["a"] and store.check().ok
-        store.optimize()
-        assert served(store)["stale"] == 0
-        assert uris(store.documents.search("common")) == ["a"] and store.check().ok
-
-
 def test_no_word_of_what_is_pruned_or_was_changed_stays_after_optimize(tmp_path):
     path = tmp_path / "agent.db"
     with open_store(path) as store:
@@ -303,6 +278,28 @@ def test_optimize_mends_it_too(tmp_path, without):
     with open_store(path) as store:
         store.optimize()
         assert served(store)["stale"] == 0 and uris(store.documents.search("sail")) == ["b"]
+
+
+@pytest.mark.parametrize("mends", [True, False])
+def test_what_a_python_without_fts5_hid_is_erased_from_the_index_by_either(tmp_path, without, searcher, mends):
+    path = tmp_path / "agent.db"
+    with open_store(path) as store:
+        for word in ("zirconium", "ytterbium"):
+            store.documents.add_text(f"the {word}", uri=word, id=f"d-{word}")
+    without()
+    with open_store(path) as store:
+        store.documents.remove("d-zirconium")
+        assert served(store)["stale"] == 1
+    without(not mends)
+    with open_store(path) as store:
+        assert searcher(store, "zirconium")
+        assert store.erase(document_id="d-zirconium").scrubbed
+        assert searcher(store, "zirconium") == []
+        assert served(store)["stale"] == (not mends) and uris(store.documents.search("ytterbium")) == ["ytterbium"]
+    without(False)
+    with open_store(path) as store:
+        store.optimize()
+        assert served(store)["stale"] == 0 and uris(store.documents.search("ytterbium")) == ["ytterbium"]
 
 
 def test_a_file_begun_without_fts5_is_served_by_the_keyword_index_for_good(tmp_path, without):

@@ -50,8 +50,9 @@ WHOLE = (
     "INSERT OR REPLACE INTO chunk_index__words_config(k, v) VALUES ('version', 4)",
     "INSERT OR REPLACE INTO chunk_index__words_data(id, block) VALUES (1, x''), (10, x'00000000000000')",
 )
+
 EMPTY = (
-    "DELETE FROM chunk_index__words_data",
+    "DELETE FROM chunk_index__words_data WHERE id NOT IN (1, 10)",
     "DELETE FROM chunk_index__words_idx",
     "DELETE FROM chunk_index__words_docsize",
 )
@@ -66,21 +67,16 @@ def create(connection: Connection) -> None:
 def drop(connection: Connection) -> None:
     """Take away what there is of the tables."""
     connection.run("DROP TABLE IF EXISTS chunk_index__terms")
-    if _is_there(connection):
+    if connection.value("SELECT 1 FROM sqlite_schema WHERE name = 'chunk_index__words'"):
         for statement in WHOLE:
             connection.run(statement)
         connection.run("DROP TABLE chunk_index__words")
 
 
 def empty(connection: Connection) -> None:
-    """Leave no word in the tables; to SQLite they are plain ones, also where it has no FTS5."""
-    if _is_there(connection):
-        for statement in (*WHOLE, *EMPTY, *WHOLE):
-            connection.run(statement)
-
-
-def _is_there(connection: Connection) -> bool:
-    return connection.value("SELECT 1 FROM sqlite_schema WHERE name = 'chunk_index__words'") is not None
+    """Take all words out at once, which SQLite can do without FTS5 too."""
+    for statement in (*WHOLE, *EMPTY):
+        connection.run(statement)
 
 
 def put(connection: Connection, texts: Iterable[Text]) -> None:
@@ -166,6 +162,8 @@ class Question:
         self.holders = vocabulary.holders(connection, asked(query), None if before is None else (made, *before))
         self.words = list(self.holders)
         self.texts, self.length = _totals(before or _state(connection))
+        if max(self.holders.values(), default=0) > min(self.texts, self.length):
+            raise Corrupt("it has a word in more texts than there are")
         self.rarities: dict[str, float] = {}
         self.scores: dict[int, float] = {}  # of texts that have been read
 
@@ -245,7 +243,7 @@ class Question:
         rows = self.connection.rows("SELECT pk, content FROM chunks WHERE pk IN (SELECT value FROM json_each(?))", (json.dumps(unread),))
         average, weights = self.length / self.texts, list(self.rarities.values())
         for number, text in rows:
-            found = tokens(text)
+            found = tokens(text) if isinstance(text, str) else []  # of a damaged one says who reads the chunk
             self.scores[number] = bm25.score(list(map(found.count, self.words)), weights, len(found), average)
         return [(number, self.scores[number]) for number in numbers if number in self.scores]
 

@@ -64,13 +64,14 @@ class ChunkIndex:
             self._keywords().discard(connection, self.texts.kind, [number for number, _ in texts])
 
     def wipe(self, connection: Connection) -> None:
-        """Leave no byte of what was taken out, for `Store.erase`; an index that cannot be written is emptied, and stale from then on."""
-        serving = self._serving(connection)
-        if serving == "fts5":
-            with mending():
-                fulltext.merge(connection)
-        elif self._state(connection)[1]:
+        """Leave no byte of what was taken out, for `Store.erase`."""
+        serving, stale, _ = self._state(connection)
+        if serving == "fts5" and not self._has_fts5(connection):
+            connection.run("UPDATE chunk_index SET stale = 1")
             fulltext.empty(connection)
+        elif serving == "fts5":
+            with mending():
+                (self.rebuild if stale else fulltext.merge)(connection)
         elif serving == "keywords":
             self._keywords().discard(connection, self.texts.kind, (), wipe=True)
 

@@ -160,7 +160,7 @@ class Replacing(Annotations, Embedding):
         if not fresh:
             return
         # Numbers that SQLite would give them one by one: nobody else writes meanwhile.
-        first = 1 + (connection.value("SELECT seq FROM sqlite_sequence WHERE name = 'chunks'") or 0)
+        first = 1 + (connection.value("SELECT CAST(seq AS INTEGER) FROM sqlite_sequence WHERE name = 'chunks'") or 0)
         rows = [(pk, each.document, *CHUNKS.bound(connection, each.chunk)) for pk, each in enumerate(fresh, first)]
         connection.many(INSERT, rows)
         texts = [(pk, each.chunk.content) for pk, each in enumerate(fresh, first)]

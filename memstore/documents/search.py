@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from ..kernel import Corrupt, Invalid, ModelMismatch, values
@@ -206,12 +206,21 @@ def _among(connection: Connection, found: Scores) -> Scores:
     return {id: score for id, score in found.items() if id in there}
 
 
+def _listed(ids: Iterable[Any]) -> str:
+    """Ids as a query takes them; a damaged page can give them any type."""
+    asked_for = list(ids)
+    damaged = next((id for id in asked_for if type(id) is not str), "")
+    if damaged != "":
+        raise Corrupt(f"the id of a chunk or its document is damaged, it is {values.shorten(damaged)}; check() lists what else is")
+    return listed(asked_for)
+
+
 def _hits(
     connection: Connection, query: str, ranked: list[tuple[str, float]], told: Scores | None, near: Scores | None
 ) -> list[ChunkHit]:
-    found = CHUNKS.find(connection, f"WHERE id {AMONG}", (listed(id for id, _ in ranked),))
+    found = CHUNKS.find(connection, f"WHERE id {AMONG}", (_listed(id for id, _ in ranked),))
     chunks = {chunk.id: chunk for chunk in found}
-    owners = DOCUMENTS.find(connection, f"WHERE id {AMONG}", (listed({chunk.document_id for chunk in found}),))
+    owners = DOCUMENTS.find(connection, f"WHERE id {AMONG}", (_listed({chunk.document_id for chunk in found}),))
     documents = {document.id: document for document in owners}
     lost = next((id for id, _ in ranked if id not in chunks or chunks[id].document_id not in documents), None)
     if lost is not None:
