@@ -120,7 +120,7 @@ class Adding(Replacing):
             with self.db.read() as connection:
                 old = self._here(connection, item)
             if old is None or old.content_hash != item.columns["content_hash"]:
-                self._fill(item.drafts, None if old is None else old.id)
+                self._fill(item.drafts, None if old is None else old.id, item.columns["uri"] or item.columns["title"])
         with self.db.write() as connection:
             fresh: list[Fresh] = []
             found = [self._arrive(connection, item, fresh, event) for item in items]
@@ -170,7 +170,7 @@ class Adding(Replacing):
             "created_at": now,
             "ingested_at": now,
             "display_name": columns["title"] or columns["uri"] or columns["content_hash"],
-            **self._progress(bool(item.drafts) and all(draft.embedding is not None for draft in item.drafts)),
+            **self._progress(self._model is not None and not any(draft.lacks for draft in item.drafts)),
         }
         filled = columns | {name: value for name, value in unsaid.items() if columns[name] is None}
         project_id = self._canonical(item.project, columns["user_id"])

@@ -122,13 +122,16 @@ class Search(Embedding):
         if embedding is not None:
             self._vectors().packed("embedding", embedding)
         here = self._vectors().models() if self.db.present("vectors") else []
-        known = [each.model for each in here if each.kinds.get("chunk")]
+        dims = {each.model: each.dims for each in here if each.kinds.get("chunk")}
         if embedding is not None:
-            model = model or self._model or _only(known)
-            return QueryVector(embedding, model) if needed and known else None
-        if self._embedder is None or not known or not needed or not query.strip():
+            model = model or self._model or _only([*dims])
+            self._dimensions("embedding", embedding, model, dims.get(model))
+            return QueryVector(embedding, model) if needed and dims else None
+        if self._embedder is None or not dims or not needed or not query.strip():
             return None
-        return QueryVector(embedded(self._embedder.fn, [query])[0], self._embedder.model)
+        numbers, model = embedded(self._embedder.fn, [query])[0], self._embedder.model
+        points = self._dimensions("the vector of the question", numbers, model, dims.get(model))
+        return QueryVector(numbers, model) if points else None
 
     def _near(self, connection: Connection, vector: QueryVector, terms: Sequence[Term], count: int) -> Scores | None:
         """The cosines of the chunks whose vectors are nearest; None where nothing can be compared."""

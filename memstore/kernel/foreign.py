@@ -119,9 +119,10 @@ class ForeignFile:
     def _pages(self, table: str, *first: str) -> Iterator[list[dict[str, Any]]]:
         ordered, names = self._columns[table]
         columns = ", ".join([quote(name) for name in names])
-        order = ", ".join([*map(quote, first), *(["rowid"] if ordered else [])])
+        order = ", ".join([quote(name) for name in (*first, *(["rowid"] if ordered else []))])
+        clause = f"ORDER BY {order}" if order else ""
         with self._reading():
-            rows = self._raw.execute(f"SELECT {columns} FROM {quote(table)} {order and f'ORDER BY {order}'}")
+            rows = self._raw.execute(f"SELECT {columns} FROM {quote(table)} {clause}")
         while True:
             with self._reading():
                 page = rows.fetchmany(PAGE)
