@@ -399,7 +399,7 @@ class EvalStore:
 
     def erase(self, connection: Connection, subject: Subject) -> None:
         """Remove what is the subject's for `Store.erase`; promotions are nobody's."""
-        from .kernel.subject import AMONG
+        from .kernel.rows import AMONG
 
         subject.remove(connection, "model_runs", "run", f"conversation_id {AMONG}", subject.conversations)
         subject.remove(connection, "assertion_events", "assertion", f"session_id {AMONG}", {*subject.conversations, *subject.sessions})

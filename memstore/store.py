@@ -114,8 +114,9 @@ def open_store(
     With `durability="normal"` a power cut may take the newest commits, never one in the middle; `"full"` takes none. `timeout`
     is in seconds and bounds every wait for somebody else. `":memory:"` lives as long as the store object. With a `codec`, an
     object with `encrypt(bytes) -> bytes` and `decrypt(bytes) -> bytes` such as a `cryptography.fernet.Fernet`, a new store keeps
-    its texts as ciphertext (memstore.kernel.cipher says what still shows); it is needed from then on. `clock` says what time it is,
-    in Unix seconds: with `memstore.testing.FakeClock()` a test lets months pass.
+    its texts as ciphertext (memstore.kernel.cipher says what still shows); it is needed from then on. An `embedder`, such as
+    `Embedder("my-model", fn)`, gives chunks of documents their vectors as they come in, and questions theirs; without one, words find.
+    `clock` says what time it is, in Unix seconds: with `memstore.testing.FakeClock()` a test lets months pass.
     """
     if not callable(clock):
         raise Invalid(f"clock must be callable and return Unix seconds, not {clock!r}")

@@ -84,7 +84,7 @@ def test_what_another_one_brought_meanwhile_is_unchanged(store, folder, monkeypa
     monkeypatch.setattr(type(store.documents), "_hashes", lambda *_: {})  # it looked before the other one came
     (folder / "README.md").write_text("said in other words", encoding="utf-8")
     store.documents.remove(store.documents.search("cobalt")[0].document.id)
-    assert counts(store.documents.add_files(folder)) == (0, 2, 2, 0, 2)
+    assert counts(store.documents.add_files(folder)) == (1, 1, 2, 0, 2)
 
 
 def test_what_is_gone_is_hidden_when_asked_and_comes_back(store, folder, tmp_path):
@@ -102,7 +102,7 @@ def test_what_is_gone_is_hidden_when_asked_and_comes_back(store, folder, tmp_pat
     assert (event.event_type, event.actor, event.note) == ("document.remove", "ann", "gone")
     assert "README.md" not in names(store, filters={"source_type": "local_files"}) and "a.md" in names(store, source_type="local_files")
     (folder / "README.md").write_bytes(b"# Notes\n\nAmbergris.\n")
-    assert counts(store.documents.add_files(folder, prune=True)) == (0, 1, 3, 0, 2)
+    assert counts(store.documents.add_files(folder, prune=True)) == (1, 0, 3, 0, 2)
 
 
 def test_what_cannot_be_looked_at_is_not_gone(store, folder, monkeypatch):

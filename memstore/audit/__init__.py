@@ -541,7 +541,7 @@ class AuditLog:
 
         For `Store.erase`. Returns the number of that event and the digest by which what was erased is known from now on.
         """
-        from ..kernel.subject import listed
+        from ..kernel.rows import listed
         from . import erasing
 
         names = erasing.Names(subject)

@@ -16,7 +16,8 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..kernel import values
-from ..kernel.subject import AMONG, Subject, distinct
+from ..kernel.rows import AMONG
+from ..kernel.subject import Subject, distinct
 from .chain import members
 from .erased import own_salt, remember, subject_digest
 from .events import REFERENCES, quoted

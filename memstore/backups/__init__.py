@@ -335,7 +335,7 @@ class BackupStore:
 
     def erase(self, connection: Connection, subject: Subject) -> None:
         """Remove what is the subject's for `Store.erase`."""
-        from ..kernel.subject import AMONG
+        from ..kernel.rows import AMONG
 
         for table, kind in (("context_backups", "backup"), ("token_counters", "counter")):
             subject.remove(connection, table, kind, f"conversation_id {AMONG}", subject.conversations)

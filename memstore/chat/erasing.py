@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..kernel import Invalid, Recorder, Room
-from ..kernel.subject import AMONG, Subject, listed
+from ..kernel.rows import AMONG, listed
+from ..kernel.subject import Subject
 from .places import find_message
 from .positions import Positions
 from .projects import Joined

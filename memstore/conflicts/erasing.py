@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..kernel.subject import AMONG, IN_PROJECT, Subject, listed
+from ..kernel.rows import AMONG, listed
+from ..kernel.subject import IN_PROJECT, Subject
 from .joining import move
 from .removal import remove
 from .slots import hash_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..kernel.subject import AMONG, listed
+from ..kernel.rows import AMONG, listed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

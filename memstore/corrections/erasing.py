@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..kernel.subject import AMONG, Subject, listed
+from ..kernel.rows import AMONG, listed
+from ..kernel.subject import Subject
 
 if TYPE_CHECKING:
     from ..kernel import Connection

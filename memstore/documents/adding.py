@@ -88,9 +88,9 @@ class Adding(Replacing):
     ) -> Document:
         """Store a text in chunks and return its document; of one uri, project and user there is one, without a uri one of this text.
 
-        The same text again is that document as it is, with the columns that are given. Another text takes the place of its chunks, and
-        those that say the same as before stay. A document that was removed comes back. The same: by `content_hash`, which is the
-        SHA-256 of the text unless it is given. Chunks have at most `chunk_size` characters. A text of "" has none.
+        The same text again, by `content_hash`, the SHA-256 unless given, is that document as it is, with the columns that are given.
+        Another one takes the place of its chunks; those that say the same as before stay. A document that was removed comes back.
+        Chunks have at most `chunk_size` characters. `source_type` says where a text is from: local_files, web, ticket, git ...
         """
         given = {
             "uri": uri, "title": title, "source_type": source_type, "user_id": user_id, "metadata": metadata, "updated_at": updated_at,

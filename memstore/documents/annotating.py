@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..kernel import Invalid, values
 from ..kernel.lifecycle import shown
-from ..kernel.rows import Term, filled, filters, known, newest
-from ..kernel.subject import AMONG, listed
+from ..kernel.rows import AMONG, Term, filled, filters, known, listed, newest
 from .library import Library
 from .tables import ANNOTATIONS, CHUNKS, DOCUMENTS, Annotation
 

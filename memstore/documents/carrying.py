@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ..kernel import Exists, values
-from ..kernel.subject import AMONG, listed
+from ..kernel.rows import AMONG, listed
 from ..kernel.words import text_key
 from .library import OF
 from .removal import VISIBLE, forsake, take_chunks

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..kernel import Invalid, values
 from ..kernel.embedding import Fn, embedded
-from ..kernel.subject import AMONG, listed
+from ..kernel.rows import AMONG, listed
 from .drafts import Draft, matched
 from .library import Library, chunks_of, keys_of
 from .removal import forsake, lost
@@ -21,7 +21,7 @@ PAGE = 1000  # chunks that are looked at at once
 class Embedding(Library):
     """The part of the documents room that gets chunks their vectors."""
 
-    _warned = False  # that vectors are not allowed in this store
+    _told_forbidden = False  # that vectors are not allowed in this store
 
     @property
     def _model(self) -> str | None:
@@ -140,8 +140,8 @@ class Embedding(Library):
     def _allowed(self, model: str) -> bool:
         """Whether vectors of the embedder may be stored; says so once where they may not."""
         allowed = self.db.cipher is None or self._vectors().permits(model)
-        if not allowed and not self._warned:
-            self._warned = True
+        if not allowed and not self._told_forbidden:
+            self._told_forbidden = True
             warnings.warn(
                 f"vectors of {model!r} are not allowed in this encrypted store, so chunks are found by their words alone;"
                 f" store.vectors.allow({model!r}) lets vectors lie in it unencrypted",

@@ -11,8 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..kernel import Invalid, values
-from ..kernel.rows import Term, joined
-from ..kernel.subject import AMONG, listed
+from ..kernel.rows import AMONG, Term, joined, listed
 from ..kernel.words import normal
 from .tables import CHECKS, SCHEMA
 

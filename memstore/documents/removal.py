@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ..kernel import Prunable
-from ..kernel.subject import AMONG, listed
+from ..kernel.rows import AMONG, listed
 from .tables import CHUNKS
 
 if TYPE_CHECKING:

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 from ..kernel import Corrupt, Invalid, ModelMismatch, values
 from ..kernel.embedding import embedded
 from ..kernel.excerpts import densest
-from ..kernel.rows import Term, joined
-from ..kernel.subject import AMONG, listed
+from ..kernel.rows import AMONG, Term, joined, listed
 from ..kernel.words import words
 from .embedding import Embedding
 from .filters import Filters, asked, checked
@@ -47,7 +46,7 @@ class QueryVector(NamedTuple):
 class Search(Embedding):
     """The part of the documents room that finds."""
 
-    _mismatch_told = False
+    _told_mismatch = False
 
     @property
     def texts(self) -> ChunkTexts:
@@ -152,8 +151,8 @@ class Search(Embedding):
         return {hit.id: hit.score for hit in hits}
 
     def _tell_mismatch(self, model: str, error: ModelMismatch) -> None:
-        if not self._mismatch_told:
-            self._mismatch_told = True
+        if not self._told_mismatch:
+            self._told_mismatch = True
             warnings.warn(
                 f"chunks are found by their words alone: {error}; store.documents.reembed(fn, model={model!r}) brings them to that model",
                 stacklevel=4,

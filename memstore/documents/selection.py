@@ -9,8 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..kernel import Invalid, NotFound, new_id, values
-from ..kernel.rows import Term, filters, joined, newest, scope
-from ..kernel.subject import AMONG, listed
+from ..kernel.rows import AMONG, Term, filters, joined, listed, newest, scope
 from .library import Library
 from .tables import DOCUMENTS, SELECTIONS, Document, Selection
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..kernel import Cipher, Corrupt, Room, Tampered
-from ..kernel.subject import AMONG, listed
+from ..kernel.rows import AMONG, listed
 from .tables import SCHEMA
 
 if TYPE_CHECKING:

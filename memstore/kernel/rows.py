@@ -18,7 +18,13 @@ R = TypeVar("R")
 Term = tuple[str, *tuple[Any, ...]]  # a condition, and what it is asked with
 Span = tuple[int, int]  # the first and the last integer key of a page
 
-THEIRS = "(user_id IS NULL OR user_id IN (SELECT value FROM json_each(?)))"  # what `followers` is bound to
+AMONG = "IN (SELECT value FROM json_each(?))"  # what `listed` makes is bound to it
+THEIRS = f"(user_id IS NULL OR user_id {AMONG})"  # and what `followers` finds to this
+
+
+def listed(items: Iterable[object]) -> str:
+    """Several values as one that can be bound."""
+    return json.dumps(list(items), ensure_ascii=False)
 
 
 def filled(connection: Connection, table: Table[Any], kind: str, columns: Mapping[str, Any], now: float) -> dict[str, Any]:

@@ -7,16 +7,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from .rows import AMONG, listed
 
 if TYPE_CHECKING:
     from .connection import Connection
 
 DISTINCT = 6  # characters from which on an id is hardly anything else by chance
-AMONG = "IN (SELECT value FROM json_each(?))"  # what `listed` makes
 IN_PROJECT = f"project_id {AMONG}"
 
 
@@ -89,8 +89,3 @@ class Subject:
 def distinct(id: str) -> bool:
     """Whether an id means one thing wherever it stands, which of a word or a small number nobody can say."""
     return len(id) >= DISTINCT and not id.isalpha()
-
-
-def listed(items: Iterable[object]) -> str:
-    """Several values as one that can be bound."""
-    return json.dumps(list(items), ensure_ascii=False)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from ..kernel import Prunable
-from ..kernel.subject import AMONG, listed
+from ..kernel.rows import AMONG, listed
 from .derived import renew
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..kernel import Canonical, Exists, Invalid, Record, Recorder, Room, new_id, values
 from ..kernel.lifecycle import LIVE, STATUSES, Believed, History, changed, confirm_version, log, refuse_rejected, retire, shown, turn
-from ..kernel.rows import Term, counted, filters, joined, known, newest, refuse_taken, scope
+from ..kernel.rows import AMONG, Term, counted, filters, joined, known, listed, newest, refuse_taken, scope
 from ..kernel.words import statement_key, stems, tagged
 from .tables import CHECKS, EACH, MEMORIES, MEMORY_TYPES, PERSONAL, SHARING, TAGS, Memory, MemoryHit, MemoryType
 
@@ -283,7 +283,7 @@ class Beliefs:
         project = self._canonical(values.optional(values.key, "project", project), user_id)
         terms: list[Term] = [
             *self._terms(status="active", user_id=user_id),
-            ("memory_type IN (SELECT value FROM json_each(?))", json.dumps(types)),
+            (f"memory_type {AMONG}", listed(types)),
             ("(project_id IS NULL OR project_id = ?)", project),
         ]
         if {"identity", "preference"}.issuperset(types):

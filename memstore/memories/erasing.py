@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..kernel import values
-from ..kernel.subject import AMONG, IN_PROJECT, Subject, listed
+from ..kernel.rows import AMONG, listed
+from ..kernel.subject import IN_PROJECT, Subject
 from .joining import move
 from .tables import INTERACTIONS, MEMORIES, Interaction
 
