@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ..kernel import Prunable
+from ..kernel import Corrupt, Prunable
 from ..kernel.rows import AMONG, listed
 from .tables import CHUNKS
 
@@ -42,7 +42,9 @@ def take_chunks(room: Library, connection: Connection, documents: Sequence[int])
         page = found[start : start + PAGE]
         going = (listed(pk for pk, _ in page),)
         items = CHUNKS.find(connection, f"WHERE pk {AMONG} ORDER BY pk", going)
-        room._index.remove(connection, [(pk, item.content) for (pk, visible), item in zip(page, items, strict=True) if visible])
+        if len(items) != len(page):
+            raise Corrupt("chunks of a document stand in an index of the file and not in its tables; check() lists what is damaged")
+        room._index.remove(connection, [(pk, item.content) for (pk, visible), item in zip(page, items) if visible])
         removed["annotations"] += connection.run(f"DELETE FROM annotations WHERE chunk {AMONG}", going)
         removed["chunks"] += connection.run(f"DELETE FROM chunks WHERE pk {AMONG}", going)
         ids += [item.id for item in items]

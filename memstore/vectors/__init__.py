@@ -340,7 +340,7 @@ def _taken_out(connection: Connection, items: Sequence[tuple[str, str]]) -> int:
 
 
 def _refuse_other_dims(connection: Connection, model: str, dims: int) -> None:
-    here = connection.value("SELECT dims FROM vector_spaces WHERE model = ? AND dims <> ?", (model, dims))
+    here = next((row[2] for row in _counts(connection) if row[0] == model and row[2] != dims), None)
     if here is not None:
         shown = values.shorten(model)
         raise ModelMismatch(f"vectors of {shown} have {here:,} dimensions here, and not {dims:,}; give those of another model its own name")
