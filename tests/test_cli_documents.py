@@ -78,6 +78,15 @@ def test_what_was_named_and_not_taken_is_status_1(capsys, shop, tmp_path):
     assert call(capsys, "ingest", str(shop), "--db", db)[0] == 0
 
 
+def test_what_is_no_text_begins_no_store(capsys, shop, tmp_path):
+    db = tmp_path / "new.db"
+    (shop / "old.txt").write_bytes("größe".encode("latin-1"))
+    status, out, err = call(capsys, "ingest", str(shop / "logo.png"), str(shop / "old.txt"), "--db", str(db))
+    assert (status, out, db.exists()) == (2, "", False)
+    assert err == f"memstore: {shop / 'logo.png'} is left out, for it is no text: it holds NUL bytes; no store was begun\n"
+    assert call(capsys, "ingest", str(shop / "old.txt"), "--db", str(db))[0] == 2 and not db.exists()
+
+
 def test_files_that_are_gone_are_hidden_where_that_is_asked_for(capsys, shop, tmp_path):
     db = str(tmp_path / "new.db")
     call(capsys, "ingest", str(shop), "--db", db, "--project", "shop")

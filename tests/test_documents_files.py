@@ -79,6 +79,14 @@ def test_what_has_changed_is_told_by_its_bytes_and_not_by_its_time(store, folder
     assert (event.event_type, event.actor, event.note) == ("document.update", "ann", "edited")
 
 
+def test_what_another_one_brought_meanwhile_is_unchanged(store, folder, monkeypatch):
+    store.documents.add_files(folder)
+    monkeypatch.setattr(type(store.documents), "_hashes", lambda *_: {})  # it looked before the other one came
+    (folder / "README.md").write_text("said in other words", encoding="utf-8")
+    store.documents.remove(store.documents.search("cobalt")[0].document.id)
+    assert counts(store.documents.add_files(folder)) == (1, 1, 2, 0, 2)
+
+
 def test_what_is_gone_is_hidden_when_asked_and_comes_back(store, folder, tmp_path):
     (tmp_path / "notes-of-others").mkdir()
     (tmp_path / "notes-of-others" / "a.md").write_text("theirs")

@@ -45,8 +45,10 @@ if TYPE_CHECKING:
 def ingest(options: Namespace) -> int:
     """Take in files and folders, into a store that is begun if need be."""
     for path in options.paths:
-        os.stat(path)  # what cannot be taken in must not leave an empty store
+        os.stat(path)
     target = options.db or os.environ.get("MEMSTORE_DB") or store_path(options)
+    if not os.path.exists(target):
+        _refuse_to_begin(options.paths)
     with open_store(target, **keys(options)) as store, shown_progress() as progress:
         report = store.documents.add_files(options.paths, project=options.project, prune=options.prune, progress=progress)
         place, bare = store.path, _bare(store, report)
@@ -58,6 +60,16 @@ def ingest(options: Namespace) -> int:
         print(bare, file=sys.stderr)
     named = {os.path.abspath(path) for path in options.paths}
     return 0 if named.isdisjoint(map(os.path.abspath, report.reasons)) else 1
+
+
+def _refuse_to_begin(paths: Sequence[str]) -> None:
+    """Raise where nothing that is named can be taken in: that must not leave an empty store."""
+    from ..documents.files import refusal
+
+    reasons = [] if any(map(os.path.isdir, paths)) else [(path, refusal(path)) for path in paths]
+    if reasons and all(reason is not None for _, reason in reasons):
+        path, reason = reasons[0]
+        raise Invalid(f"{path} is left out, for {reason}; no store was begun")
 
 
 def _bare(store: Store, report: IngestReport) -> str:

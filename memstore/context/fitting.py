@@ -95,7 +95,7 @@ def fitted(
     bands = {name: tee(found.get(name, ())) for name in KEPT}
     told = Told(budget)
     told.take_most(_shared({name: iter(offered) for name, (offered, _) in bands.items()}, budget))
-    _fill(found.get("retrieval", ()), budget, lambda piece: told.tokens + piece.tokens <= budget.max_tokens and told.take(piece))
+    told.take_most(_chosen(found.get("retrieval", ()), budget.max_tokens - told.tokens, budget))
     note = list(bands["backup"][1])
     told.take_most(_rest({name: chain(offered, more.get(name, ())) for name, (_, offered) in bands.items()}, told, budget))
     _fill(note, budget, told.take)

@@ -11,6 +11,7 @@ from ..kernel.embedding import Fn, embedded
 from ..kernel.rows import AMONG, listed
 from .drafts import Draft, matched
 from .library import Library, chunks_of, keys_of
+from .removal import forsake, lost
 from .tables import CHUNKS, DOCUMENTS
 
 BATCH = 64  # texts that a model is given at once
@@ -33,10 +34,13 @@ class Embedding(Library):
 
         `fn` turns a list of texts into as many vectors; it and `model` are the embedder's unless given. Each batch is written by a
         transaction of its own, so what was interrupted goes on where it stopped. A chunk that is blank, or of which the model makes
-        nothing but zeros, goes without. `progress` is told how many chunks are done, and of how many.
+        nothing but zeros, goes without. Vectors whose chunks are gone are taken out. `progress` is told how many chunks are done, and
+        of how many.
         """
         fn, model = self._asked_model(fn, model)
         values.listener("progress", progress)
+        with self.db.read(snapshot=True) as connection:
+            stray = lost(self, connection)
         total = self.db.value("SELECT count(*) FROM chunks")
         done = given = last = 0
         without: set[str] = set()
@@ -45,12 +49,16 @@ class Embedding(Library):
             lacking = self._vectors().lacking([id for _, id in page], model=model)
             for start in range(0, len(lacking), BATCH):
                 batch = lacking[start : start + BATCH]
-                got = self._embed_chunks(fn, model, batch)
+                got = self._embed_chunks(fn, model, batch, stray)
+                stray = []
                 given += len(got)
                 without |= {*batch} - got
             done += len(page)
             if progress is not None:
                 progress(done, max(done, total))
+        if stray:
+            with self.db.write() as connection:
+                forsake(self, connection, lost(self, connection))
         self._note_embedded(model, without)
         return given
 
@@ -64,8 +72,8 @@ class Embedding(Library):
             raise Invalid("reembed() needs fn and model, or a store that was opened with embedder=Embedder(model, fn)")
         return embedder.fn, embedder.model
 
-    def _embed_chunks(self, fn: Fn, model: str, ids: Sequence[str]) -> set[str]:
-        """Give some chunks vectors in place of those that they have, and return which of them got one."""
+    def _embed_chunks(self, fn: Fn, model: str, ids: Sequence[str], stray: Sequence[str]) -> set[str]:
+        """Give some chunks vectors in place of those that they have, and of those that are gone, and return which of them got one."""
         among = (listed(ids),)
         with self.db.read(snapshot=True) as connection:
             chunks = CHUNKS.find(connection, f"WHERE id {AMONG} ORDER BY pk", among)
@@ -75,6 +83,8 @@ class Embedding(Library):
         with self.db.write() as connection:
             there = {id for (id,) in connection.rows(f"SELECT id FROM chunks WHERE id {AMONG}", among)}
             items = {chunk.id: vectors[chunk.content] for chunk in chunks if chunk.id in there and chunk.content in vectors}
+            if stray:  # first: they may have other dimensions
+                forsake(self, connection, lost(self, connection))
             self._vectors().discard(connection, "chunk", there - items.keys())
             self._vectors().add(items.items(), model=model)
         return {*items}

@@ -26,7 +26,7 @@ from .adding import UNSAID, Adding
 from .chunking import SIZE, sizes
 from .filters import opened
 from .library import OF
-from .tables import CHECKS, uri_key
+from .tables import CHECKS, Document, uri_key
 
 if TYPE_CHECKING:
     from mimetypes import MimeTypes
@@ -148,14 +148,11 @@ class Files(Adding):
         for file in fresh:
             try:
                 columns = {**BARE, **_columns(file), "user_id": call.user_id}
-                items.append(self._arrival(file.data.decode(), call.project, columns, call.cutting, content_hash=file.digest))
-            except UnicodeDecodeError as error:
-                call.refuse(file.place, _Refusal(f"it is no text in UTF-8, as its byte {error.start} shows", seen=True))
+                items.append(self._arrival(_text(file), call.project, columns, call.cutting, content_hash=file.digest))
             except Invalid as error:
                 call.refuse(file.place, _Refusal(str(error), seen=True))
         if items:
-            found = self._bring(items, call.event)
-            call.counts.update("added" if old is None or old.is_deleted else "changed" for _, old in found)
+            call.counts.update(_outcome(new, old) for new, old in self._bring(items, call.event))
 
     def _hashes(self, call: _Call, places: Sequence[str]) -> dict[str | None, str]:
         """What the documents of some files that are not hidden say, by their uris."""
@@ -190,6 +187,13 @@ class Files(Adding):
     def _owned(self, call: _Call) -> Term:
         """What the documents of the project and user meet that are not hidden."""
         return f"{OF} AND is_deleted = 0", self._canonical(call.project, call.user_id) or "", call.user_id or ""
+
+
+def _outcome(new: Document, old: Document | None) -> str:
+    """What became of a file; another process may have brought it since it was looked up."""
+    if old is None or old.is_deleted:
+        return "added"
+    return "unchanged" if old.content_hash == new.content_hash else "changed"
 
 
 #: What a document is of which nothing is said.
@@ -308,6 +312,25 @@ def _read(place: str, base: str, max_bytes: int) -> _File | _Refusal:
     if b"\0" in data:
         return _Refusal("it is no text: it holds NUL bytes", seen=True)
     return _File(place, base, data, hashlib.sha256(data).hexdigest(), about.st_mtime)
+
+
+def _text(file: _File) -> str:
+    try:
+        return file.data.decode()
+    except UnicodeDecodeError as error:
+        raise Invalid(f"it is no text in UTF-8, as its byte {error.start} shows") from None
+
+
+def refusal(path: str) -> str | None:
+    """Why a file would be left out; None where nothing speaks against it."""
+    file = _read(os.path.realpath(path), "", LARGEST)
+    if isinstance(file, _Refusal):
+        return file.why
+    try:
+        _text(file)
+    except Invalid as error:
+        return str(error)
+    return None
 
 
 def _is_gone(place: str) -> bool:

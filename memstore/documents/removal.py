@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .library import Library
 
 PAGE = 500  # chunks whose texts are held at once
+LOST = "SELECT id FROM vectors WHERE kind = 'chunk' AND id NOT IN (SELECT id FROM chunks) ORDER BY id"
 VISIBLE = "SELECT pk FROM documents WHERE is_deleted = 0"
 
 _HIDDEN = "SELECT count(*) FROM documents WHERE is_deleted = 1"
@@ -54,6 +55,11 @@ def forsake(room: Library, connection: Connection, chunk_ids: Sequence[str]) -> 
     """Let go of what rests on chunks that are gone; returns how many vectors that were."""
     room._stale(chunk_ids)
     return room._vectors().discard(connection, "chunk", chunk_ids) if room.db.present("vectors") else 0
+
+
+def lost(room: Library, connection: Connection) -> list[str]:
+    """The ids of chunks that have vectors and are not there."""
+    return [id for (id,) in connection.rows(LOST)] if room.db.present("vectors") else []
 
 
 def remove(room: Library, connection: Connection, documents: Sequence[int]) -> dict[str, int]:
