@@ -89,6 +89,7 @@ PIECES: dict[str, tuple[str, str, str]] = {
     "memory": ("memories", "memories", "get"),
     "project_state": ("memories", "project_state", "get_state"),
     "entity": ("knowledge", "entities", "get"),
+    "observation": ("knowledge", "observations", "get_observation"),
     "relationship": ("knowledge", "relationships", "get_relationship"),
     "atom": ("knowledge", "atoms", "get_atom"),
     "correction": ("corrections", "corrections", "get"),

@@ -31,7 +31,7 @@ def furnish(store):
     store.memories.add("knowledge", "TimeDelta counts milliseconds", id="fact")
     store.corrections.add("rounding of TimeDelta", "round, do not truncate", rejected="int() is enough", id="right", source="review")
     part = store.knowledge.add_entity("Component", "TimeDelta field", description="serialises durations", id="part")
-    store.knowledge.observe(part.id, "lives in fields.py")
+    store.knowledge.observe(part.id, "lives in fields.py", id="seen")
     store.backups.save("c-1", "coder", "## GOAL\nmend the rounding", id="older")
     store.backups.save("c-1", "coder", "## GOAL\nship the rounding", id="note")
 
@@ -53,8 +53,8 @@ def test_it_tells_what_is_trusted_most_first_with_its_reasons(furnished):
         "## Preferences\n[3] prefers short answers\n\n"
         "## Memories\n[4] round half up, never truncate\n[5] TimeDelta counts milliseconds\n\n"
         "## Corrections\n[6] rounding of TimeDelta: round, do not truncate (not: int() is enough)\n\n"
-        "## Entities\n[7] TimeDelta field (Component): serialises durations; lives in fields.py\n\n"
-        "## Handoff note\n[8] note of coder in c-1, thread 2:\n> ## GOAL\n> ship the rounding"
+        "## Entities\n[7] TimeDelta field (Component): serialises durations\n[8] TimeDelta field: lives in fields.py\n\n"
+        "## Handoff note\n[9] note of coder in c-1, thread 2:\n> ## GOAL\n> ship the rounding"
     )
     assert (pack.query, pack.project, pack.max_tokens, pack.tokens) == (QUESTION, "p-1", 2000, len(pack.text) // 4)
     (state,) = furnished.memories.states("p-1")
@@ -66,6 +66,7 @@ def test_it_tells_what_is_trusted_most_first_with_its_reasons(furnished):
         ("memory", "fact", 1, "memory", "memory of no project, matches timedelta, density 0.60"),
         ("correction", "right", 1, "correction, review", "correction, matches timedelta + truncate + rounding, effective 0.90"),
         ("entity", "part", 1, "entity, by hand", "entity, matches timedelta, density 0.75"),
+        ("observation", "seen", 1, "observation, by hand", "observation of an entity, matches timedelta, density 0.75"),
         ("backup", "note", 1, "note of coder in c-1, thread 2", "newest handoff note of the conversation by coder"),
     ]
     assert json.loads(json.dumps(pack.to_dict()))["pieces"][3]["score"] == 0.666667
@@ -95,7 +96,7 @@ def test_what_is_not_believed_not_valid_or_somebody_elses_is_not_told(furnished,
     furnished.backups.save("c-1", "writer", "of another specialist")
     after = furnished.context(QUESTION, user_id="ann", **HERE)
     assert (after.text, after.pieces) == (before.text, before.pieces)
-    assert len(furnished.context(QUESTION, user_id="bob", **HERE).pieces) == len(after.pieces) + 4
+    assert len(furnished.context(QUESTION, user_id="bob", **HERE).pieces) == len(after.pieces) + 5
 
 
 def test_memories_of_a_project_are_told_once_it_is_registered(store):
@@ -431,3 +432,15 @@ def test_it_tells_what_a_plain_loop_over_all_memories_would(rng):
             bands = {"Identity": bands["Identity"], "Preferences": bands["Preference"], "Memories": plain_rank(known, words, False)[:most]}
             expected = plain_pack(bands, {"Identity": 5, "Preferences": 5, "Memories": 25}, budget)
             assert [told(pack, band) for band in ("identity", "preference", "memory")] == list(expected.values())
+
+
+def test_an_observation_is_told_by_itself_and_goes_from_what_was_told_with_whose_it_was(store):
+    part = store.knowledge.add_entity("component", "rocket")
+    kept = store.knowledge.observe(part.id, "stands in hall 4")
+    store.knowledge.observe(part.id, "runs on wibbleton", user_id="ana")
+    said = store.memories.capture("rocket?", context=store.context("rocket"))
+    assert [piece.kind for piece in store.memories.explain(said.id).pieces] == ["entity", "observation", "observation"]
+    store.knowledge.retire_observation(kept.id)
+    store.erase(user_id="ana")
+    assert "wibbleton" not in str(store.memories.get_interaction(said.id).to_dict())
+    assert [piece.state for piece in store.memories.explain(said.id).pieces] == ["unchanged", "expired", "erased"]

@@ -126,17 +126,20 @@ def corrections(store: Store, asked: Question, most: int) -> Iterator[Forms]:
 
 
 def entities(store: Store, asked: Question, most: int) -> Iterator[Forms]:
-    """Things that the question names."""
+    """Things that the question names, each followed by what was noted about it."""
     for item in store.knowledge.mentioned(asked.text, project=asked.project, user_id=asked.user_id, limit=most):
         matches, density = max((asked.matched(name) for name in (item.name, *item.aliases)), key=lambda match: match[1])
         aliases = f", also {', '.join(item.aliases)}" if item.aliases else ""
         said = [item.description, *(f"{name}: {value}" for name, value in sorted(item.properties.items()))]
-        notes = store.knowledge.observations(item.id)
-        said += [note.content for note in notes if asked.user_id is None or note.user_id in (None, asked.user_id)]
         text = ": ".join(filter(None, [f"{item.name} ({item.type}{aliases})", "; ".join(filter(None, said))]))
         source = f"entity, from {', '.join(item.source_refs)}" if item.source_refs else "entity, by hand"
         why = _why("entity", matches, f"density {density:.2f}")
         yield (_entry("entity", item, "entity", text, source, density, why),)
+        for note in store.knowledge.observations(item.id):
+            if asked.user_id is None or note.user_id in (None, asked.user_id):
+                source = f"observation, from {', '.join(note.source_refs)}" if note.source_refs else "observation, by hand"
+                why = _why("observation of an entity", matches, f"density {density:.2f}")
+                yield (_entry("observation", note, "entity", f"{item.name}: {note.content}", source, density, why),)
 
 
 def documents(store: Store, asked: Question, most: int) -> Iterator[Forms]:
@@ -236,7 +239,7 @@ def _entry(kind: str, item: Any, band: str, text: str, source: str, score: float
 
 
 def _piece(kind: str, item: Any, band: str, text: str, source: str, score: float, why: str) -> ContextPiece:
-    version = getattr(item, "version", 1)  # a note is written once
+    version = getattr(item, "version", 1)  # notes and observations are written once
     home = item.document_id if kind == "chunk" else None
     return ContextPiece(kind, item.id, band, text, source, round(score, 6), why, version, 0, home)
 

@@ -90,9 +90,8 @@ class Adding(Replacing):
         """Store a text in chunks and return its document; of one uri, project and user there is one, without a uri one of this text.
 
         The same text again, by `content_hash`, the SHA-256 unless given, is that document as it is, with the columns that are given, as
-        long as `set_chunks` has left none of it out. Another one takes the place of its chunks; those that say the same as before stay,
-        and "" leaves what `set_chunks` made. A document that was removed comes back. Chunks have at most `chunk_size` characters.
-        `source_type` says where a text is from: local_files, web, ticket, git ...
+        long as `set_chunks` has left none of it out. Another one takes the place of its chunks, of which those that say the same stay; ""
+        leaves what `set_chunks` made. A removed document comes back. Chunks have at most `chunk_size` characters.
         """
         given = {
             "uri": uri, "title": title, "source_type": source_type, "user_id": user_id, "metadata": metadata, "updated_at": updated_at,

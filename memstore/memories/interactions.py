@@ -185,7 +185,7 @@ def _state(found: Record, now: float) -> str | None:
         return "removed"
     if getattr(found, "superseded_at", None) is not None:
         return "superseded"
-    end = getattr(found, "valid_until", None)
+    end = getattr(found, "valid_until", getattr(found, "retired_at", None))  # an observation is retired
     return "expired" if end is not None and end <= now else None
 
 

@@ -637,6 +637,7 @@ CALLS: dict[str, tuple[Call, ...]] = {
     ),
     "knowledge.neighbours": (Call({"id": "part-1"}),),
     "knowledge.observations": (Call({"entity_id": "part-1"}),),
+    "knowledge.get_observation": (Call({"id": "note-1"}),),
     "knowledge.observe": (
         Call(
             {"entity_id": "part-1", "content": "is round"},
