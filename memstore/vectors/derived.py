@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..kernel import Finding, values
 from .floats import WIDTH, norm, sound
-from .memory import Space, directed
+from .memory import Space
 from .planes import empty
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def _dangling(ids: list[str], text_of: Callable[[str, Sequence[str]], dict[str, 
 
 def _misremembered(connection: Connection, model: str, kind: str, known: Known) -> Iterator[Finding]:
     """Compare codes with those of the rows; a snapshot older than memory cannot tell."""
-    space = Space(connection, model, kind, len(known.scale.means), known.living)
+    space = Space(connection, model, kind, known.scale.dims, known.living)
     if space.newest() < known.seen:
         return
     wrong = set(space.keys_until(known.seen)).difference(*[block.keys for block in known.blocks])
@@ -76,8 +76,9 @@ def _misremembered(connection: Connection, model: str, kind: str, known: Known) 
 def _differing(space: Space, block: Block, alive: int, start: int, scale: Scale) -> set[int]:
     """Those of a page of keys whose rows have other codes, or are taken for gone."""
     keys = list(block.keys[start : start + PAGE])
-    rows = {pk: directed(length, vector) for page in space.chosen(keys) for pk, _, length, vector in page}
-    again = empty(space.dims).extended(keys, [rows.get(key) or bytes(WIDTH * space.dims) for key in keys], scale)
+    rows = {pk: scale.coded(length, vector) for page in space.chosen(keys) for pk, _, length, vector in page}
+    none = bytes(WIDTH * len(scale.levels))
+    again = empty(len(scale.levels)).extended(keys, [rows.get(key, none) for key in keys], scale)
     differing = ~(alive >> start)
     for planes, others in ((block.highs, again.highs), (block.lows, again.lows)):
         for plane, other in zip(planes, others):

@@ -16,7 +16,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..kernel import Corrupt, values
-from .floats import WIDTH, unit
+from .floats import WIDTH
 from .planes import CHUNK, Block, Scale, empty
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ SAMPLE = 512  # vectors that a scale is made from
 SETTLED = 16_384  # vectors for which a scale may stay for good
 PAGE = 500  # rows read at a time
 LAST = 2**63 - 1  # no key is higher
-LENGTH_ONE = 1e-3  # how far from 1 the length of a vector may be that is taken for one of length 1
 
 
 class Known(NamedTuple):
@@ -159,7 +158,7 @@ class Memory:
 
     def _fitting(self, space: Space, known: Known) -> Known | None:
         """What is known with a long tail taken in and what is gone left out; None where it has to be made anew."""
-        if len(known.scale.means) != space.dims:
+        if known.scale.dims != space.dims:
             return None
         tail = space.connection.value(
             "SELECT count(*) FROM (SELECT 1 FROM vectors WHERE model = ? AND kind = ? AND pk > ? LIMIT ?)",
@@ -183,7 +182,7 @@ def _begun(space: Space) -> Known | None:
     keys = space.keys_until(LAST)
     if not keys:
         return None
-    sample = [directed(norm, vector) for page in space.chosen(keys[:: 1 + len(keys) // SAMPLE]) for _, _, norm, vector in page]
+    sample = [(norm, vector) for page in space.chosen(keys[:: 1 + len(keys) // SAMPLE]) for _, _, norm, vector in page]
     known = Known(0, Scale.of(sample), len(keys), (), (), 0)
     return _extended(space, known)
 
@@ -191,10 +190,10 @@ def _begun(space: Space) -> Known | None:
 def _extended(space: Space, known: Known) -> Known:
     """What is known with all rows that came since."""
     blocks, alive, seen = list(known.blocks), list(known.alive), known.seen
-    rows = ((pk, directed(norm, vector)) for page in space.after(known.seen) for pk, _, norm, vector in page)
+    rows = ((pk, known.scale.coded(norm, vector)) for page in space.after(known.seen) for pk, _, norm, vector in page)
     while True:
         if not blocks or len(blocks[-1]) == CAPACITY:
-            blocks.append(empty(space.dims))
+            blocks.append(empty(len(known.scale.levels)))
             alive.append(0)
         place = len(blocks[-1])
         portion = list(islice(rows, min(CAPACITY - place, CHUNK)))
@@ -205,8 +204,3 @@ def _extended(space: Space, known: Known) -> Known:
         alive[-1] |= (1 << len(keys)) - 1 << place
         seen = keys[-1]
     return known._replace(seen=seen, blocks=tuple(blocks), alive=tuple(alive), living=sum([each.bit_count() for each in alive]))
-
-
-def directed(norm: float, vector: bytes) -> bytes:
-    """A stored vector brought to length 1."""
-    return vector if abs(norm - 1.0) < LENGTH_ONE else unit(vector, norm)
