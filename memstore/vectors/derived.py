@@ -39,7 +39,7 @@ def differences(connection: Connection, memory: Memory, text_of: Callable[[str, 
     spaces = connection.rows("SELECT model, kind, dims, vectors FROM vector_spaces")
     for model, kind, dims, vectors in sorted({*spaces} ^ {(*space, many) for space, many in counted.items()}):
         shown = f"{vectors:,} vectors of kind {values.shorten(kind)} by {values.shorten(model)} ({dims:,} dimensions)"
-        yield Finding("vector_count", None, f"{shown} are not as counted")
+        yield Finding("vector_count", None, f"{shown} are not as counted; store.vectors.rebuild() mends it")
     for (model, kind), known in () if damaged else memory.known.items():
         yield from _misremembered(connection, model, kind, known)
 
@@ -84,3 +84,15 @@ def _differing(space: Space, block: Block, alive: int, start: int, scale: Scale)
         for plane, other in zip(planes, others):
             differing |= plane >> start ^ other
     return {key for place, key in enumerate(keys) if key in rows and differing >> place & 1}
+
+
+def recount(connection: Connection) -> str:
+    """Make the counts anew; where a model has vectors of several dimensions, say which, and leave them."""
+    counted = connection.rows("SELECT model, kind, dims, count(*) FROM vectors GROUP BY model, kind, dims")
+    sizes: dict[str, int] = {}
+    for model, _, dims, _ in counted:
+        if sizes.setdefault(model, dims) != dims:
+            return f"{values.shorten(model)} of {sizes[model]:,} and of {dims:,} dimensions"
+    connection.run("DELETE FROM vector_spaces")
+    connection.many("INSERT INTO vector_spaces(model, kind, dims, vectors) VALUES (?, ?, ?, ?)", counted)
+    return ""

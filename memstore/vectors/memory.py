@@ -32,6 +32,8 @@ CAPACITY = 65_536  # vectors of a block
 SAMPLE = 512  # vectors that a scale is made from
 SETTLED = 16_384  # vectors for which a scale may stay for good
 PAGE = 500  # rows read at a time
+FEW = 8  # times as many keys as are looked for, from which on each of those is looked up
+DIGITS = bytes.maketrans(b"\0\1", b"01")
 LAST = 2**63 - 1  # no key is higher
 
 
@@ -57,14 +59,17 @@ class Known(NamedTuple):
         return self._replace(alive=tuple(alive), living=sum([each.bit_count() for each in alive]))
 
 
-def marked(keys: array[int], wanted: Iterable[int]) -> int:
+def marked(keys: array[int], wanted: set[int]) -> int:
     """The mask of the places that have one of some keys."""
-    digits = bytearray(len(keys) + 7 >> 3)
+    if len(wanted) * FEW > len(keys):
+        digits = bytes(map(wanted.__contains__, keys)).translate(DIGITS)
+        return int(digits[::-1] or b"0", 2)
+    mask = bytearray(len(keys) + 7 >> 3)
     for key in wanted:
         place = bisect_left(keys, key)
         if place < len(keys) and keys[place] == key:
-            digits[place >> 3] |= 1 << (place & 7)
-    return int.from_bytes(digits, "little")
+            mask[place >> 3] |= 1 << (place & 7)
+    return int.from_bytes(mask, "little")
 
 
 # -- rows ---------------------------------------------------------------------------------------------------------------
@@ -118,10 +123,10 @@ class Space:
         select = "SELECT pk FROM vectors WHERE model = ? AND kind = ? AND pk <= ? ORDER BY pk"
         return [pk for (pk,) in self.connection.rows(select, (self.model, self.kind, last))]
 
-    def keys(self, ids: Sequence[str]) -> list[int]:
-        """The keys of the items with some ids."""
-        select = "SELECT pk FROM vectors WHERE id IN (SELECT value FROM json_each(?)) AND kind = ? AND model = ?"
-        return [pk for (pk,) in self.connection.rows(select, (json.dumps(ids), self.kind, self.model))]
+    def keys(self, ids: Iterable[str]) -> list[int]:
+        """The keys of the items with some ids, whose vectors have to be of this model."""
+        select = "SELECT item.pk FROM json_each(?) AS asked CROSS JOIN vectors AS item ON item.id = asked.value AND item.kind = ?"
+        return [pk for (pk,) in self.connection.rows(select, (json.dumps(sorted(ids)), self.kind))]
 
 
 # -- keeping in step ----------------------------------------------------------------------------------------------------

@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from .planes import Grain
 
 FIRST = 16  # candidates that are compared before it is decided how many more
-MISSED = {COARSE: 0.005, FINE: 0.02}  # of the hits: how many may be expected to be missed; in clusters estimates err together
+MISSED = {COARSE: 0.01, FINE: 0.02}  # of the hits: how many may be expected to be missed; in clusters estimates err together
 BLUNT = 4.5  # standard deviations beyond which no estimate is expected to be wrong
 PRIOR = 8  # how many candidates the error that is expected anyway counts for
+SHY = 16  # how many estimates that were right count against those that were too high
 CLOSER = (40, 400)  # what a closer look costs in comparisons: so many, and one for each so many vectors
 
 
@@ -80,6 +81,7 @@ class _Look:
         ]
         self._band = max(1, round(self._weights.error / (2 * self._weights.unit)))  # sums that are counted together
         self._counts: dict[int, int] = {}
+        self._compared: list[tuple[int, float]] = []  # sums and scores, the lowest sum first
         self.everything = sum([block.mask.bit_count() for block in self._blocks])
 
     def count(self, total: int) -> int:
@@ -88,40 +90,44 @@ class _Look:
             self._counts[total] = sum([block.reach(total).bit_count() for block in self._blocks])
         return self._counts[total]
 
+    def _reached(self, count: int) -> int:
+        """The highest sum that so many reach."""
+        return reached([(block.sums, block.mask) for block in self._blocks], count) if count < self.everything else 0
+
     def settled(self, most: int) -> bool:
         """Compare what may be among the best; False, before that is done, where it is more than so many.
 
         How far estimates are off is seen anew with each step down, by those that were last reached: the highest are the highest also for
         being too high, and tell little of the rest.
         """
-        wanted = max(FIRST, self._search.limit * 3 // 2)
-        cut = reached([(block.sums, block.mask) for block in self._blocks], wanted) if wanted < self.everything else 0
+        cut = self._reached(max(FIRST, self._search.limit * 3 // 2))
         while self.count(cut) <= most:
             errors = self._propose(cut)
-            if cut == 0:
-                return True
-            deeper = self._expected(cut, errors)
+            deeper = self._expected(cut, errors) if cut else 0
             if deeper == cut:
                 return True
-            cut = deeper
+            cut = deeper if self.count(deeper) * 2 < self.everything else 0  # codes that tell so little are not to be trusted at all
         return False
 
     def _propose(self, cut: int) -> list[float]:
-        """Compare what reaches a sum, and return by how much the lower half of the estimates were too low."""
-        seen: list[tuple[int, float]] = []
+        """Compare what reaches a sum, and return by how much the lowest third of the estimates were too low."""
+        new: list[tuple[int, float]] = []
         for block in self._blocks:
-            chosen = list(places(block.reach(cut)))
+            reach = block.reach(cut)
+            chosen = list(places(reach & ~block.compared))
+            block.compared = reach
             scores = self._search.scored([block.keys[place] for place in chosen])
-            sums = totals(block.sums, chosen, len(block.keys))
-            seen += [(total, score) for score, total in zip(scores, sums) if score is not None]
-        seen.sort()
-        return [score - self._weights.estimate(total) for total, score in seen[: max(FIRST, len(seen) // 2)]]
+            new += [(total, score) for score, total in zip(scores, totals(block.sums, chosen, len(block.keys))) if score is not None]
+        self._compared = sorted(new) + self._compared
+        lowest = self._compared[: max(FIRST, len(self._compared) // 3)]
+        return [score - self._weights.estimate(total) for total, score in lowest]
 
     def _expected(self, total: int, errors: list[float]) -> int:
         """The sum below which as good as no vector is expected to be among the best."""
         if len(self._search.hits) < self._search.limit or not errors:  # rows are gone: look further
-            return reached([(block.sums, block.mask) for block in self._blocks], 4 * self.count(total))
+            return self._reached(4 * self.count(total))
         mean = math.fsum(errors) / len(errors)
+        mean = max(mean, mean * len(errors) / (len(errors) + SHY))  # a few that were too high may have been chosen for that
         above = [each - mean for each in errors if each > mean]  # those that matter, and more spread out where data are skewed
         spread = math.sqrt((PRIOR * self._weights.error**2 + math.fsum([each * each for each in above])) / (PRIOR + len(above)))
         least = -self._search.hits[-1][0] - mean  # the estimate of one that would be as good as the last
@@ -138,12 +144,13 @@ class _Look:
 class _Rated:
     """A block with the sums of a query."""
 
-    __slots__ = ("keys", "mask", "sums")
+    __slots__ = ("compared", "keys", "mask", "sums")
 
     def __init__(self, keys: Sequence[int], sums: list[int], mask: int) -> None:
         self.keys = keys
         self.sums = sums
         self.mask = mask
+        self.compared = 0  # the mask of those that have been
 
     def reach(self, total: int) -> int:
         """The mask of those that reach a sum."""
