@@ -1,7 +1,8 @@
 """The nearest vectors: estimates choose candidates, and exact comparison decides.
 
 1. Some candidates with the highest estimates are compared first. They show how far estimates lie from the truth; with that, and with
-   how many vectors are estimated how near, follows how deep to go until hardly a better one is expected among the rest.
+   how many vectors are estimated how near, follows how deep to go until hardly a better one is expected among the rest. What is
+   compared on the way down says it anew, until there is no need to go deeper; where codes tell too little, that is down to the end.
 2. A coarse look comes first. Data in clusters, where the best stand out, take a few dozen comparisons after it. Where it would take
    many, as on data without structure, a closer look costs less than the comparisons that it saves.
 """

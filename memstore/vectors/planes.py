@@ -1,6 +1,6 @@
 """Thousands of vectors at once in Python's big integers: one bit of every vector is one integer, a plane.
 
-1. Each dimension is kept as a code of two bits: below, above its mean, and beyond one step from it. A block holds, for each
+1. Each dimension is kept as a code of two bits: below, above its mean, and far from it on either side. A block holds, for each
    dimension, the plane of the high bits and that of the low ones; bit i of every plane is of the i-th vector of the block.
 2. A query becomes small whole weights, one a dimension. What a vector's codes times these weights add up to is an estimate of its
    cosine; all sums of a block are formed at once, by full adders of five operations on planes (carry-save: B. Parhami, Computer
