@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import random
 import struct
 import threading
 from array import array
@@ -204,6 +205,45 @@ def test_many_are_found_by_codes_as_by_comparing_all(store, rng):
     assert 0 < stats.bytes < WORTH * 4 * 24
 
 
+def around(rng, times, spread, dims=48):
+    """Vectors of topics that have much in common."""
+    shared = [times * rng.gauss(0.0, 1.0) for _ in range(dims)]
+    topics = [[spread * rng.gauss(0.0, 1.0) for _ in range(dims)] for _ in range(12)]
+    while True:
+        yield [mean + middle + rng.gauss(0.0, 0.5) for mean, middle in zip(shared, rng.choice(topics), strict=True)]
+
+
+def each(draw):
+    while True:
+        yield [draw() for _ in range(48)]
+
+
+@pytest.mark.parametrize(
+    "drawn",
+    [
+        lambda rng: around(rng, 0, 1),
+        lambda rng: around(rng, 3, 1),
+        lambda rng: around(rng, 3, 0),
+        lambda rng: around(rng, 50, 0),
+        lambda rng: each(lambda: float(rng.random() < 0.5)),
+        lambda rng: each(lambda: float(rng.random() < 0.2) + 0.01),
+        lambda rng: each(lambda: rng.expovariate(1.0)),
+    ],
+    ids=["clusters", "clusters around a mean", "around a mean", "hardly apart", "binary", "sparse", "histograms"],
+)
+def test_whatever_vectors_are_like_the_best_are_found(store, drawn):
+    for seed in range(2):
+        made, kind = drawn(random.Random(seed)), f"seed {seed}"
+        store.vectors.add([(str(number), next(made)) for number in range(1200)], model="toy", kind=kind)
+        found = 0
+        for _ in range(10):
+            query = next(made)
+            least = store.vectors.nearest(query, model="toy", kind=kind, exact=True)[-1].score
+            found += sum(hit.score >= least - 1e-9 for hit in store.vectors.nearest(query, model="toy", kind=kind))
+        assert found >= 95
+        assert store.vectors.check() == []
+
+
 def test_codes_follow_what_is_added_replaced_and_removed(store, rng):
     items = dict(some(rng, WORTH + 50))
     store.vectors.add(items.items(), model="toy")
@@ -343,6 +383,11 @@ def test_vectors_of_another_model_are_never_compared(three):
     assert ids(three.vectors.nearest(EAST, model="toy", only=["e", "n"])) == ["e", "n"]
     with pytest.raises(ModelMismatch):
         three.vectors.nearest(EAST, model="toy", only=["e", "x"])
+
+
+def test_a_model_whose_dimensions_have_changed_needs_another_name(three):
+    with pytest.raises(ModelMismatch, match="3 of 'toy'.*give a model whose dimensions have changed another name"):
+        three.vectors.nearest([1, 2, 3], model="toy")
 
 
 def test_models_kinds_and_what_lacks_a_vector_are_counted(three):
@@ -582,6 +627,34 @@ def test_damage_is_found(file_store, rng, change, kind):
     with store.transaction():
         store._database.writer.run(change)
     assert {finding.kind for finding in store.vectors.check()} >= {kind}
+
+
+@pytest.mark.damage
+@pytest.mark.parametrize(
+    "change", ["DELETE FROM vector_spaces", "UPDATE vector_spaces SET vectors = 1", "UPDATE vector_spaces SET kind = 'x'"]
+)
+def test_wrong_counts_are_made_new_and_hide_nothing(file_store, rng, change):
+    store = file_store
+    store.vectors.add(some(rng, 10), model="toy")
+    with store.transaction():
+        store._database.writer.run(change)
+    try:
+        assert len(store.vectors.nearest([1.0] * 8, model="toy", kind="chunk")) == 10
+    except Corrupt as error:
+        assert "rebuild()" in str(error)
+    assert all("rebuild()" in finding.detail for finding in store.vectors.check())
+    store.vectors.rebuild()
+    assert store.vectors.check() == []
+    assert (store.vectors.count(), len(store.vectors.nearest([1.0] * 8, model="toy"))) == (10, 10)
+
+
+@pytest.mark.damage
+def test_counts_of_damaged_rows_are_not_made(three):
+    with three.transaction():
+        three._database.writer.run("UPDATE vectors SET dims = 3 WHERE id = 'e'")
+    with pytest.raises(Corrupt, match="of 2 and of 3 dimensions"):
+        three.vectors.rebuild()
+    assert three.vectors.count() == 3
 
 
 @pytest.mark.damage

@@ -19,6 +19,11 @@ def directions(rng, count, dims):
     return [packed([value / math.hypot(*row) for value in row]) for row in made]
 
 
+def coded(vectors):
+    scale = Scale.of([(1.0, vector) for vector in vectors])
+    return scale, [scale.coded(1.0, vector) for vector in vectors]
+
+
 @pytest.fixture
 def vectors(rng):
     return directions(rng, rng.choice((1, 7, 8, 300)), rng.choice((1, 3, 40)))
@@ -29,21 +34,21 @@ def bits(planes, place):
 
 
 def test_a_code_counts_the_thresholds_that_a_number_reaches(vectors):
-    scale = Scale.of(vectors)
-    block = empty(len(scale.means)).extended(range(len(vectors)), vectors, scale)
+    scale, vectors = coded(vectors)
+    block = empty(len(scale.levels)).extended(range(len(vectors)), vectors, scale)
     for place, vector in enumerate(vectors):
         numbers = struct.unpack(f"<{len(vector) // 4}f", vector)
         for dim, (high, low) in enumerate(zip(bits(block.highs, place), bits(block.lows, place), strict=True)):
-            edges = [scale.means[dim] + times * scale.steps[dim] for times in (-1, 0, 1)]
+            edges = scale.levels[dim].edges
             if all(abs(numbers[dim] - edge) > abs(edge) / 50 + 1e-30 for edge in edges):  # a threshold is held in 15 bits
                 assert 2 * high + low == sum(numbers[dim] >= edge for edge in edges)
 
 
 def test_vectors_may_come_in_portions(rng, vectors):
-    scale = Scale.of(vectors)
-    whole = empty(len(scale.means)).extended(range(len(vectors)), vectors, scale)
+    scale, vectors = coded(vectors)
+    whole = empty(len(scale.levels)).extended(range(len(vectors)), vectors, scale)
     cut = rng.randrange(len(vectors) + 1)
-    first = empty(len(scale.means)).extended(range(cut), vectors[:cut], scale)
+    first = empty(len(scale.levels)).extended(range(cut), vectors[:cut], scale)
     grown = first.extended(range(cut, len(vectors)), vectors[cut:], scale)
     assert (grown.keys, grown.highs, grown.lows) == (whole.keys, whole.highs, whole.lows)
     assert len(first) == cut, "it is never changed"
@@ -52,8 +57,8 @@ def test_vectors_may_come_in_portions(rng, vectors):
 @pytest.mark.parametrize("grain", [COARSE, FINE])
 def test_sums_estimate_the_cosine(rng, grain):
     vectors = directions(rng, 500, 64)
-    scale, query = Scale.of(vectors), struct.unpack("<64f", directions(rng, 1, 64)[0])
-    block = empty(64).extended(range(500), vectors, scale)
+    (scale, shifted), query = coded(vectors), struct.unpack("<64f", directions(rng, 1, 64)[0])
+    block = empty(len(scale.levels)).extended(range(500), shifted, scale)
     weights, everything = Weights(query, scale, grain), (1 << 500) - 1
     sums = weights.sums(block, everything)
     estimates = [weights.estimate(total) for total in totals(sums, range(500), 500)]

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from ..kernel import Corrupt, Finding, Invalid, ModelMismatch, NotFound, NotSupported, Prunable, Recorder, Room, values
 from ..kernel.embedding import embedded
 from .floats import WIDTH, Query, dimensions, norm, packed, unpacked
-from .memory import WORTH, Memory, Space
+from .memory import LAST, WORTH, Memory, Space
 from .nearest import Search
 from .tables import PERMITS, SCHEMA, Reembedded, Vector, VectorHit, VectorModel, VectorPermit, VectorStats
 
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     Counted = tuple[str, str, int, int]  # model, kind, dims, vectors
 
 __all__ = ["SCHEMA", "Reembedded", "Vector", "VectorHit", "VectorIndex", "VectorModel", "VectorPermit", "VectorStats"]
+
+MISCOUNTED = "the counts of vectors are damaged: store.vectors.rebuild() makes them new"
 
 
 class VectorIndex:
@@ -134,8 +136,7 @@ class VectorIndex:
         found: list[tuple[float, str, str]] = []
         with self.db.read(snapshot=True) as connection:
             for space in self._spaces(connection, query, model, kind, ids):
-                most = space.vectors if count < 0 else min(count, space.vectors)
-                hits = self._nearest(space, query, ids, most, exact) if most else []
+                hits = self._nearest(space, query, ids, LAST if count < 0 else count, exact)
                 found += [(score, id, space.kind) for score, id in hits]
         best = sorted(found) if count < 0 else heapq.nsmallest(count, found)
         return [VectorHit(id, -score, kind) for score, id, kind in best]
@@ -163,6 +164,9 @@ class VectorIndex:
         rows = [row for row in _counts(connection) if kind in (None, row[1])]
         if any(row[0] != model or row[2] != dims for row in rows):
             _refuse_mixed(rows if ids is None else _counts_among(connection, kind, ids), model, dims)
+        uncounted = "SELECT 1 FROM vectors WHERE model = ? AND (? IS NULL OR kind = ?) LIMIT 1"
+        if not rows and connection.value(uncounted, (model, kind, kind)) is not None:
+            raise Corrupt(MISCOUNTED)
         return [Space(connection, *row) for row in rows if row[0] == model]
 
     def count(self, *, model: str | None = None, kind: str | None = None) -> int:
@@ -276,6 +280,15 @@ class VectorIndex:
 
     # -- check ------------------------------------------------------------------------------------------------------
 
+    def rebuild(self) -> None:
+        """Make the counts new from the vectors, in one transaction."""
+        from .derived import recount
+
+        with self.db.write() as connection:
+            mixed = recount(connection)
+            if mixed:
+                raise Corrupt(f"there are vectors of {mixed}; check() lists what is damaged")
+
     def check(self) -> list[Finding]:
         """Recompute lengths and counts, and compare memory with the table."""
         from .derived import differences
@@ -307,7 +320,7 @@ def _counts(reader: Room | Connection) -> list[Counted]:
     """How many vectors there are of each model and kind."""
     rows = reader.rows("SELECT model, kind, dims, vectors FROM vector_spaces ORDER BY model, kind")
     if any(list(map(type, row)) != [str, str, int, int] for row in rows):
-        raise Corrupt("the counts of vectors are damaged; check() lists what else is")
+        raise Corrupt(MISCOUNTED)
     return rows
 
 
@@ -366,7 +379,8 @@ def _refuse_mixed(rows: Sequence[Counted], model: str, dims: int) -> None:
     here = ", ".join(f"{vectors:,} of {name} ({size:,} dimensions, kind {kind})" for vectors, name, size, kind in shown)
     own = sum(row[3] for row in rows if row[0] == model and row[2] == dims)
     asked = f"{values.shorten(model)} ({dims:,} dimensions), which has {own:,} vectors here"
-    raise ModelMismatch(
-        f"asked with a vector of {asked}, of what is looked through there are {here}: "
-        f"reembed(fn, model={values.shorten(model)}) makes all of one model, kind= and only= look through less"
-    )
+    way = f"reembed(fn, model={values.shorten(model)}) makes all of one model"
+    if any(row[0] == model for row in other):
+        way = "give a model whose dimensions have changed another name, and reembed with that"
+    found = f"of what is looked through there are {here}"
+    raise ModelMismatch(f"asked with a vector of {asked}, {found}: {way}, kind= and only= look through less")

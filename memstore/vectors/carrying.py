@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..kernel import Corrupt, ModelMismatch, values
 from ..kernel.carrying import without
+from .derived import recount
 from .floats import norm, sound
 
 if TYPE_CHECKING:
@@ -28,7 +29,9 @@ def take_in(index: VectorIndex, intake: Intake) -> None:
         for page in intake.pages("vectors"):
             _merge(index, intake, _measured(_permitted(index, intake, page)))
     if intake.added["vectors"] or intake.replaced["vectors"]:
-        _count(intake.connection)
+        mixed = recount(intake.connection)
+        if mixed:
+            raise ModelMismatch(f"with the export there would be vectors of {mixed}; nothing was imported: reembed one side first")
 
 
 def _permit(intake: Intake, page: list[Row]) -> None:
@@ -90,16 +93,3 @@ def _attached(intake: Intake, rows: list[Row]) -> list[Row]:
 def _here(connection: Connection, kind: str, ids: list[str]) -> set[str]:
     select = "SELECT id FROM vectors WHERE id IN (SELECT value FROM json_each(?)) AND kind = ?"
     return {id for (id,) in connection.rows(select, (json.dumps(ids), kind))}
-
-
-def _count(connection: Connection) -> None:
-    """Make the counts anew, and refuse models that would have vectors of several dimensions."""
-    counted = connection.rows("SELECT model, kind, dims, count(*) FROM vectors GROUP BY model, kind, dims")
-    sizes: dict[str, int] = {}
-    for model, _, dims, _ in counted:
-        if sizes.setdefault(model, dims) != dims:
-            shown = f"{values.shorten(model)} of {sizes[model]:,} and of {dims:,} dimensions"
-            raise ModelMismatch(f"with the export there would be vectors of {shown}; nothing was imported: reembed one side first")
-    connection.run("DELETE FROM vector_spaces")
-    insert = "INSERT INTO vector_spaces(model, kind, dims, vectors) VALUES (?, ?, ?, ?)"
-    connection.many(insert, counted)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..kernel import Finding, values
 from .floats import WIDTH, norm, sound
-from .memory import Space, directed
+from .memory import Space
 from .planes import empty
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def differences(connection: Connection, memory: Memory, text_of: Callable[[str, 
     spaces = connection.rows("SELECT model, kind, dims, vectors FROM vector_spaces")
     for model, kind, dims, vectors in sorted({*spaces} ^ {(*space, many) for space, many in counted.items()}):
         shown = f"{vectors:,} vectors of kind {values.shorten(kind)} by {values.shorten(model)} ({dims:,} dimensions)"
-        yield Finding("vector_count", None, f"{shown} are not as counted")
+        yield Finding("vector_count", None, f"{shown} are not as counted; store.vectors.rebuild() mends it")
     for (model, kind), known in () if damaged else memory.known.items():
         yield from _misremembered(connection, model, kind, known)
 
@@ -60,7 +60,7 @@ def _dangling(ids: list[str], text_of: Callable[[str, Sequence[str]], dict[str, 
 
 def _misremembered(connection: Connection, model: str, kind: str, known: Known) -> Iterator[Finding]:
     """Compare codes with those of the rows; a snapshot older than memory cannot tell."""
-    space = Space(connection, model, kind, len(known.scale.means), known.living)
+    space = Space(connection, model, kind, known.scale.dims, known.living)
     if space.newest() < known.seen:
         return
     wrong = set(space.keys_until(known.seen)).difference(*[block.keys for block in known.blocks])
@@ -76,10 +76,23 @@ def _misremembered(connection: Connection, model: str, kind: str, known: Known) 
 def _differing(space: Space, block: Block, alive: int, start: int, scale: Scale) -> set[int]:
     """Those of a page of keys whose rows have other codes, or are taken for gone."""
     keys = list(block.keys[start : start + PAGE])
-    rows = {pk: directed(length, vector) for page in space.chosen(keys) for pk, _, length, vector in page}
-    again = empty(space.dims).extended(keys, [rows.get(key) or bytes(WIDTH * space.dims) for key in keys], scale)
+    rows = {pk: scale.coded(length, vector) for page in space.chosen(keys) for pk, _, length, vector in page}
+    none = bytes(WIDTH * len(scale.levels))
+    again = empty(len(scale.levels)).extended(keys, [rows.get(key, none) for key in keys], scale)
     differing = ~(alive >> start)
     for planes, others in ((block.highs, again.highs), (block.lows, again.lows)):
         for plane, other in zip(planes, others):
             differing |= plane >> start ^ other
     return {key for place, key in enumerate(keys) if key in rows and differing >> place & 1}
+
+
+def recount(connection: Connection) -> str:
+    """Make the counts anew; where a model has vectors of several dimensions, say which, and leave them."""
+    counted = connection.rows("SELECT model, kind, dims, count(*) FROM vectors GROUP BY model, kind, dims")
+    sizes: dict[str, int] = {}
+    for model, _, dims, _ in counted:
+        if sizes.setdefault(model, dims) != dims:
+            return f"{values.shorten(model)} of {sizes[model]:,} and of {dims:,} dimensions"
+    connection.run("DELETE FROM vector_spaces")
+    connection.many("INSERT INTO vector_spaces(model, kind, dims, vectors) VALUES (?, ?, ?, ?)", counted)
+    return ""

@@ -16,7 +16,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..kernel import Corrupt, values
-from .floats import WIDTH, unit
+from .floats import WIDTH
 from .planes import CHUNK, Block, Scale, empty
 
 if TYPE_CHECKING:
@@ -32,8 +32,9 @@ CAPACITY = 65_536  # vectors of a block
 SAMPLE = 512  # vectors that a scale is made from
 SETTLED = 16_384  # vectors for which a scale may stay for good
 PAGE = 500  # rows read at a time
+FEW = 8  # times as many keys as are looked for, from which on each of those is looked up
+DIGITS = bytes.maketrans(b"\0\1", b"01")
 LAST = 2**63 - 1  # no key is higher
-LENGTH_ONE = 1e-3  # how far from 1 the length of a vector may be that is taken for one of length 1
 
 
 class Known(NamedTuple):
@@ -58,14 +59,17 @@ class Known(NamedTuple):
         return self._replace(alive=tuple(alive), living=sum([each.bit_count() for each in alive]))
 
 
-def marked(keys: array[int], wanted: Iterable[int]) -> int:
+def marked(keys: array[int], wanted: set[int]) -> int:
     """The mask of the places that have one of some keys."""
-    digits = bytearray(len(keys) + 7 >> 3)
+    if len(wanted) * FEW > len(keys):
+        digits = bytes(map(wanted.__contains__, keys)).translate(DIGITS)
+        return int(digits[::-1] or b"0", 2)
+    mask = bytearray(len(keys) + 7 >> 3)
     for key in wanted:
         place = bisect_left(keys, key)
         if place < len(keys) and keys[place] == key:
-            digits[place >> 3] |= 1 << (place & 7)
-    return int.from_bytes(digits, "little")
+            mask[place >> 3] |= 1 << (place & 7)
+    return int.from_bytes(mask, "little")
 
 
 # -- rows ---------------------------------------------------------------------------------------------------------------
@@ -119,10 +123,10 @@ class Space:
         select = "SELECT pk FROM vectors WHERE model = ? AND kind = ? AND pk <= ? ORDER BY pk"
         return [pk for (pk,) in self.connection.rows(select, (self.model, self.kind, last))]
 
-    def keys(self, ids: Sequence[str]) -> list[int]:
-        """The keys of the items with some ids."""
-        select = "SELECT pk FROM vectors WHERE id IN (SELECT value FROM json_each(?)) AND kind = ? AND model = ?"
-        return [pk for (pk,) in self.connection.rows(select, (json.dumps(ids), self.kind, self.model))]
+    def keys(self, ids: Iterable[str]) -> list[int]:
+        """The keys of the items with some ids, whose vectors have to be of this model."""
+        select = "SELECT item.pk FROM json_each(?) AS asked CROSS JOIN vectors AS item ON item.id = asked.value AND item.kind = ?"
+        return [pk for (pk,) in self.connection.rows(select, (json.dumps(sorted(ids)), self.kind))]
 
 
 # -- keeping in step ----------------------------------------------------------------------------------------------------
@@ -159,7 +163,7 @@ class Memory:
 
     def _fitting(self, space: Space, known: Known) -> Known | None:
         """What is known with a long tail taken in and what is gone left out; None where it has to be made anew."""
-        if len(known.scale.means) != space.dims:
+        if known.scale.dims != space.dims:
             return None
         tail = space.connection.value(
             "SELECT count(*) FROM (SELECT 1 FROM vectors WHERE model = ? AND kind = ? AND pk > ? LIMIT ?)",
@@ -183,7 +187,7 @@ def _begun(space: Space) -> Known | None:
     keys = space.keys_until(LAST)
     if not keys:
         return None
-    sample = [directed(norm, vector) for page in space.chosen(keys[:: 1 + len(keys) // SAMPLE]) for _, _, norm, vector in page]
+    sample = [(norm, vector) for page in space.chosen(keys[:: 1 + len(keys) // SAMPLE]) for _, _, norm, vector in page]
     known = Known(0, Scale.of(sample), len(keys), (), (), 0)
     return _extended(space, known)
 
@@ -191,10 +195,10 @@ def _begun(space: Space) -> Known | None:
 def _extended(space: Space, known: Known) -> Known:
     """What is known with all rows that came since."""
     blocks, alive, seen = list(known.blocks), list(known.alive), known.seen
-    rows = ((pk, directed(norm, vector)) for page in space.after(known.seen) for pk, _, norm, vector in page)
+    rows = ((pk, known.scale.coded(norm, vector)) for page in space.after(known.seen) for pk, _, norm, vector in page)
     while True:
         if not blocks or len(blocks[-1]) == CAPACITY:
-            blocks.append(empty(space.dims))
+            blocks.append(empty(len(known.scale.levels)))
             alive.append(0)
         place = len(blocks[-1])
         portion = list(islice(rows, min(CAPACITY - place, CHUNK)))
@@ -205,8 +209,3 @@ def _extended(space: Space, known: Known) -> Known:
         alive[-1] |= (1 << len(keys)) - 1 << place
         seen = keys[-1]
     return known._replace(seen=seen, blocks=tuple(blocks), alive=tuple(alive), living=sum([each.bit_count() for each in alive]))
-
-
-def directed(norm: float, vector: bytes) -> bytes:
-    """A stored vector brought to length 1."""
-    return vector if abs(norm - 1.0) < LENGTH_ONE else unit(vector, norm)

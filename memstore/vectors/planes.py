@@ -1,6 +1,6 @@
 """Thousands of vectors at once in Python's big integers: one bit of every vector is one integer, a plane.
 
-1. Each dimension is kept as a code of two bits: below, above its mean, and beyond one step from it. A block holds, for each
+1. Each dimension is kept as a code of two bits: below, above its mean, and far from it on either side. A block holds, for each
    dimension, the plane of the high bits and that of the low ones; bit i of every plane is of the i-th vector of the block.
 2. A query becomes small whole weights, one a dimension. What a vector's codes times these weights add up to is an estimate of its
    cosine; all sums of a block are formed at once, by full adders of five operations on planes (carry-save: B. Parhami, Computer
@@ -15,41 +15,121 @@ from __future__ import annotations
 import math
 import struct
 from array import array
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from operator import mul
+from operator import mul, sub
 from sys import getsizeof
 from typing import NamedTuple
 
 from ..kernel import Corrupt
-from .floats import WIDTH, unpacked
+from .floats import WIDTH, unit, unpacked
 
 LANE = 2  # bytes in which a number is compared with a threshold: the upper half of a float32
 STEP = 0.9957  # in standard deviations: the uniform code of four levels that is best for a normal distribution (J. Max, 1960)
-RESIDUE = 0.1188  # of the variance: what that code leaves of it
-HEAVIEST = 15
+EXPECTED = 0.7979  # of a normal distribution: how far a number is from the mean, in standard deviations
+SHARED = 0.25  # length of the mean of all vectors from which on they have much in common
+COPIES = 4  # of what a vector has along the mean
+SPAN = 2.0  # standard deviations that the codes of a copy are apart
+LENGTH_ONE = 1e-3  # how far from 1 the length of a vector may be that is taken for one of length 1
+HEAVIEST = 31
 CHUNK = 2048  # vectors that are taken apart together: what is in the making then stays in the cache of the processor
 
 
-class Scale(NamedTuple):
-    """What the codes of each dimension count from, and in what steps."""
+class Level(NamedTuple):
+    """The codes of one dimension."""
 
-    means: tuple[float, ...]
-    steps: tuple[float, ...]
+    edges: tuple[float, float, float]  # where they rise to 1, 2 and 3
+    middle: float  # what lies in the middle of them
+    step: float  # what one more in a code adds
+    residue: float  # the variance that they leave
 
     @classmethod
-    def of(cls, sample: Sequence[bytes]) -> Scale:
-        """The one that fits some vectors."""
-        root, columns = math.sqrt(len(sample)), list(zip(*map(unpacked, sample)))
-        means = tuple([sum(column) / len(sample) for column in columns])
-        steps = tuple([STEP * math.dist(column, (mean,) * len(sample)) / root for column, mean in zip(columns, means)])
-        if not all(map(math.isfinite, (*means, *steps))):
+    def of(cls, column: Sequence[float]) -> Level:
+        """The one that fits some numbers, by least squares."""
+        ordered, count = sorted(column), len(column)
+        mean = math.fsum(ordered) / count
+        place = bisect_left(ordered, mean)
+        below, above = (reach * STEP / EXPECTED for reach in (mean - _mean(ordered[:place], mean), _mean(ordered[place:], mean) - mean))
+        edges = mean - below, mean, mean + above
+        tails = [ordered[bisect_left(ordered, edge) :] for edge in edges]
+        one, two, three = map(len, tails)
+        total = one + two + three
+        spread = one + 3 * two + 5 * three - total * total / count
+        step = (sum(map(math.fsum, tails)) - total * mean) / spread if spread else 0.0
+        residue = max(0.0, math.dist(ordered, (mean,) * count) ** 2 - step * step * spread) / count
+        return cls(edges, mean + step * (1.5 - total / count), step, residue)
+
+
+class Scale(NamedTuple):
+    """What vectors are coded by.
+
+    Where all have much in common, codes are of what differs (`common` is taken off), and how far a vector lies along that (`axis`) is
+    coded more closely, on its own. For lengths are 1, so this hardly varies, while a query has most of its weight there: codes of the
+    single dimensions would say more of their own errors than of what is near.
+    """
+
+    common: tuple[float, ...]
+    axis: tuple[float, ...]
+    levels: tuple[Level, ...]
+
+    @classmethod
+    def of(cls, sample: Sequence[tuple[float, bytes]]) -> Scale:
+        """The one that fits some vectors, each with its length."""
+        columns = list(zip(*[unpacked(directed(*each)) for each in sample]))
+        means = [math.fsum(column) / len(sample) for column in columns]
+        length = math.hypot(*means)
+        if not math.isfinite(length):
             raise Corrupt("a stored vector holds what is no number; check() says which")
-        return cls(means, steps)
+        if length < SHARED:
+            return cls((), (), tuple(map(Level.of, columns)))
+        bare = cls(tuple(means), tuple([each / length for each in means]), ())
+        *columns, along = list(zip(*[unpacked(bare.coded(*each)) for each in sample]))[: len(means) + 1]
+        return bare._replace(levels=(*map(Level.of, columns), *_closely(along)))
+
+    @property
+    def dims(self) -> int:
+        """How many numbers the vectors have."""
+        return len(self.levels) - (COPIES if self.axis else 0)
+
+    def coded(self, length: float, vector: bytes) -> bytes:
+        """The numbers that the codes of a stored vector are of."""
+        whole = directed(length, vector)
+        if not self.axis:
+            return whole
+        numbers, own = unpacked(whole), length if whole is vector else 1.0
+        along = (own * own + 1.0 - math.dist(numbers, self.axis) ** 2) / (2.0 * own) - math.hypot(*self.common)
+        return struct.pack(f"<{len(numbers) + COPIES}f", *map(sub, numbers, self.common), *[along] * COPIES)
+
+    def asked(self, query: Sequence[float]) -> tuple[Sequence[float], float]:
+        """What those numbers are multiplied with to give the cosine to a query of length 1, and what is then added."""
+        if not self.axis:
+            return query, 0.0
+        along = math.fsum(map(mul, query, self.axis))
+        across = [each - along * axis for each, axis in zip(query, self.axis)]
+        return [*across, *[along / COPIES] * COPIES], math.fsum(map(mul, query, self.common))
 
     def thresholds(self) -> list[list[int]]:
         """Where the code rises to 1, 2 and 3 in each dimension, as `_lane` counts."""
-        return [[_lane(mean + times * step) for mean, step in zip(*self)] for times in (-1, 0, 1)]
+        return [list(map(_lane, edges)) for edges in zip(*[level.edges for level in self.levels])]
+
+
+def _mean(numbers: Sequence[float], otherwise: float) -> float:
+    return math.fsum(numbers) / len(numbers) if numbers else otherwise
+
+
+def _closely(column: Sequence[float]) -> list[Level]:
+    """Levels for copies of one number that make one fine code together: their edges lie between each other's."""
+    mean = math.fsum(column) / len(column)
+    fine = math.dist(column, (mean,) * len(column)) / math.sqrt(len(column)) * SPAN / COPIES
+    middles = [mean + (copy - (COPIES - 1) / 2) * fine for copy in range(COPIES)]
+    step = COPIES * fine
+    return [Level((middle - step, middle, middle + step), middle, step, COPIES * fine * fine / 12) for middle in middles]
+
+
+def directed(length: float, vector: bytes) -> bytes:
+    """A stored vector brought to length 1."""
+    return vector if abs(length - 1.0) < LENGTH_ONE else unit(vector, length)
 
 
 class Block:
@@ -71,7 +151,7 @@ class Block:
         return sum([getsizeof(each) for each in (*self.highs, *self.lows, self.keys)])
 
     def extended(self, keys: Sequence[int], vectors: Sequence[bytes], scale: Scale) -> Block:
-        """This block and some more vectors, of length 1 each."""
+        """This block and some more vectors, as `Scale.coded` gives them."""
         thresholds, highs, lows = scale.thresholds(), self.highs, self.lows
         for start in range(0, len(vectors), CHUNK):
             place = len(self) + start
@@ -144,10 +224,12 @@ class Weights:
     """A query of length 1 as whole weights, and what sums of codes mean by them."""
 
     def __init__(self, query: Sequence[float], scale: Scale, grain: Grain) -> None:
-        shares = list(map(mul, query, scale.steps))
+        numbers, base = scale.asked(query)
+        shares = [number * level.step for number, level in zip(numbers, scale.levels)]
         power = math.hypot(*shares)
         self.unit = grain.unit * power / math.sqrt(len(shares)) or 1.0  # what one more in a sum adds to the estimate
-        self.error = math.sqrt(RESIDUE * power * power + len(shares) * self.unit * self.unit / 12)  # of an estimate, about
+        left = sum([number * number * level.residue for number, level in zip(numbers, scale.levels)])
+        self.error = math.sqrt(left + len(shares) * self.unit * self.unit / 12)  # of an estimate, about
         dims: defaultdict[int, list[int]] = defaultdict(list)
         for dim, weight in enumerate(map(round, map((1.0 / self.unit).__mul__, shares))):
             dims[weight].append(dim)
@@ -158,7 +240,8 @@ class Weights:
         most = {weight: weight * (2 if abs(weight) <= grain.single else 3) * len(each) for weight, each in dims.items()}
         self._plus, self._minus = _levels(dims, 1, grain.single), _levels(dims, -1, grain.single)
         self._bits = sum(map(abs, most.values())).bit_length()
-        self._base = sum(map(mul, query, scale.means)) - self.unit * (sum(most.values()) / 2 + (1 << self._bits) - 1)
+        middle = base + sum([number * level.middle for number, level in zip(numbers, scale.levels)])
+        self._base = middle - self.unit * (sum(most.values()) / 2 + (1 << self._bits) - 1)
 
     def sums(self, block: Block, mask: int) -> list[int]:
         """The planes of what each vector adds up to, the lowest first; vectors outside the mask have no meaning."""

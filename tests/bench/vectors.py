@@ -48,6 +48,33 @@ def isotropic(count: int) -> tuple[Sequence[Any], Sequence[Any]]:
     return unit(rng.standard_normal((count, DIMS))), unit(rng.standard_normal((QUERIES, DIMS)))
 
 
+def alike(count: int) -> tuple[Sequence[Any], Sequence[Any]]:
+    """Vectors around topics that have most in common, as many models make them."""
+    rows, queries = clustered(count)
+    if numpy is None:
+        return rows, queries
+    shared = 1.5 * unit(numpy.random.default_rng(2).standard_normal((1, DIMS)))
+    return unit(rows + shared), unit(queries + shared)
+
+
+def binary(count: int) -> tuple[Sequence[Any], Sequence[Any]]:
+    """Vectors of zeros and ones."""
+    rows, queries = isotropic(count)
+    if numpy is None:
+        return [[float(each > 0) for each in row] for row in rows], [[float(each > 0) for each in row] for row in queries]
+    return unit(rows > 0), unit(queries > 0)
+
+
+def histograms(count: int) -> tuple[Sequence[Any], Sequence[Any]]:
+    """Vectors of numbers of which none is below zero, and few are large."""
+    if numpy is None:
+        plain = random.Random(1)
+        drawn = [[plain.expovariate(1.0) for _ in range(DIMS)] for _ in range(min(count, FEW) + QUERIES)]
+        return drawn[QUERIES:], drawn[:QUERIES]
+    rng = numpy.random.default_rng(1)
+    return unit(rng.exponential(size=(count, DIMS))), unit(rng.exponential(size=(QUERIES, DIMS)))
+
+
 def unit(rows: Any) -> Any:
     return (rows / numpy.linalg.norm(rows, axis=1, keepdims=True)).astype("float32")
 
@@ -67,7 +94,7 @@ def by_numpy(rows: Any) -> Callable[[Any], list[int]]:
     return ten
 
 
-def raced(bench: Bench, what: str, rows: Sequence[Any], queries: Sequence[Any], times: float, share: float) -> Iterator[Row]:
+def raced(bench: Bench, what: str, rows: Sequence[Any], queries: Sequence[Any], times: float | None, share: float) -> Iterator[Row]:
     room = filled(bench, what, rows).vectors
     begin = bench.clock()
     room.nearest(queries[0], model="made up")
@@ -85,7 +112,7 @@ def raced(bench: Bench, what: str, rows: Sequence[Any], queries: Sequence[Any], 
         exact = beside(query) if beside is not None else [int(hit.id) for hit in room.nearest(query, model="made up", exact=True)]
         found += len({int(hit.id) for hit in room.nearest(query, model="made up")} & {*exact})
     raw = spent[1] if beside is not None else None
-    yield Row(work, spent[0], raw, at_most(times) if raw is not None else None)
+    yield Row(work, spent[0], raw, at_most(times) if raw is not None and times is not None else None)
     yield Row(f"{work}, recall", found / len(asked) / 10, None, at_least(share, ""), "")
 
 
@@ -101,6 +128,11 @@ def without_structure(bench: Bench) -> Iterator[Row]:
     yield from raced(bench, "without structure", *isotropic(bench.size(MANY, 400)), 3.0, 0.95)
 
 
+def few_of_other_kinds(bench: Bench) -> Iterator[Row]:
+    for what, made in (("alike", alike), ("of zeros and ones", binary), ("that are histograms", histograms)):
+        yield from raced(bench, what, *made(bench.size(FEW, 400)), None, 0.95)
+
+
 def added(bench: Bench) -> Iterator[Row]:
     """One vector to a commit."""
     rows, _ = isotropic(bench.size(2_000, 40))
@@ -112,4 +144,4 @@ def added(bench: Bench) -> Iterator[Row]:
     yield Row("add one vector, one commit", statistics.median(spent), None, TIMES)
 
 
-CASES = (many_in_clusters, few_in_clusters, without_structure, added)
+CASES = (many_in_clusters, few_in_clusters, without_structure, few_of_other_kinds, added)

@@ -525,6 +525,7 @@ CASES = {
     "evals.record_promotion": Case(lambda store: store.evals.record_promotion("coder", "rollback", "model-1", None, reverts="o1")),
     "vectors.add": Case(lambda store: store.vectors.add([("v9", [1.0, 2.0]), ("v1", [2.0, 1.0])], model="toy", kind="note")),
     "vectors.allow": Case(lambda store: store.vectors.allow("toy", actor="ann")),
+    "vectors.rebuild": Case(lambda store: store.vectors.rebuild(), changes=0),
     "vectors.reembed": Case(lambda store: embedded(store), changes=2, resumes=True),
     "vectors.remove": Case(lambda store: store.vectors.remove("v1", kind="note", actor="ann")),
     "audit.append": Case(lambda store: store.audit.append("query", actor="bob", project="Apollo", details={"tokens": 812})),
