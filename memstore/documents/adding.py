@@ -90,9 +90,8 @@ class Adding(Replacing):
         """Store a text in chunks and return its document; of one uri, project and user there is one, without a uri one of this text.
 
         The same text again is that document as it is, with the columns that are given. Another text takes the place of its chunks, and
-        those that say the same as before stay. A document that was removed comes back. The same: by `content_hash`, which is the
-        SHA-256 of the text unless it is given, and as long as `set_chunks` has not left any of it out. Chunks have at most `chunk_size`
-        characters. A text of "" has none, and leaves those that `set_chunks` made.
+        those that say the same as before stay. A document that was removed comes back. The same: by `content_hash` where it is given,
+        else by SHA-256, if all of it is still in chunks. They have at most `chunk_size` characters; "" adds none, nor takes any made by hand.
         """
         given = {
             "uri": uri, "title": title, "source_type": source_type, "user_id": user_id, "metadata": metadata, "updated_at": updated_at,

@@ -109,7 +109,8 @@ class Replacing(Annotations, Embedding):
 
     def _progress(self, embedded: bool) -> dict[str, Any]:
         """How far a document is whose text has just come in."""
-        return {"ingestion_status": "embedded", "indexed_at": self.db.now} if embedded else {"ingestion_status": "pending", "indexed_at": None}
+        status, at = ("embedded", self.db.now) if embedded else ("pending", None)
+        return {"ingestion_status": status, "indexed_at": at}
 
     def _drop(self, connection: Connection, gone: Sequence[Chunk], keys: dict[str, int], *, hidden: bool) -> None:
         """Remove chunks with their words and vectors, and tell what rests on them."""
