@@ -91,7 +91,7 @@ class Adding(Replacing):
 
         The same text again is that document as it is, with the columns that are given. Another text takes the place of its chunks, and
         those that say the same as before stay. A document that was removed comes back. The same: by `content_hash` where it is given,
-        else by SHA-256, if all of it is still in chunks. They have at most `chunk_size` characters; "" adds none, nor takes any made by hand.
+        else by SHA-256, if all of it is in chunks still. They have at most `chunk_size` characters; "" leaves those made by hand.
         """
         given = {
             "uri": uri, "title": title, "source_type": source_type, "user_id": user_id, "metadata": metadata, "updated_at": updated_at,
