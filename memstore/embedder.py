@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .kernel import record
+from .kernel import Invalid, record, values
 from .kernel.embedding import Fn
 
 
@@ -13,3 +13,9 @@ class Embedder:
     model: str
     fn: Fn
     dims: int | None = None
+
+    def __post_init__(self) -> None:
+        values.key("model", self.model)
+        if not callable(self.fn):
+            raise Invalid(f"fn must be a function from a list of texts to a list of vectors, not {values.shorten(self.fn)}")
+        values.optional(values.integer, "dims", self.dims, low=1)

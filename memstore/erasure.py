@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .kernel import Connection, Invalid, NotFound, Record, SchemaTooNew, record, sealed, upkeep, values
+from .kernel import Connection, Corrupt, Invalid, NotFound, Record, SchemaTooNew, record, sealed, upkeep, values
 from .kernel.blocks import Write
 from .kernel.carrying import Shape, shapes
 from .kernel.room import ensure, rooms_in_file
@@ -111,7 +111,7 @@ def known_rooms(store: Store) -> list[str]:
     from .store import ROOMS
 
     present = rooms_in_file(store._database)
-    unknown = sorted(set(present) - set(ROOMS))
+    unknown = sorted(map(str, set(present) - set(ROOMS)))
     if unknown:
         raise SchemaTooNew(f"{store.path} has rooms of a newer memstore ({', '.join(unknown)}): upgrade memstore; nothing was touched")
     return [name for name in ROOMS if name in present]
@@ -122,11 +122,19 @@ def _erase_everywhere(store: Store, connection: Connection, subject: Subject, re
         if name != "audit":
             room: Any = getattr(store, name)
             room.erase(connection, subject)
+            _refuse_damaged(subject)
     if "memories" in rooms_in_file(store._database):
         store.memories.forget(connection, subject)  # interactions name things of every room
     _refuse_to_repeat([subject.id, *subject.names], reason=reason, actor=actor)  # a project is known by its other names only now
     with store.audit.db.write():  # the file may have no log yet
         return store.audit.erase(connection, subject, reason=reason, actor=actor)
+
+
+def _refuse_damaged(subject: Subject) -> None:
+    """What went is looked for in other rooms by its id, to which a damaged page can give any type."""
+    for kind, id in subject.gone:
+        if type(id) is not str:
+            raise Corrupt(f"the id of a {kind} is damaged, it is {values.shorten(id)}; check() lists what else is; nothing was erased")
 
 
 def _look_for_mentions(store: Store, connection: Connection, subject: Subject) -> None:

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import time
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from .erasure import EraseReceipt
     from .evals import EvalStore
     from .kernel import Connection
+    from .kernel.table import Table
     from .keywords import KeywordIndex, TextSource
     from .knowledge import KnowledgeStore
     from .memories import MemoryStore
@@ -87,6 +89,7 @@ PIECES: dict[str, tuple[str, str, str]] = {
     "memory": ("memories", "memories", "get"),
     "project_state": ("memories", "project_state", "get_state"),
     "entity": ("knowledge", "entities", "get"),
+    "observation": ("knowledge", "observations", "get_observation"),
     "relationship": ("knowledge", "relationships", "get_relationship"),
     "atom": ("knowledge", "atoms", "get_atom"),
     "correction": ("corrections", "corrections", "get"),
@@ -95,6 +98,8 @@ PIECES: dict[str, tuple[str, str, str]] = {
     "document": ("documents", "documents", "get"),
     "backup": ("backups", "context_backups", "get"),
 }
+#: Of those the ones that are embedded in masses, with what their room calls the table; many are read at once.
+EMBEDDED = {"memory": "MEMORIES", "chunk": "CHUNKS"}
 
 
 def open_store(
@@ -114,8 +119,9 @@ def open_store(
     With `durability="normal"` a power cut may take the newest commits, never one in the middle; `"full"` takes none. `timeout`
     is in seconds and bounds every wait for somebody else. `":memory:"` lives as long as the store object. With a `codec`, an
     object with `encrypt(bytes) -> bytes` and `decrypt(bytes) -> bytes` such as a `cryptography.fernet.Fernet`, a new store keeps
-    its texts as ciphertext (memstore.kernel.cipher says what still shows); it is needed from then on. `clock` says what time it is,
-    in Unix seconds: with `memstore.testing.FakeClock()` a test lets months pass.
+    its texts as ciphertext (memstore.kernel.cipher says what still shows); it is needed from then on. An `embedder`, such as
+    `Embedder("my-model", fn)`, gives chunks of documents their vectors as they come in, and questions theirs; without one, words find.
+    `clock` says what time it is, in Unix seconds: with `memstore.testing.FakeClock()` a test lets months pass.
     """
     if not callable(clock):
         raise Invalid(f"clock must be callable and return Unix seconds, not {clock!r}")
@@ -273,7 +279,7 @@ class Store:
     def _piece(self, kind: str, id: str) -> Record | None:
         """What an interaction was told, as it stands now; None for what is gone, or of a kind that nobody keeps."""
         room, table, get = PIECES.get(kind, ("", "", ""))
-        if room not in rooms_in_file(self._database):
+        if not room or room not in rooms_in_file(self._database):
             return None
         keeper = getattr(self, room)
         if keeper.db.value(f"SELECT 1 FROM {table} WHERE id = ?", (id,)) is None:  # NotFound would look for ids like it
@@ -289,8 +295,13 @@ class Store:
 
     def _text_of(self, kind: str, ids: Sequence[str]) -> dict[str, str]:
         """What items that have vectors say; those that are gone, or of a kind without a text, are left out."""
-        found = {id: self._piece(kind, id) for id in ids}
-        return {id: piece.content for id, piece in found.items() if piece is not None and hasattr(piece, "content")}
+        room = PIECES[kind][0] if kind in EMBEDDED else ""
+        if room not in rooms_in_file(self._database):
+            found = {id: self._piece(kind, id) for id in ids}
+            return {id: piece.content for id, piece in found.items() if piece is not None and hasattr(piece, "content")}
+        table: Table[Any] = getattr(import_module(f".{room}.tables", __package__), EMBEDDED[kind])
+        pieces = table.find(getattr(self, room).db, "WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(list(ids)),))
+        return {piece.id: piece.content for piece in pieces}
 
     def _sources(self) -> list[TextSource]:
         """Texts of other rooms that are searched; a room that the file does not have need not be loaded to say so."""
@@ -355,10 +366,11 @@ class Store:
     ) -> ContextPack:
         """Put together what an agent should know for a question: what is trusted most first, and never more than `max_tokens`.
 
-        Memories of a `project` are told once it is registered; without a `user_id` everybody's things are. `conversation_id` brings its
-        newest handoff note, with `specialist` his, and `embedding` is the question's vector where the store has no embedder. `count`
-        tells the tokens of a text: it is asked for each piece, and some ten times for the whole. The same store and question give
-        the same pack; while others write, inside `transaction()` only do all rooms tell of one state.
+        Memories of a `project` are told once it is registered. With a `user_id` his things and nobody's are told; **without one nothing
+        is filtered by user**, everybody's things are. `conversation_id` brings its newest handoff note, with `specialist` his, unless
+        chat knows it as another user's. `embedding` is the question's vector where the store has no embedder. `count` tells the tokens
+        of a text: it is asked for each piece, and some ten times for the whole. The same store and question give the same pack;
+        while others write, inside `transaction()` only do all rooms tell of one state.
         """
         from .context import build
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 
 import pytest
 from test_cli import on_a_terminal, on_terminal
@@ -12,7 +13,7 @@ from test_cli_beliefs import call, told
 from memstore import open_store
 from memstore.testing import FakeClock
 
-OURS = ("MEMSTORE_DB", "MEMSTORE_AUDIT_KEY", "MEMSTORE_CODEC", "NO_COLOR")
+OURS = ("MEMSTORE_DB", "MEMSTORE_AUDIT_KEY", "MEMSTORE_CODEC", "MEMSTORE_EMBEDDER", "NO_COLOR")
 ROUNDING = "# Prices\n\n## Rounding\n\nPrices are rounded half away from zero, never truncated.\n"
 CODE = 'def till(prices):\n    """Add up."""\n    return sum(prices)\n'
 
@@ -75,6 +76,15 @@ def test_what_was_named_and_not_taken_is_status_1(capsys, shop, tmp_path):
     db = str(tmp_path / "new.db")
     assert call(capsys, "ingest", str(shop / "logo.png"), str(shop / "prices.md"), "--db", db)[0] == 1
     assert call(capsys, "ingest", str(shop), "--db", db)[0] == 0
+
+
+def test_what_is_no_text_begins_no_store(capsys, shop, tmp_path):
+    db = tmp_path / "new.db"
+    (shop / "old.txt").write_bytes("größe".encode("latin-1"))
+    status, out, err = call(capsys, "ingest", str(shop / "logo.png"), str(shop / "old.txt"), "--db", str(db))
+    assert (status, out, db.exists()) == (2, "", False)
+    assert err == f"memstore: {shop / 'logo.png'} is left out, for it is no text: it holds NUL bytes; no store was begun\n"
+    assert call(capsys, "ingest", str(shop / "old.txt"), "--db", str(db))[0] == 2 and not db.exists()
 
 
 def test_files_that_are_gone_are_hidden_where_that_is_asked_for(capsys, shop, tmp_path):
@@ -152,6 +162,77 @@ def test_a_document_is_removed_with_a_word_for_the_log(capsys, db):
         assert (event.event_type, event.actor, event.note) == ("document.remove", "bob", "old")
 
 
+def test_a_document_is_named_by_its_uri_or_the_path_of_its_file_too(capsys, monkeypatch, shop, db):
+    assert told(capsys, "documents", "show", "prices.md", "--db", db)[1]["document"]["id"] == "d-prices-01"
+    call(capsys, "ingest", str(shop), "--db", db)
+    monkeypatch.chdir(shop)
+    assert told(capsys, "documents", "show", "code/till.py", "--db", db)[1]["document"]["title"] == "code/till.py"
+    status, _, err = call(capsys, "documents", "remove", "prices.md", "--db", db)
+    assert (status, "'prices.md' is the uri of more than one document: " in err, "d-prices-01" in err) == (2, True, True)
+    assert call(capsys, "documents", "remove", "code/till.py", "--db", db)[1].split()[2:5] == ["is", "hidden", "now:"]
+    assert call(capsys, "documents", "show", "nope.md", "--db", db)[0] == 2
+
+
+def test_pending_does_not_look_like_a_failure(capsys, db):
+    assert "words find it; not all of its chunks have vectors (pending)" in call(capsys, "documents", "show", "d-prices-01", "--db", db)[1]
+
+
+@pytest.mark.parametrize("option", ["--document", "--memory"])
+def test_who_erases_by_the_end_of_an_id_is_told_the_whole(capsys, db, option):
+    with open_store(db) as store:
+        store.memories.add("project", "weighs 12 kg", id="d-prices-01", project="shop")
+    status, _, err = call(capsys, "erase", option, "s-01", "--db", db, "--yes")
+    assert status == 2 and err.endswith("to erase takes the whole id, of which this is the end: d-prices-01\n")
+    assert call(capsys, "erase", option, "d-prices-01", "--db", db, "--yes")[0] == 0
+
+
+# -- an embedder --------------------------------------------------------------------------------------------------------
+
+MODEL = """
+from memstore import Embedder
+def fn(texts): return [[float(text.count(word)) for word in ("price", "till", "round", "add")] for text in texts]
+def make(): return Embedder("words", fn)
+plain = Embedder("words", fn)
+"""
+
+
+@pytest.fixture
+def toy(tmp_path, monkeypatch):
+    (tmp_path / "toy_models.py").write_text(MODEL)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield "toy_models:make"
+    sys.modules.pop("toy_models", None)
+
+
+def test_an_embedder_is_named_and_what_came_in_without_one_is_made_up_for(capsys, monkeypatch, shop, tmp_path, toy):
+    db = str(tmp_path / "new.db")
+    status, out, err = call(capsys, "ingest", str(shop / "code"), "--db", db, "--embedder", "toy_models:plain")
+    assert (status, out.split("  ")[0], err) == (0, "1 added", "")
+    assert call(capsys, "ingest", str(shop / "code"), "--db", db)[2] == ""
+    status, _, err = call(capsys, "ingest", str(shop), "--db", db)
+    assert err.startswith("what came in has no vectors yet, and others here have those of 'words': ")
+    assert (status, err.count("\n"), f"documents reembed --db {db} --embedder MODULE:NAME\n" in err) == (0, 1, True)
+    assert call(capsys, "documents", "reembed", "--db", db)[2].startswith("memstore: nothing says what makes vectors; give --embedder")
+    status, out, _ = call(capsys, "documents", "reembed", "--db", db, "--embedder", toy)
+    assert (status, out) == (0, f"1 chunk embedded, 2 vectors of 'words' now  {db}\n")
+    monkeypatch.setenv("MEMSTORE_EMBEDDER", toy)
+    assert told(capsys, "documents", "reembed", "--db", db)[1]["embedded"] == 0
+    assert told(capsys, "documents", "search", "till", "--db", db)[1]["hits"][0]["semantic"] is not None
+    assert call(capsys, "ask", "what does the till add up?", "--db", db)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("toy", "names no embedder; write MODULE:NAME, such as mymodel:embedder"), ("no_such_module:x", "PYTHONPATH must lead to it"),
+        ("math:pi", "is a float; an embedder is an Embedder(model, fn)"), ("json:dumps", "gives no embedder: TypeError"),
+    ],
+)  # fmt: skip
+def test_what_is_no_embedder_is_refused(capsys, db, name, why):
+    status, _, err = call(capsys, "ask", "prices", "--db", db, "--embedder", name)
+    assert (status, f"--embedder {name!r}" in err, why in err) == (2, True, True)
+
+
 # -- ask ----------------------------------------------------------------------------------------------------------------
 
 
@@ -161,6 +242,8 @@ def test_a_question_is_answered_with_sources_and_reasons(capsys, db):
     assert "12 kg" in out and "round half away from zero" in out and "never truncated." in out
     status, pack = told(capsys, "ask", "how does rounding of prices go?", "--db", db, "--project", "shop")
     assert status == 0 and pack["tokens"] <= pack["max_tokens"] == 2000
+    headings = [line.removeprefix("## ") for line in pack["text"].splitlines() if line.startswith("## ")]
+    assert [line for line in out.splitlines() if line in headings] == headings != []
     for piece in pack["pieces"]:
         assert piece["id"] in out and piece["why"] in out and piece["source"] in out
     assert out.splitlines()[-1] == f"{len(pack['pieces'])} pieces, {pack['tokens']} of 2,000 tokens"

@@ -12,6 +12,7 @@ from toy_codec import Toy
 
 from memstore import Invalid, open_store
 from memstore.context.pieces import BANDS
+from memstore.kernel.words import inflected
 from memstore.testing import FakeClock
 
 QUESTION = "why does TimeDelta truncate when rounding?"
@@ -30,7 +31,7 @@ def furnish(store):
     store.memories.add("knowledge", "TimeDelta counts milliseconds", id="fact")
     store.corrections.add("rounding of TimeDelta", "round, do not truncate", rejected="int() is enough", id="right", source="review")
     part = store.knowledge.add_entity("Component", "TimeDelta field", description="serialises durations", id="part")
-    store.knowledge.observe(part.id, "lives in fields.py")
+    store.knowledge.observe(part.id, "lives in fields.py", id="seen")
     store.backups.save("c-1", "coder", "## GOAL\nmend the rounding", id="older")
     store.backups.save("c-1", "coder", "## GOAL\nship the rounding", id="note")
 
@@ -52,8 +53,8 @@ def test_it_tells_what_is_trusted_most_first_with_its_reasons(furnished):
         "## Preferences\n[3] prefers short answers\n\n"
         "## Memories\n[4] round half up, never truncate\n[5] TimeDelta counts milliseconds\n\n"
         "## Corrections\n[6] rounding of TimeDelta: round, do not truncate (not: int() is enough)\n\n"
-        "## Entities\n[7] TimeDelta field (Component): serialises durations; lives in fields.py\n\n"
-        "## Handoff note\n[8] note of coder in c-1, thread 2:\n> ## GOAL\n> ship the rounding"
+        "## Entities\n[7] TimeDelta field (Component): serialises durations\n[8] TimeDelta field: lives in fields.py\n\n"
+        "## Handoff note\n[9] note of coder in c-1, thread 2:\n> ## GOAL\n> ship the rounding"
     )
     assert (pack.query, pack.project, pack.max_tokens, pack.tokens) == (QUESTION, "p-1", 2000, len(pack.text) // 4)
     (state,) = furnished.memories.states("p-1")
@@ -65,6 +66,7 @@ def test_it_tells_what_is_trusted_most_first_with_its_reasons(furnished):
         ("memory", "fact", 1, "memory", "memory of no project, matches timedelta, density 0.60"),
         ("correction", "right", 1, "correction, review", "correction, matches timedelta + truncate + rounding, effective 0.90"),
         ("entity", "part", 1, "entity, by hand", "entity, matches timedelta, density 0.75"),
+        ("observation", "seen", 1, "observation, by hand", "observation of an entity, matches timedelta, density 0.75"),
         ("backup", "note", 1, "note of coder in c-1, thread 2", "newest handoff note of the conversation by coder"),
     ]
     assert json.loads(json.dumps(pack.to_dict()))["pieces"][3]["score"] == 0.666667
@@ -94,7 +96,7 @@ def test_what_is_not_believed_not_valid_or_somebody_elses_is_not_told(furnished,
     furnished.backups.save("c-1", "writer", "of another specialist")
     after = furnished.context(QUESTION, user_id="ann", **HERE)
     assert (after.text, after.pieces) == (before.text, before.pieces)
-    assert len(furnished.context(QUESTION, user_id="bob", **HERE).pieces) == len(after.pieces) + 4
+    assert len(furnished.context(QUESTION, user_id="bob", **HERE).pieces) == len(after.pieces) + 5
 
 
 def test_memories_of_a_project_are_told_once_it_is_registered(store):
@@ -145,7 +147,7 @@ def test_an_entry_is_one_line_of_250_characters_and_no_text_can_pass_for_a_headi
     headings = [line for line in pack.text.splitlines() if line.startswith("#")]
     assert headings == ["## Identity", "## Preferences", "## Handoff note"]
     assert [len(piece.text) for piece in pack.pieces if piece.band == "preference"] == [253, 250]
-    short = store.context("?", conversation_id="c-1", max_tokens=1000)
+    short = store.context("?", conversation_id="c-1", max_tokens=300)
     assert [piece.text[-3:] for piece in short.pieces if piece.band == "backup"] == ["..."]
     assert len(short.pieces[-1].text) == 253
 
@@ -157,6 +159,19 @@ def test_the_note_is_the_newest_of_that_conversation_by_that_specialist_or_anybo
     assert told(store.context("?", conversation_id="c-1")) == ["n-2"]
     assert told(store.context("?", conversation_id="c-1", specialist="coder")) == ["n-1"]
     assert told(store.context("?", conversation_id="c-1", specialist="else")) == told(store.context("?")) == []
+
+
+def test_words_are_asked_for_in_both_numbers_and_function_words_are_not():
+    asked = inflected("What's the Policy of days, boxes and glass in `fooBars`, \u6771\u4eac or caf\u00e9?")
+    assert {word: sorted(forms) for word, forms in asked.items()} == {
+        "policy": ["policies", "policy"], "days": ["day", "days"], "boxes": ["box", "boxes"], "glass": ["glass", "glasses"],
+        "foobars": ["foobar", "foobars"], "\u6771\u4eac": ["\u6771\u4eac"], "caf\u00e9": ["caf\u00e9"],
+    }  # fmt: skip
+
+
+def test_a_correction_that_only_its_reason_brings_up_says_by_which_word(store):
+    store.corrections.add("half cents", "go up", why="truncation was audited")
+    assert [piece.why for piece in store.context("truncation?").pieces] == ["correction, matches truncation, effective 0.90"]
 
 
 # -- tokens -------------------------------------------------------------------------------------------------------------
@@ -195,17 +210,57 @@ def test_it_is_never_over_the_budget_however_that_is_counted(name):
             )
             assert pack.text == "" == "".join(told(pack)) or COUNTS[name](pack.text) == pack.tokens <= budget
             assert pack.text or pack.tokens == 0
-            assert len(asked) < 300 and len([text for text in asked if text.startswith("##")]) <= 10, "it may be slow"
+            assert len(asked) < 300 and len([text for text in asked if text.startswith("##")]) <= 20, "it may be slow"
             assert [PLACES.index(piece.band) for piece in pack.pieces] == sorted(PLACES.index(piece.band) for piece in pack.pieces)
 
 
-def test_each_band_keeps_to_its_share(store):
+def spent(pack):
+    return {band.name: sum(piece.tokens for piece in pack.pieces if piece.band == band.name) for band in BANDS}
+
+
+def test_each_band_keeps_to_its_share_where_documents_need_the_rest(store):
     crowd(store)
+    for number in range(20):
+        store.documents.add_text(f"TimeDelta, part {number}: rounding and truncating. " * 3, uri=f"{number}.txt")
     pack = store.context(QUESTION, **HERE, max_tokens=1000)
-    spent = {band.name: sum(piece.tokens for piece in pack.pieces if piece.band == band.name) for band in BANDS}
-    for band in BANDS:
-        assert band.share == 0 or 0 < spent[band.name] <= 10 * band.share, band
-    assert spent["project_state"] > 180 and spent["memory"] > 230
+    over = [spent(pack)[band.name] - 10 * band.share for band in BANDS if band.share]
+    assert sum(tokens for tokens in over if tokens > 0) < 40, "what no chunk would fit into"
+    assert all(spent(pack).values()) and spent(pack)["project_state"] > 180 and spent(pack)["memory"] > 230
+    assert pack.tokens > 960
+
+
+def test_what_documents_leave_goes_to_the_bands_again(store):
+    for number in range(100):
+        store.memories.add("knowledge", f"rounding of sums, the {number}th kind of it")
+    store.backups.save("c-1", "coder", "z" * 1000)
+    pack = store.context("rounding of sums", conversation_id="c-1", max_tokens=1000)
+    assert pack.tokens > 950 and spent(pack)["memory"] > 650
+    assert [len(piece.text) for piece in pack.pieces if piece.band == "backup"] == [1000]
+    alone = store.context("?", conversation_id="c-1", max_tokens=300)
+    assert [len(piece.text) for piece in alone.pieces] == [1000], "a note that was cut comes whole where it can"
+
+
+def test_the_best_piece_of_a_band_may_go_over_its_share_what_is_trusted_most_first(store):
+    store.memories.add("identity", "is an accountant in Vienna who rounds by hand")
+    store.memories.add("preference", "prefers answers that fit on one line")
+    for number in range(9):
+        store.documents.add_text(f"Rounding {number}: " + "rounding " * number, uri=f"{number}.txt")
+    for budget, bands in ((12, []), (20, ["identity"]), (31, ["identity", "preference"]), (90, ["identity", "preference", "retrieval"])):
+        pack = store.context("rounding", max_tokens=budget)
+        assert sorted({piece.band for piece in pack.pieces}) == bands, budget
+        assert pack.tokens <= budget
+
+
+def test_a_note_of_anothers_conversation_is_not_told(store):
+    for conversation, user in (("of-bob", "bob"), ("of-ann", "ann"), ("of-anybody", "local")):
+        store.chat.create_conversation(id=conversation, user_id=user)
+    told = {}
+    for conversation in ("of-bob", "of-ann", "of-anybody", "unknown"):
+        store.backups.save(conversation, "coder", "went on")
+        told[conversation] = [bool(store.context("?", user_id=user, conversation_id=conversation).text) for user in ("ann", "bob", None)]
+    assert told == {
+        "of-bob": [False, True, True], "of-ann": [True, False, True], "of-anybody": [True] * 3, "unknown": [True] * 3,
+    }  # fmt: skip
 
 
 def test_what_is_trusted_least_goes_first_where_all_of_it_is_too_long(store):
@@ -283,25 +338,67 @@ def test_an_encrypted_store_tells_the_same():
 # -- against a plain loop -----------------------------------------------------------------------------------------------
 
 
-def plain_share(found, words, budget, share, keep_all):
-    """Ids of what fits into a share, ranked in plain Python; so many of the best are looked at."""
-    tokens, most = budget * share // 100, 8 + budget * share // 2000
+def plain_rank(found, words, keep_all):
+    """Memories ranked in plain Python, best first."""
     ranked = []
     for item in found:
         own = set(item.content.split())
         boost = any(tag in " ".join(sorted(words)) for tag in item.domain_tags)
         if keep_all or own & words:
-            ranked.append((len(own & words) / len(own), len(own & words), boost, item.confidence, item.created_at, item.id, item.content))
-    ids, missed = [], 0
-    for *_, id, content in sorted(ranked, reverse=True)[:most]:
-        cost = max(1, (len(content) + 4) // 4)
-        missed = 0 if cost <= tokens else missed + 1
-        if cost <= tokens:
-            tokens -= cost
-            ids.append(id)
+            ranked.append((len(own & words) / len(own), len(own & words), boost, item.confidence, item.created_at, item.id, item))
+    return [item for *_, item in sorted(ranked, key=lambda each: each[:-1], reverse=True)]
+
+
+def plain_cost(text):
+    return max(1, len(text) // 4)
+
+
+def plain_fill(items, left):
+    """What fits, by what each costs by itself, until three in a row do not."""
+    taken, missed = [], 0
+    for item in items:
+        cost = plain_cost(f"[1] {item.content}")
+        missed = 0 if cost <= left else missed + 1
+        if cost <= left:
+            taken.append(item)
+            left -= cost
         if missed == 3:
             break
-    return ids
+    return taken, left
+
+
+def plain_pack(bands, shares, budget):
+    """Of ranked memories by band those that are told."""
+
+    def text(chosen):
+        lines, number = [], 0
+        for name in bands:
+            group = [item for item in bands[name] if item in chosen]
+            lines += [f"\n## {name}"] * bool(group)
+            for item in sorted(group, key=chosen.index):
+                number += 1
+                lines.append(f"[{number}] {item.content}")
+        return "\n".join(lines)[1:]
+
+    def longest(chosen, more):
+        return next(chosen + more[:n] for n in range(len(more), -1, -1) if not n or plain_cost(text(chosen + more[:n])) <= budget)
+
+    left, firsts, chosen = budget, {}, []
+    for name, items in bands.items():
+        firsts[name], left = plain_fill(items[:1], left)
+    for name, items in bands.items():
+        items = items[: 8 + budget * shares[name] // 2000]
+        share = budget * shares[name] // 100 - sum(plain_cost(f"[1] {item.content}") for item in firsts[name])
+        rest, unused = plain_fill(items[1:], min(share, left)) if min(share, left) > 0 else ([], min(share, left))
+        left -= min(share, left) - unused
+        chosen += firsts[name] + rest
+    told = longest([], chosen)
+    left, more = budget - (plain_cost(text(told)) if told else 0), []
+    for items in bands.values() if left * 20 > budget else ():
+        rest, left = plain_fill([item for item in items if item not in told], left) if left > 0 else ([], left)
+        more += rest
+    told = longest(told, more)
+    return {name: [item.id for item in told if item in items] for name, items in bands.items()}
 
 
 def test_it_tells_what_a_plain_loop_over_all_memories_would(rng):
@@ -326,8 +423,24 @@ def test_it_tells_what_a_plain_loop_over_all_memories_would(rng):
             pack = store.context(" ".join(sorted(words)), project=project, user_id=user, max_tokens=budget)
             active = [item for item in store.memories.find(status="active") if user is None or item.user_id in (None, user)]
             near = [item for item in active if item.project_id in (None, "p" if project == "Apollo" else project)]
-            for band in ("identity", "preference"):
-                expected = plain_share([item for item in near if item.memory_type == band], words, budget, 5, True)
-                assert told(pack, band) == expected
+            most = 8 + budget // 10
+            bands = {
+                name: plain_rank([item for item in near if item.memory_type == name.lower()], words, True)[:most]
+                for name in ("Identity", "Preference")
+            }
             known = [item for item in near if item.memory_type not in ("identity", "preference") and item.project_id in (None, "p")]
-            assert told(pack, "memory") == plain_share(known, words, budget, 25, False)
+            bands = {"Identity": bands["Identity"], "Preferences": bands["Preference"], "Memories": plain_rank(known, words, False)[:most]}
+            expected = plain_pack(bands, {"Identity": 5, "Preferences": 5, "Memories": 25}, budget)
+            assert [told(pack, band) for band in ("identity", "preference", "memory")] == list(expected.values())
+
+
+def test_an_observation_is_told_by_itself_and_goes_from_what_was_told_with_whose_it_was(store):
+    part = store.knowledge.add_entity("component", "rocket")
+    kept = store.knowledge.observe(part.id, "stands in hall 4")
+    store.knowledge.observe(part.id, "runs on wibbleton", user_id="ana")
+    said = store.memories.capture("rocket?", context=store.context("rocket"))
+    assert [piece.kind for piece in store.memories.explain(said.id).pieces] == ["entity", "observation", "observation"]
+    store.knowledge.retire_observation(kept.id)
+    store.erase(user_id="ana")
+    assert "wibbleton" not in str(store.memories.get_interaction(said.id).to_dict())
+    assert [piece.state for piece in store.memories.explain(said.id).pieces] == ["unchanged", "expired", "erased"]

@@ -105,6 +105,8 @@ def uses(store):
         lambda: (store.documents.find(tags=["code"]), store.documents.search_metadata("ledger"), store.documents.annotations()),
         lambda: [(store.documents.chunks(item.id), store.documents.text(item.id)) for item in store.documents.find(include_deleted=True)],
         lambda: (store.documents.selections(user_id="Zoë"), store.documents.selected(user_id="Zoë")),
+        lambda: [store.documents.get(id) for id in ("d-ledger", "d-lodger")],
+        lambda: store.context("which ledger is rounded?", project="Invoices", user_id="Zoë"),
         lambda: (store.knowledge.find_entity("which ledger?"), store.knowledge.entities(), store.knowledge.relationships("ledger")),
         lambda: [store.knowledge.neighbours("ledger"), store.knowledge.observations("ledger"), store.knowledge.history("ledger")],
         lambda: (store.knowledge.atoms(tag="code"), store.knowledge.evidence("a-ledger"), store.knowledge.atom_history("a-ledger")),
@@ -136,9 +138,10 @@ def changes(store):
         lambda: store.knowledge.add_atom("claim", "the ledger is rounded", evidence=[{"chunk_id": "h-1"}]),
         lambda: store.knowledge.update("ledger", name="the great ledger"),
         lambda: store.knowledge.set_knowledge_state("Invoices", "nothing is rounded"),
-        lambda: store.conflicts.resolve(store.conflicts.find(status="open")[0].id, "supersede_others", winner="a-ledger"),
+        lambda: [store.conflicts.resolve(each.id, "supersede_others", winner="a-ledger") for each in store.conflicts.find(status="open")],
         lambda: store.documents.add_text("The ledger is kept.", uri="file:/ledger"),
         lambda: store.documents.remove("d-invoice"),
+        lambda: store.erase(document_id="d-ledger"),
         lambda: store.vectors.add([("n-1", [1, 2, 3])], model="toy", kind="note"),
         lambda: store.vectors.remove("n-2", kind="note"),
         lambda: store.evals.promote("coder", None, "model-third"),
@@ -153,13 +156,17 @@ def survives(path, read_only):
     except StoreError:
         return
     with store:
-        for use in uses(store) if read_only else (*uses(store), *changes(store)):
-            try:
-                use()
-            except StoreError as error:
-                assert str(error).isprintable(), f"a message of several lines: {error}"
-        report = store.check()
-        assert all(isinstance(finding.detail, str) for finding in report.findings), report
+        try_all(store, uses(store) if read_only else (*uses(store), *changes(store)))
+
+
+def try_all(store, calls):
+    for call in calls:
+        try:
+            call()
+        except StoreError as error:
+            assert str(error).isprintable(), f"a message of several lines: {error}"
+    report = store.check()
+    assert all(isinstance(finding.detail, str) for finding in report.findings), report
 
 
 def flip(image, rng):
@@ -297,6 +304,39 @@ def test_a_content_that_is_no_text_hides_no_other_message(altered, value):
 def test_a_record_has_the_types_that_it_says_or_names_its_row(altered, change, read, said):
     with altered(f"UPDATE {change}") as store, pytest.raises(Corrupt, match=said):
         read(store)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE chunks SET id = x'ff00' WHERE pk = 1",
+        "UPDATE chunks SET id = NULL WHERE pk = 1",
+        "UPDATE chunks SET content = NULL",
+        "UPDATE chunk_index SET kind = 7",
+        "UPDATE chunk_index__words_data SET block = x'0101' WHERE id = 1",
+        "UPDATE documents SET id = NULL",
+        "UPDATE selections SET id = NULL",
+        "DELETE FROM chunks WHERE pk = 1",
+        "UPDATE vector_spaces SET dims = 'x'",
+        "UPDATE sqlite_sequence SET seq = 'x'",
+        "UPDATE sqlite_sequence SET seq = 9e999",
+        "UPDATE schema_version SET room = 7 WHERE room = 'backups'",
+        "UPDATE meta SET value = NULL WHERE key = 'store_id'",
+    ],
+)
+def test_whatever_a_value_of_these_has_become_nothing_but_a_store_error_comes_out(altered, change):
+    with altered(change) as store:
+        asked = (
+            lambda: store.documents.search("which ledger is rounded?"),
+            lambda: store.documents.get("d-lodger"),
+            lambda: store.vectors.nearest([1, 2, 3], model="toy"),
+            lambda: store.context("which ledger is rounded?", project="Invoices", user_id="Zoë"),
+            lambda: store.documents.add_text("The ledger is kept.", uri="file:/ledger"),
+            lambda: store.vectors.add([("n-1", [1, 2, 3])], model="toy", kind="note"),
+            lambda: store.audit.verify(),
+            lambda: store.erase(document_id="d-ledger"),
+        )
+        try_all(store, [*asked[:3], *asked])
 
 
 @pytest.mark.parametrize("read_only", [True, False])

@@ -414,8 +414,8 @@ def test_a_text_is_not_given_back_where_its_chunks_contradict_one_another(docume
         documents.set_chunks(added.id, [first, {"content": content, "start_char": start, "end_char": start + len(content)}])
         with pytest.raises(Invalid, match="two things at character" if start < 6 else "not all of its text"):
             documents.text(added.id)
-    inside, beyond = {"content": "c", "start_char": 2, "end_char": 3}, {"content": "fg", "start_char": 5, "end_char": 7}
-    documents.set_chunks(added.id, [first, inside, beyond])
+    middle, end = {"content": "c", "start_char": 2, "end_char": 3}, {"content": "fg", "start_char": 5, "end_char": 7}
+    documents.set_chunks(added.id, [first, middle, end])
     assert documents.text(added.id) == "abcdefg"
 
 

@@ -151,6 +151,21 @@ def test_what_only_looks_like_a_heading_is_none():
     assert paths(fenced + "# Real\n", kind="markdown") == ["", "Real"]
 
 
+@pytest.mark.parametrize(
+    ("text", "kind", "first"),
+    [
+        ("# Title\n\nsaid\n\n# Next\n\nsaid", "markdown", "Title"), ("Title\n=====\n\nsaid", "markdown", "Title"),
+        ("---\nauthor: x\n---\n# Title\n\nsaid", "markdown", ""),
+        ("def first():\n    pass\n\n\nclass B:\n    pass\n", "python", "def first"),
+    ],
+)  # fmt: skip
+def test_a_byte_order_mark_hides_no_first_heading(text, kind, first):
+    plain, marked = pieces(text, kind=kind), pieces("\ufeff" + text, kind=kind)
+    assert plain[0].heading_path == first
+    assert [(piece.end - 1, piece.heading_path) for piece in marked] == [(piece.end, piece.heading_path) for piece in plain]
+    assert [piece.start for piece in marked] == [0, *(piece.end for piece in marked[:-1])]
+
+
 def test_the_head_of_a_page_is_no_heading():
     assert paths("---\ntitle: x\n\ntags: y\n---\n\n# One\n\ntext\n", kind="markdown") == ["", "One"]
 

@@ -151,3 +151,100 @@ def test_an_encrypted_store_gets_no_vectors_unless_they_are_allowed(model):
         store.vectors.allow("m1")
         assert store.documents.add_text("still more", uri="c").ingestion_status == "embedded"
         assert store.documents.reembed() == 4
+
+
+# -- what has no direction ----------------------------------------------------------------------------------------------
+
+
+class Counter(Model):
+    """An embedder that counts four words, so that most texts have no direction for it."""
+
+    def answer(self, texts):
+        self.asked += texts
+        return [[float(text.count(word)) for word in ("alpha", "beta", "gamma", "delta")] for text in texts]
+
+
+@pytest.fixture
+def counter():
+    counter = Counter("words")
+    counter.embedder = Embedder("words", counter.answer)
+    return counter
+
+
+def test_what_is_blank_or_has_no_direction_is_found_by_its_words_and_blocks_nothing(counter, tmp_path):
+    for name, text in {"a.md": "alpha", "blank.md": " \n\n", "empty.md": "", "z.md": "zebras"}.items():
+        (tmp_path / name).write_text(text)
+    with open_store(embedder=counter.embedder) as store:
+        assert store.documents.add_files(tmp_path).added == 4
+        assert (counter.asked, store.vectors.count()) == (["alpha", "zebras"], 1)
+        assert {item.ingestion_status for item in store.documents.find()} == {"embedded"}
+        assert [hit.chunk.content for hit in store.documents.search("zebras")] == ["zebras"]  # as a question it has none either
+        assert store.documents.add_text("alpha\n\n" + "zebras " * 200, uri="b").ingestion_status == "embedded"
+        zebras = store.documents.first(uri=(tmp_path / "z.md").resolve().as_posix())
+        assert store.documents.set_chunks(zebras.id, ["zebras", "  "])[0].content == "zebras"
+        assert store.documents.get(zebras.id).ingestion_status == "embedded"
+
+
+@pytest.mark.parametrize("room", ["documents", "vectors"])
+def test_reembed_leaves_no_vector_of_another_model_where_there_is_none_of_this(counter, store, model, room):
+    store.documents.add_text("alpha", uri="a", title="A")
+    other = store.documents.add_text("zebras", uri="b")
+    blank = store.documents.add_text("", uri="c")
+    store.documents.set_chunks(blank.id, [{"content": " ", "embedding": [1.0] * 8}])
+    assert store.vectors.count() == 3
+    done = getattr(store, room).reembed(counter.answer, model="words")
+    assert (done if room == "documents" else done.vectors) == 1
+    assert (store.vectors.count(), counter.asked) == (1, ["alpha", "zebras"])
+    assert [hit.score for hit in store.vectors.nearest([1.0, 0.0, 0.0, 0.0], model="words")] == [1.0]
+    assert store.documents.get(other.id).ingestion_status == "embedded"
+    assert store.documents.reembed(counter.answer, model="words") == 0
+
+
+def test_what_came_in_without_an_embedder_is_done_after_one_reembed(counter, tmp_path):
+    with open_store(tmp_path / "agent.db") as store:
+        ids = [store.documents.add_text(text).id for text in ("alpha", "zebras", " ")]
+    with open_store(tmp_path / "agent.db", embedder=counter.embedder) as store:
+        assert store.documents.reembed() == 1
+        assert [store.documents.get(id).ingestion_status for id in ids] == ["embedded"] * 3
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ([float("nan")] * 8, r"\[0\] is nan"), ([1.0] * 7, "has 7 dimensions, and vectors of 'm' have 8"),
+        ("text", " must be a sequence of numbers"), ([1e300] + [0.0] * 7, "beyond the range of a float32"),
+    ],
+)  # fmt: skip
+def test_a_vector_that_cannot_be_used_is_named_by_its_document_and_chunk(wrong, why):
+    def answer(texts):
+        return [wrong if "beta" in text else [1.0] * 8 for text in texts]
+
+    with open_store(embedder=Embedder("m", answer)) as store:
+        with pytest.raises(Invalid, match=f"the vector of chunk 1 of 'notes/a.md'.*{why}"):
+            store.documents.add_text(TEXT, uri="notes/a.md")
+        assert store.documents.count() == 0
+    with open_store() as store:
+        item = store.documents.add_text(TEXT, uri="notes/a.md")
+        with pytest.raises(Invalid, match=f"the vector of chunk 1 of 'notes/a.md'.*{why}"):
+            store.documents.reembed(answer, model="m")
+        with pytest.raises(Invalid, match="the vector of chunk '"):
+            store.documents.set_chunks(item.id, [{"content": TEXT, "embedding": [1.0] * 8}], model="other")
+            store.vectors.reembed(lambda texts: [[float("nan")] * 8], model="m")
+
+
+def test_an_embedding_of_another_length_is_refused_with_both_lengths(store):
+    store.documents.add_text("alpha", uri="a")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for ask in (store.documents.search, store.context):
+            with pytest.raises(Invalid, match="embedding has 3 dimensions, and vectors of 'm1' have 8"):
+                ask("alpha", embedding=[1.0, 0.0, 0.0])
+    with pytest.warns(UserWarning, match="words alone"):
+        (hit,) = store.documents.search("alpha", embedding=[1.0, 0.0, 0.0], model="m2")
+    assert hit.semantic is None
+
+
+@pytest.mark.parametrize("wrong", [(3, len), ("m", 4), ("", len), ("m", len, 0), ("m", len, "8"), ("m", len, True)])
+def test_an_embedder_that_is_none_is_refused_when_it_is_made(wrong):
+    with pytest.raises(Invalid, match=r"^(model|fn|dims)\b"):
+        Embedder(*wrong)

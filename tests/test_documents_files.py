@@ -79,6 +79,14 @@ def test_what_has_changed_is_told_by_its_bytes_and_not_by_its_time(store, folder
     assert (event.event_type, event.actor, event.note) == ("document.update", "ann", "edited")
 
 
+def test_what_another_one_brought_meanwhile_is_unchanged(store, folder, monkeypatch):
+    store.documents.add_files(folder)
+    monkeypatch.setattr(type(store.documents), "_hashes", lambda *_: {})  # it looked before the other one came
+    (folder / "README.md").write_text("said in other words", encoding="utf-8")
+    store.documents.remove(store.documents.search("cobalt")[0].document.id)
+    assert counts(store.documents.add_files(folder)) == (1, 1, 2, 0, 2)
+
+
 def test_what_is_gone_is_hidden_when_asked_and_comes_back(store, folder, tmp_path):
     (tmp_path / "notes-of-others").mkdir()
     (tmp_path / "notes-of-others" / "a.md").write_text("theirs")
@@ -94,7 +102,7 @@ def test_what_is_gone_is_hidden_when_asked_and_comes_back(store, folder, tmp_pat
     assert (event.event_type, event.actor, event.note) == ("document.remove", "ann", "gone")
     assert "README.md" not in names(store, filters={"source_type": "local_files"}) and "a.md" in names(store, source_type="local_files")
     (folder / "README.md").write_bytes(b"# Notes\n\nAmbergris.\n")
-    assert counts(store.documents.add_files(folder, prune=True)) == (0, 1, 3, 0, 2)
+    assert counts(store.documents.add_files(folder, prune=True)) == (1, 0, 3, 0, 2)
 
 
 def test_what_cannot_be_looked_at_is_not_gone(store, folder, monkeypatch):
@@ -135,6 +143,49 @@ def test_links_pipes_and_what_may_not_be_read_are_left_out_with_a_reason(store, 
     monkeypatch.setattr(os, "listdir", refused)
     report = store.documents.add_files(folder, prune=True)
     assert (report.removed, report.reasons[str(folder.resolve() / "src")]) == (0, "it cannot be listed: Permission denied")
+
+
+@pytest.mark.parametrize("now", [b"ambergris\0", b"ambergris \xff", b"ambergris " * 100])
+def test_what_a_file_said_that_is_no_text_now_is_found_no_longer(store, folder, now):
+    (folder / "secret.md").write_bytes(b"ambergris")
+    store.documents.add_files(folder)
+    hidden = store.documents.find(query="secret.md")[0]
+    (folder / "secret.md").write_bytes(now)
+    assert counts(store.documents.add_files(folder, max_bytes=900, actor="ann")) == (0, 0, 4, 1, 3)
+    assert [hit.document.relative_path for hit in store.documents.search("ambergris")] == ["README.md"]
+    (event,) = store.audit.find()
+    assert (event.event_type, event.entity_id, event.actor) == ("document.remove", hidden.id, "ann")
+    before = rows(store)
+    assert counts(store.documents.add_files(folder, max_bytes=900)) == (0, 0, 4, 0, 3)
+    assert counts(store.documents.add_files(folder / "secret.md", project="p", max_bytes=900)) == (0, 0, 0, 0, 1)
+    assert rows(store) == before
+    (folder / "secret.md").write_bytes(b"duralumin")
+    assert counts(store.documents.add_files(folder)) == (1, 0, 4, 0, 2)
+    assert store.documents.search("duralumin")[0].document.id == hidden.id
+
+
+def test_what_cannot_be_read_stays_as_it_was(store, folder, monkeypatch):
+    import builtins
+
+    store.documents.add_files(folder)
+    real = open
+
+    def failing(place, *args, **more):
+        if str(place).endswith("README.md"):
+            raise PermissionError(13, "Permission denied")
+        return real(place, *args, **more)
+
+    monkeypatch.setattr(builtins, "open", failing)
+    assert counts(store.documents.add_files(folder, prune=True)) == (0, 0, 3, 0, 3)
+    assert len(store.documents.search("ambergris")) == 1
+
+
+def test_what_was_removed_comes_back_with_its_file(store, folder):
+    store.documents.add_files(folder)
+    item = store.documents.find(query="README.md")[0]
+    store.documents.remove(item.id)
+    assert counts(store.documents.add_files(folder)) == (1, 0, 3, 0, 2)
+    assert store.documents.get(item.id).is_deleted is False and len(store.documents.search("ambergris")) == 1
 
 
 def test_a_database_in_use_is_never_opened(tmp_path):

@@ -280,6 +280,28 @@ def test_optimize_mends_it_too(tmp_path, without):
         assert served(store)["stale"] == 0 and uris(store.documents.search("sail")) == ["b"]
 
 
+@pytest.mark.parametrize("mends", [True, False])
+def test_what_a_python_without_fts5_hid_is_erased_from_the_index_by_either(tmp_path, without, searcher, mends):
+    path = tmp_path / "agent.db"
+    with open_store(path) as store:
+        for word in ("zirconium", "ytterbium"):
+            store.documents.add_text(f"the {word}", uri=word, id=f"d-{word}")
+    without()
+    with open_store(path) as store:
+        store.documents.remove("d-zirconium")
+        assert served(store)["stale"] == 1
+    without(not mends)
+    with open_store(path) as store:
+        assert searcher(store, "zirconium")
+        assert store.erase(document_id="d-zirconium").scrubbed
+        assert searcher(store, "zirconium") == []
+        assert served(store)["stale"] == (not mends) and uris(store.documents.search("ytterbium")) == ["ytterbium"]
+    without(False)
+    with open_store(path) as store:
+        store.optimize()
+        assert served(store)["stale"] == 0 and uris(store.documents.search("ytterbium")) == ["ytterbium"]
+
+
 def test_a_file_begun_without_fts5_is_served_by_the_keyword_index_for_good(tmp_path, without):
     path = tmp_path / "agent.db"
     without()

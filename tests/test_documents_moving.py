@@ -7,7 +7,7 @@ from erasing import rows
 from exports import bytes_of, shelved
 from toy_codec import Toy
 
-from memstore import Exists, NotFound, open_store
+from memstore import Embedder, Exists, NotFound, open_store
 from memstore.testing import FakeClock
 
 ANN, BOB = "ann.lovelace@example.org", "bob@example.org"
@@ -230,7 +230,8 @@ def told(file_store):
     proofs = [{"chunk_id": chunk, "snippet": "zirconq8"}, {"source_id": "paper-1", "snippet": "zirconq9"}, {"snippet": "seen"}]
     store.knowledge.add_atom("claim", "it shines", evidence=proofs, id="atom-1")
     store.knowledge.mention("ent-1", "atom-1", chunk_id=chunk, anchor_start=1, anchor_end=2)
-    pack = {"pieces": [{"kind": "chunk", "id": chunk, "text": "zirconq10"}, {"kind": "memory", "id": "mem-1"}]}
+    pieces = [{"kind": "chunk", "id": chunk, "text": "zirconq10"}, {"kind": "memory", "id": "mem-1"}]
+    pack = {"text": "> zirconq10", "more": ["zirconq10"], "tokens": 7, "pieces": pieces}
     store.memories.capture("what?", context=pack, chunks_used=[chunk], id="asked")
     return store, chunk
 
@@ -251,8 +252,11 @@ def test_a_document_goes_to_the_last_byte_with_what_was_made_from_it(told, searc
     assert [(mention.chunk_id, mention.anchor_start) for mention in store.knowledge.mentions()] == [(None, None)]
     assert [proof.snippet for proof in store.knowledge.evidence("atom-1")] == ["seen"]
     asked = store.memories.get_interaction("asked")
-    assert (asked.chunks_used, asked.context_pack["pieces"]) == ([], [{"kind": "memory", "id": "mem-1"}])
-    assert "interactions that were told something that went: 1, kept without it, though their texts may quote it" in receipt.kept
+    assert (asked.chunks_used, asked.context_pack) == ([], {"tokens": 7, "pieces": [{"kind": "memory", "id": "mem-1"}]})
+    assert (
+        "interactions that were told something that went: 1, kept without it and without the text that it stood in,"
+        " though prompt and response may quote it"
+    ) in receipt.kept
     assert [item.id for item in store.documents.find()] == ["paper-2"]
     assert found(store, "other") == [["paper-2"]]
 
@@ -299,11 +303,81 @@ def test_others_keep_their_documents_when_a_user_goes_with_a_project(store):
     store.chat.create_project("Apollo", id="project-1", user_id=ANN)
     for user in (ANN, BOB, None):
         store.documents.add_text("jasper words", uri="file:/j", project="project-1", user_id=user, id=f"in of {user}")
-    store.documents.add_text("older words", uri="file:/j", user_id=BOB, id="none of bob", created_at=1.0)
+    store.documents.add_text("opal words", uri="file:/o", project="project-1", user_id=BOB, id="alone")
+    store.documents.add_text("jasper words", uri="file:/j", user_id=BOB, id="same of bob", created_at=1.0)
     receipt = store.erase(user_id=ANN)
-    (left,) = store.documents.find()
-    assert (left.user_id, left.project_id) == (BOB, None), "of two with one uri one stays"
-    assert "documents of other users in a project that went: 1, kept, in no project" in receipt.kept
+    assert [(item.uri, item.user_id, item.project_id) for item in store.documents.find()] == [
+        ("file:/o", BOB, None), ("file:/j", BOB, None),
+    ]  # fmt: skip
+    assert "documents of other users in a project that went: 2, kept, in no project" in receipt.kept
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+def test_no_text_of_others_takes_the_place_of_another_when_a_project_goes(store, hidden):
+    for place, name in enumerate(("Apollo", "Gemini")):
+        store.chat.create_project(name, id=f"project-{place}", user_id=ANN)
+        store.documents.add_text(f"jasper {name}", uri="file:/j", project=f"project-{place}", user_id=BOB, id=f"in {name}")
+    store.documents.add_text("jasper words", uri="file:/j", user_id=BOB, id="in none")
+    if hidden:
+        store.documents.remove("in none")
+    receipt = store.erase(user_id=ANN)
+    left = store.documents.find(include_deleted=True)
+    assert {item.id: (item.project_id, store.documents.text(item.id)) for item in left} == {
+        "in Apollo": ("project-0", "jasper Apollo"), "in Gemini": ("project-1", "jasper Gemini"), "in none": (None, "jasper words"),
+    }  # fmt: skip
+    why = "kept under its id, for outside of it their users have other texts with these uris"
+    assert f"documents of other users in a project that went: 2, {why}" in receipt.kept
+    assert store.check().ok
+
+
+# -- with vectors -------------------------------------------------------------------------------------------------------
+
+
+def embed(texts):
+    return [[1.0, len(text)] for text in texts]
+
+
+def test_vectors_of_chunks_that_stay_out_stay_out_too(tmp_path):
+    def told(text):
+        store = open_store(embedder=Embedder("toy", embed))
+        store.documents.add_text(text, uri="file:/a")
+        store.documents.add_text(f"only {text}", uri=f"file:/{text}")
+        store.vectors.add([("own", [1.0, 1.0])], model="toy")
+        return store
+
+    with told("theirs") as store:
+        store.export(tmp_path / "out")
+    with told("ours") as store:
+        report = store.import_(tmp_path / "out", on_conflict="skip")
+        assert (report.added["vectors"], report.skipped["vectors"]) == (1, 2), "what no document has is the caller's own"
+        kept = {chunk.id for item in store.documents.find() for chunk in store.documents.chunks(item.id)}
+        assert len(kept) == 3
+        assert {hit.id for hit in store.vectors.nearest([1.0, 0.0], model="toy", limit=None)} == {"own", *kept}
+
+
+def test_vectors_of_chunks_that_are_gone_are_told_and_let_go(store):
+    chunk = store.documents.chunks(store.documents.add_text("jasper words").id)[0]
+    store.vectors.add([("nobody", [1.0, 0.0, 0.0])], model="toy")
+    (found,) = store.documents.check()
+    assert (found.kind, store.check().ok) == ("dangling", True) and "nobody" in found.detail
+    assert store.documents.reembed(embed, model="toy") == 1, "whatever dimensions the lost one had"
+    assert [hit.id for hit in store.vectors.nearest([1.0, 0.0], model="toy")] == [chunk.id]
+    assert store.documents.check() == []
+
+
+@pytest.mark.parametrize("history", [False, True])
+def test_documents_wait_for_vectors_that_had_to_stay_out(tmp_path, history):
+    with open_store(embedder=Embedder("toy", embed)) as store:
+        store.documents.add_text("jasper words", id="d1")
+        assert store.documents.get("d1").ingestion_status == "embedded"
+        store.export(tmp_path / "out")
+    with open_store(tmp_path / "agent.db", codec=Toy()) as store:
+        if history:
+            store.documents.add_text("opal words", id="d2", ingestion_status="embedded")
+        store.import_(tmp_path / "out")
+        item = store.documents.get("d1")
+        assert (item.ingestion_status, item.indexed_at, store.vectors.count()) == ("pending", None, 0)
+        assert not history or store.documents.get("d2").ingestion_status == "embedded"
 
 
 # -- pruned -------------------------------------------------------------------------------------------------------------

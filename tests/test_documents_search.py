@@ -67,6 +67,13 @@ def test_both_sides_are_weighed_and_what_one_has_not_found_counts_nothing_there(
         assert hit.score == pytest.approx(0.6 * hit.semantic + 0.4 * hit.lexical)
 
 
+def test_other_words_than_those_of_the_question_may_be_looked_for(both):
+    assert uris(both.documents.search("the table", keywords="sail duralumin")) == ["b", "c"]
+    assert both.documents.search("the table", keywords=" ") == []
+    (hit, *_) = both.documents.search("the table", keywords="", embedding=NORTH)
+    assert (hit.document.uri, hit.lexical, hit.score) == ("b", None, pytest.approx(1.0))
+
+
 def test_ranks_may_be_added_instead_of_scores(both):
     hits = both.documents.search("table lamp", embedding=NORTH, fusion="rrf")
     ranks = {"a": 1 / 61 + 1 / 63, "b": 1 / 62 + 1 / 61, "c": 1 / 62}

@@ -15,7 +15,7 @@ import sys
 import pytest
 from exports import bytes_of, fill
 
-from memstore import DiskFull, Exists, ExportReceipt, Invalid, SchemaTooNew, open_store
+from memstore import DiskFull, Exists, ExportReceipt, Invalid, NeedsUpgrade, SchemaTooNew, open_store
 from memstore.chat.tables import SCHEMA
 from memstore.testing import FakeClock
 from memstore.transfer import out
@@ -180,6 +180,19 @@ def test_a_room_of_a_newer_memstore_is_not_left_out_unseen(tmp_path):
         raw.execute("INSERT INTO schema_version(room, version, digest) VALUES ('dreams', 1, 'x')")
     raw.close()
     with open_store(tmp_path / "agent.db") as store, pytest.raises(SchemaTooNew, match="dreams"):
+        store.export(tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.damage
+def test_a_room_of_an_older_memstore_in_a_read_only_store_is_said_to_be_one(tmp_path):
+    with open_store(tmp_path / "agent.db") as store:
+        store.chat.create_conversation(id="c1")
+    raw = sqlite3.connect(tmp_path / "agent.db")
+    with raw:
+        raw.execute("UPDATE schema_version SET version = version - 1, digest = 'x' WHERE room = 'chat'")
+    raw.close()
+    with open_store(tmp_path / "agent.db", read_only=True) as store, pytest.raises(NeedsUpgrade, match="read-only"):
         store.export(tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

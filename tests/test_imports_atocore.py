@@ -239,6 +239,19 @@ def test_chunks_of_a_document_come_in_whatever_page_they_stand_on(store, take, m
     assert [chunk.id for chunk in store.documents.chunks("d1")] == ["k1", "k2", *(f"n{place}" for place in range(7))]
 
 
+def test_a_long_document_is_written_once_and_leaves_no_event(store, take, monkeypatch):
+    monkeypatch.setattr("memstore.kernel.foreign.PAGE", 2)
+    written, write = [], type(store.documents).set_chunks
+    monkeypatch.setattr(type(store.documents), "set_chunks", lambda *given, **more: written.append(given[1]) or write(*given, **more))
+    many = [{**AGAIN, "id": f"n{place}", "document_id": f"d{1 + place % 2}", "chunk_index": 2 + place, "content": f"part {place}"}
+            for place in range(7)]  # fmt: skip
+    bad = {**AGAIN, "id": "bad", "content": b"x"}
+    report = take({**ROWS, "source_chunks": [*many, bad, *ROWS["source_chunks"]]})
+    assert [(row.table, row.id) for row in report.refused] == [("source_chunks", "bad")]
+    assert written == ["d1", "d2"] and len(store.documents.chunks("d1")) == 6
+    assert store.audit.find(entity_kind="document") == []
+
+
 def test_nothing_of_an_erased_document_comes_back(store, take):
     take()
     store.erase(document_id="d1")

@@ -69,7 +69,7 @@ def test_the_program_that_asks_tells_what_has_become_of_what_it_was_told(tmp_pat
     done = subprocess.run([sys.executable, "-c", source], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=60)
     text, _, last = done.stdout.rpartition("\n[")
     assert text.startswith("## Preferences\n[1] prefers short answers\n\n## Documents") and "> Amounts are rounded half up" in text
-    assert "('chunk', 'erased')" in last and "('memory', 'unchanged')" in last
+    assert "('chunk', 'changed')" in last and "('memory', 'unchanged')" in last
 
 
 def test_every_memstore_command_works(tmp_path):

@@ -250,8 +250,8 @@ class AuditLog:
         if self._fixed:
             return
         store_id, fixed = connection.row("SELECT value, EXISTS (SELECT 1 FROM audit_log) FROM meta WHERE key = 'store_id'") or ("", 0)
-        if store_id != self._chain.store_id:
-            self._chain = Chain(store_id, self._chain.key)
+        if str(store_id) != self._chain.store_id:
+            self._chain = Chain(str(store_id), self._chain.key)
         self._fixed = bool(fixed) and not self.db.in_transaction  # a rollback would take the event away
 
     def _begun(self, connection: Connection) -> tuple[int, bytes]:

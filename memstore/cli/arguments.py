@@ -41,7 +41,8 @@ def command_line() -> Parser:
         prog="memstore",
         description="The memory of an AI agent in one SQLite file.",
         epilog="Status: 0 fine (a search without a hit too), 1 findings, 2 an error of usage or store, 130 Ctrl-C. "
-        "Environment: MEMSTORE_DB names the store where --db does not; MEMSTORE_CODEC names what encrypts it where --codec does not; "
+        "Environment: MEMSTORE_DB names the store where --db does not; MEMSTORE_CODEC names what encrypts it where --codec does not, "
+        "MEMSTORE_EMBEDDER what makes vectors where --embedder does not; "
         "MEMSTORE_AUDIT_KEY holds the key of a keyed log; "
         "NO_COLOR switches colour off.",
     )
@@ -338,17 +339,26 @@ def _add_ingest(commands: Any) -> None:
     parser.add_argument("paths", nargs="+", metavar="PATH", help="a file, or a folder with all that is in it")
     parser.add_argument("--project", metavar="NAME", help="its id, name or alias")
     parser.add_argument("--prune", action="store_true", help="hide what came from these folders and is no longer there")
+    _add_embedder(parser)
     _add_json(parser)
 
 
 def _add_documents(commands: Any) -> None:
-    verbs, parser = _add_rows(commands, "documents", "search, show or remove", "local_files, web, git, ...", module="documents")
+    verbs, parser = _add_rows(commands, "documents", "search, show or remove", "local_files, web, ticket, git, ...", module="documents")
     parser.add_argument("--hidden", action="store_true", help="also those that were removed")
     search = _command(verbs, "search", "find chunks by the words that they share with a text, best first", module="documents")
     search.add_argument("query", nargs="+", metavar="WORD", help="of the text")
+    _add_embedder(search)
     _add_json(search, default=argparse.SUPPRESS)
-    _verb(verbs, "show", "show one document with its chunks and its history", module="documents")
-    _add_decision(_verb(verbs, "remove", "hide a document until it is added again", module="documents"))
+    named = "its id, or the end of it, or its uri, or the path of its file"
+    _verb(verbs, "show", "show one document with its chunks and its history", module="documents", named=named)
+    _add_decision(_verb(verbs, "remove", "hide a document until it is added again", module="documents", named=named))
+    reembed = _command(
+        verbs, "reembed", "get vectors for all chunks that have none of the embedder's; interrupted, it goes on when called again",
+        module="documents",
+    )  # fmt: skip
+    _add_embedder(reembed)
+    _add_json(reembed, default=argparse.SUPPRESS)
 
 
 def _add_ask(commands: Any) -> None:
@@ -365,6 +375,7 @@ def _add_ask(commands: Any) -> None:
     parser.add_argument("--conversation", metavar="ID", help="where it is asked: its choice of documents, and its newest note")
     parser.add_argument("--specialist", metavar="NAME", help="whose note")
     parser.add_argument("--max-tokens", type=int, default=2000, metavar="N", help="never more than so many (default: 2000)")
+    _add_embedder(parser)
     _add_json(parser)
 
 
@@ -392,9 +403,11 @@ def _add_rows(commands: Any, things: str, verbs: str, types: str, *, module: str
     return parser.add_subparsers(dest="verb", metavar="VERB", title="verbs"), parser
 
 
-def _verb(verbs: Any, name: str, purpose: str, *, module: str = "beliefs") -> argparse.ArgumentParser:
+def _verb(
+    verbs: Any, name: str, purpose: str, *, module: str = "beliefs", named: str = "its id, or the end of it"
+) -> argparse.ArgumentParser:
     parser = _command(verbs, name, purpose, module=module)
-    parser.add_argument("id", metavar="ID", help="its id, or the end of it")
+    parser.add_argument("id", metavar="ID", help=named)
     _add_json(parser, default=argparse.SUPPRESS)  # or it would overwrite what stood before the verb
     return parser
 
@@ -419,6 +432,13 @@ def _add_path(parser: argparse.ArgumentParser, metavar: str = "PATH") -> None:
 def _add_why(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--reason", default="", metavar="TEXT", help="why, for the audit log")
     parser.add_argument("--actor", default="", metavar="NAME", help="who, for the audit log")
+
+
+def _add_embedder(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--embedder", metavar="MODULE:NAME",
+        help="what makes vectors of texts: an Embedder, or a function that returns one (default: $MEMSTORE_EMBEDDER)",
+    )  # fmt: skip
 
 
 def _add_json(parser: argparse.ArgumentParser, default: Any = False) -> None:

@@ -6,11 +6,14 @@ import os
 import sys
 from argparse import Namespace
 from itertools import groupby
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+from ..context.pieces import HEADINGS
+from ..kernel import Invalid, NotFound
 from ..keywords.words import prefixes
 from ..store import open_store
-from . import open_for, store_path
+from . import command, open_for, store_path
 from .keys import keys
 from .rows import (
     Kind,
@@ -42,17 +45,40 @@ if TYPE_CHECKING:
 def ingest(options: Namespace) -> int:
     """Take in files and folders, into a store that is begun if need be."""
     for path in options.paths:
-        os.stat(path)  # what cannot be taken in must not leave an empty store
+        os.stat(path)
     target = options.db or os.environ.get("MEMSTORE_DB") or store_path(options)
+    if not os.path.exists(target):
+        _refuse_to_begin(options.paths)
     with open_store(target, **keys(options)) as store, shown_progress() as progress:
         report = store.documents.add_files(options.paths, project=options.project, prune=options.prune, progress=progress)
-        place = store.path
+        place, bare = store.path, _bare(store, report)
     if options.json:
         print_json({**report.to_dict(), "store": place})
     else:
         _print_report(report, place)
+    if bare:
+        print(bare, file=sys.stderr)
     named = {os.path.abspath(path) for path in options.paths}
     return 0 if named.isdisjoint(map(os.path.abspath, report.reasons)) else 1
+
+
+def _refuse_to_begin(paths: Sequence[str]) -> None:
+    """Raise where nothing that is named can be taken in: that must not leave an empty store."""
+    from ..documents.files import refusal
+
+    reasons = [] if any(map(os.path.isdir, paths)) else [(path, refusal(path)) for path in paths]
+    if reasons and all(reason is not None for _, reason in reasons):
+        path, reason = reasons[0]
+        raise Invalid(f"{path} is left out, for {reason}; no store was begun")
+
+
+def _bare(store: Store, report: IngestReport) -> str:
+    """What to do where other chunks have vectors, and those that have just come in have not."""
+    if store.embedder is not None or not report.added + report.changed or not store.documents.db.present("vectors"):
+        return ""
+    models = [repr(each.model) for each in store.vectors.models() if each.kinds.get("chunk")]
+    there = command("documents", "reembed", "--db", store.path, "--embedder", "MODULE:NAME")
+    return f"what came in has no vectors yet, and others here have those of {', '.join(models)}: {there}" if models else ""
 
 
 def _print_report(report: IngestReport, place: str) -> None:
@@ -76,6 +102,21 @@ def _name(document: Document) -> str:
 
 
 DOCUMENT = Kind("document", "documents", "SELECT id FROM documents WHERE substr(id, -length(?)) = ? ORDER BY pk LIMIT 10")
+
+
+def _typed(store: Store, typed: str) -> Document:
+    """The document with an id, or else the one with a uri, which of a file is its path."""
+    try:
+        found: Document = one(store, DOCUMENT, typed)
+    except NotFound:
+        uris = [typed, PurePath(os.path.realpath(typed)).as_posix()]
+        there = store.documents.find(filters={"uri": uris}, include_deleted=True, limit=10)
+        if len(there) > 1:
+            raise Invalid(f"{typed!r} is the uri of more than one document: {', '.join(item.id for item in there)}; type an id") from None
+        if not there:
+            raise
+        return there[0]
+    return found
 
 
 def listed(options: Namespace) -> int:
@@ -133,10 +174,14 @@ def _print_hits(hits: Sequence[ChunkHit], asked: Sequence[str]) -> None:
         print(*page.table([(f"{hit.score:.2f}", one_line(hit.snippet))], (page.dim,), indent="  ", found=asked), sep="\n")
 
 
+#: What might look like a failure and is none.
+STATES: dict[str | None, str] = {"pending": "words find it; not all of its chunks have vectors"}
+
+
 def show(options: Namespace) -> int:
     """Show one document, its chunks, and what has become of it."""
     with open_for(options) as store:
-        item: Document = one(store, DOCUMENT, options.id)
+        item = _typed(store, options.id)
         chunks = store.documents.chunks(item.id)
         history = store.audit.history("document", item.id)
         projects = projects_by_id(store)
@@ -147,7 +192,7 @@ def show(options: Namespace) -> int:
     page = Page()
     print(page.bold(f"document {one_line(item.id)}"), "is hidden" if item.is_deleted else f"has {count(len(chunks), 'chunk')}")
     print_whole(page, [(one_line(_name(item)),)])
-    print_fields(page, item, {"project_id": projects})
+    print_fields(page, item, {"project_id": projects, "ingestion_status": STATES})
     if chunks:
         print("", page.dim("chunks"), sep="\n")
         rows = [(shown_id(chunk.id, page), one_line(chunk.heading_path), one_line(chunk.content)) for chunk in chunks]
@@ -159,13 +204,27 @@ def show(options: Namespace) -> int:
 def remove(options: Namespace) -> int:
     """Hide a document until it is added again."""
     with open_for(options, read_only=False) as store:
-        id = one(store, DOCUMENT, options.id).id
+        id = _typed(store, options.id).id
         done = store.documents.remove(id, actor=options.actor, note=options.note)
         item = store.documents.get(id)
     if options.json:
         print_json({"document": item.to_dict(), "done": done})
     else:
         print(f"document {one_line(id)} {'is hidden now' if done else 'was hidden already'}: it comes back when it is added again")
+    return 0
+
+
+def reembed(options: Namespace) -> int:
+    """Get vectors for the chunks that have none of the embedder's."""
+    with open_for(options, read_only=False) as store, shown_progress() as progress:
+        if store.embedder is None:
+            raise Invalid("nothing says what makes vectors; give --embedder MODULE:NAME, or set MEMSTORE_EMBEDDER")
+        given, model = store.documents.reembed(progress=progress), store.embedder.model
+        total, place = store.vectors.count(model=model, kind="chunk"), store.path
+    if options.json:
+        print_json({"model": model, "embedded": given, "vectors": total, "store": place})
+    else:
+        print(f"{count(given, 'chunk')} embedded, {count(total, 'vector')} of {one_line(model)!r} now  {one_line(place)}")
     return 0
 
 
@@ -199,7 +258,8 @@ def _print_pack(pack: ContextPack) -> None:
     page = Page()
     numbered = enumerate(pack.pieces, 1)
     for band, group in groupby(numbered, lambda each: each[1].band):
-        print(page.bold(band.replace("_", " ")))
+        for lines in page.whole([(HEADINGS[band],)]):
+            print(*map(page.bold, lines), sep="\n")
         for number, piece in group:
             _print_piece(page, number, piece)
     if pack.pieces:

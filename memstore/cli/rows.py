@@ -89,7 +89,7 @@ def one(store: Store, kind: Kind, typed: str) -> Any:
             raise NotFound(
                 f"no {kind.noun} {typed!r}: the end of an id stands for it from {LEAST_OF_ID} characters on; type more of it"
             ) from None
-        ends = _ending(store, kind, typed)
+        ends = ending(store, kind, typed)
         if len(ends) > 1:
             raise Invalid(f"{typed!r} ends the id of more than one {kind.noun}: {', '.join(ends)}; type more of it") from None
         if not ends:
@@ -97,7 +97,8 @@ def one(store: Store, kind: Kind, typed: str) -> Any:
     return room.get(ends[0])
 
 
-def _ending(store: Store, kind: Kind, typed: str) -> list[str]:
+def ending(store: Store, kind: Kind, typed: str) -> list[str]:
+    """The ids that end like that, some of them where they are many."""
     if not getattr(store, kind.room).db.present(kind.room):
         return []
     return [row["id"] for row in store.query(kind.ending, (typed, typed))]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..kernel import Invalid, NotFound, values
 from . import open_for, spoken
 from .keys import named_codec
+from .rows import Kind, ending
 from .terminal import count, one_line, print_json, size
 from .views import shown_progress
 
@@ -17,9 +18,17 @@ if TYPE_CHECKING:
 
     from ..erasure import EraseReceipt
     from ..pruning import PruneReport
+    from ..store import Store
 
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 BYTES = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "t": 1000**4, "ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30, "ti": 1 << 40}
+#: Of what is erased by its id, where that is found by its end.
+ENDED = [
+    Kind("conversation", "chat", "SELECT id FROM conversations WHERE substr(id, -length(?)) = ? ORDER BY pk LIMIT 10"),
+    Kind("message", "chat", "SELECT id FROM messages WHERE substr(id, -length(?)) = ? ORDER BY pk LIMIT 10"),
+    Kind("memory", "memories", "SELECT id FROM memories WHERE substr(id, -length(?)) = ? ORDER BY pk LIMIT 10"),
+    Kind("document", "documents", "SELECT id FROM documents WHERE substr(id, -length(?)) = ? ORDER BY pk LIMIT 10"),
+]
 
 
 # -- prune --------------------------------------------------------------------------------------------------------------
@@ -102,9 +111,7 @@ def erase(options: argparse.Namespace) -> int:
         "memory_id": options.memory, "document_id": options.document, "reason": options.reason, "actor": options.actor,
     }  # fmt: skip
     with open_for(options, read_only=False) as store:
-        trial = store.erase(**given, dry_run=True)
-        if not trial.counts:
-            raise NotFound(f"no room holds anything of a user {options.user!r}; nothing was erased")
+        trial = _trial(store, options, given)
         if not (options.yes or options.dry_run) and not _meant(trial):
             print("nothing was erased", file=sys.stderr)
             return 1
@@ -115,6 +122,22 @@ def erase(options: argparse.Namespace) -> int:
     else:
         _print_erased(receipt, place)
     return 0 if receipt.scrubbed or options.dry_run else 1
+
+
+def _trial(store: Store, options: argparse.Namespace, given: dict[str, Any]) -> EraseReceipt:
+    """What would go. An id is typed whole here, for what is erased by mistake does not come back."""
+    try:
+        trial = store.erase(**given, dry_run=True)
+    except NotFound as error:
+        for kind in ENDED:
+            typed = getattr(options, kind.noun)
+            ends = ending(store, kind, typed) if typed else []
+            if ends:
+                raise NotFound(f"{error}; to erase takes the whole id, of which this is the end: {', '.join(ends)}") from None
+        raise
+    if not trial.counts:
+        raise NotFound(f"no room holds anything of a user {options.user!r}; nothing was erased")
+    return trial
 
 
 def _meant(trial: EraseReceipt) -> bool:

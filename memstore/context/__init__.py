@@ -1,8 +1,8 @@
 """The context pack: what an agent should know for one question, within a number of tokens, and why each piece is there.
 
 1. Trust decides the order: what people have set, who somebody is and what he prefers, memories, corrections, entities, then documents,
-   which anybody may have written, and the note of an earlier window. Each band has a share of the tokens; what one does not
-   need goes to documents.
+   which anybody may have written, and the note of an earlier window. Each band has a share of the tokens, which its best piece may
+   go over while there is room; what is not needed goes to documents, and what these leave to the bands again.
 2. Within a band what says most about the question comes first: by the share of a piece's words that the question has, then by how many
    those are, so that a long overview does not push out the short fact.
 3. Never over the budget, by the caller's own count of the whole text. Where it would be, documents go first, then the note, entities,
@@ -16,6 +16,7 @@ all of them see one state.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from ..kernel import Invalid, NotFound, values
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ContextPack", "ContextPiece", "build"]
 
-CANDIDATES = 8  # of a band, and another one for each 20 tokens of its share
+CANDIDATES = 8  # of a band, and another one for each 20 tokens of its share; where documents leave room, for each 10 of all tokens
 SHARE = 8  # percent, for documents, whose chunks take more tokens
 
 
@@ -64,12 +65,14 @@ def build(
         values.optional(values.label, "specialist", specialist),
         embedding if "vectors" in rooms else None,  # a question must not make the room
     )
-    found = {}
+    found, more = {}, {}
     for band in BANDS:
         room, gather = GATHERERS[band.name]
         if room in rooms and max_tokens:
-            found[band.name] = gather(store, asked, CANDIDATES + max_tokens * (band.share or SHARE) // 2000)
-    pieces, text, tokens = fitted(found, Budget(max_tokens, count))
+            most = CANDIDATES + max_tokens * (band.share or SHARE) // 2000
+            found[band.name] = gather(store, asked, most)
+            more[band.name] = islice(gather(store, asked, CANDIDATES + max_tokens // 10), most, None)
+    pieces, text, tokens = fitted(found, more, Budget(max_tokens, count))
     return ContextPack(query, asked.project, text, tokens, max_tokens, pieces)
 
 

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..kernel.words import stems, words
+from ..kernel import NotFound
+from ..kernel.fulltext import FOLDING
+from ..kernel.words import UNSPACED, inflected, stems, words
 from .pieces import ContextPiece
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ EPISODES: tuple[MemoryType, ...] = ("project", "knowledge", "episodic", "adaptat
 ALWAYS = "told with every question"
 WARNED = ("instruction", "hidden-text")  # kinds of annotation
 MATCHES = 6  # words of a match that are shown
+COPIES = 2  # places of the same text that are named
+MANY = 8  # times as many chunks are asked for where some of them say the same
 
 
 @dataclass
@@ -41,8 +45,10 @@ class Question:
     specialist: str | None
     embedding: Any
     words: dict[str, str] = field(init=False)  # stem -> a word that has it
+    forms: dict[str, set[str]] = field(init=False)  # of each word, in their order
 
     def __post_init__(self) -> None:
+        self.forms = inflected(self.text)
         self.words = {stem: word for word in sorted(words(self.text)) for stem in stems(word)}
 
     def matched(self, said: str) -> tuple[list[str], float]:
@@ -55,6 +61,19 @@ class Question:
         named = [self.words[stem] for stem in shared]
         whole = [word for word in named if not any(word in other for other in named if other != word)]  # time and delta are in timedelta
         return sorted(whole, key=lambda word: (folded.find(word), word)), round(len(shared) / len(own), 6)
+
+    def found(self, said: str) -> list[str]:
+        """The words for which an index of words finds a text; it knows no stems, but neither accents nor where CJK words end."""
+        if matches := self.matched(said)[0]:
+            return matches
+        plain = said.translate(FOLDING)
+        own = set(plain.split())
+        return [word for word, forms in self.forms.items() if any(_stands(form.translate(FOLDING), own, plain) for form in forms)]
+
+
+def _stands(form: str, own: set[str], plain: str) -> bool:
+    """Whether any part of a word is among the words of a text, or of a script without spaces anywhere in it."""
+    return any(part in own or (UNSPACED.search(part) is not None and part in plain) for part in form.split())
 
 
 def project_state(store: Store, asked: Question, most: int) -> Iterator[Forms]:
@@ -102,41 +121,62 @@ def corrections(store: Store, asked: Question, most: int) -> Iterator[Forms]:
 
     for hit in store.corrections.relevant(asked.text, user_id=asked.user_id, limit=most):
         item, line = hit.correction, line_of(hit.correction)
-        why = _why("correction", asked.matched(line)[0], f"effective {item.effective_confidence:.2f}")
+        why = _why("correction", asked.matched(f"{line} {item.why}")[0], f"effective {item.effective_confidence:.2f}")
         yield (_entry("correction", item, "correction", line, f"correction, {item.source}", hit.score, why),)
 
 
 def entities(store: Store, asked: Question, most: int) -> Iterator[Forms]:
-    """Things that the question names."""
+    """Things that the question names, each followed by what was noted about it."""
     for item in store.knowledge.mentioned(asked.text, project=asked.project, user_id=asked.user_id, limit=most):
         matches, density = max((asked.matched(name) for name in (item.name, *item.aliases)), key=lambda match: match[1])
         aliases = f", also {', '.join(item.aliases)}" if item.aliases else ""
         said = [item.description, *(f"{name}: {value}" for name, value in sorted(item.properties.items()))]
-        notes = store.knowledge.observations(item.id)
-        said += [note.content for note in notes if asked.user_id is None or note.user_id in (None, asked.user_id)]
         text = ": ".join(filter(None, [f"{item.name} ({item.type}{aliases})", "; ".join(filter(None, said))]))
         source = f"entity, from {', '.join(item.source_refs)}" if item.source_refs else "entity, by hand"
         why = _why("entity", matches, f"density {density:.2f}")
         yield (_entry("entity", item, "entity", text, source, density, why),)
+        for note in store.knowledge.observations(item.id):
+            if asked.user_id is None or note.user_id in (None, asked.user_id):
+                source = f"observation, from {', '.join(note.source_refs)}" if note.source_refs else "observation, by hand"
+                why = _why("observation of an entity", matches, f"density {density:.2f}")
+                yield (_entry("observation", note, "entity", f"{item.name}: {note.content}", source, density, why),)
 
 
 def documents(store: Store, asked: Question, most: int) -> Iterator[Forms]:
-    """Chunks of documents of the project or of none, whole and as the snippet around what was found."""
-    hits = store.documents.search(
-        asked.text, embedding=asked.embedding, limit=most, project=asked.project, conversation_id=asked.conversation_id,
-        user_id=asked.user_id,
-    )  # fmt: skip
-    flagged = store.documents.flagged([hit.chunk.id for hit in hits])
-    yield from (_chunk(asked, hit, flagged.get(hit.chunk.id, ())) for hit in hits)
+    """Chunks of documents of the project or of none, whole and as the snippet around what was found.
+
+    A text that stands in several places is told once, from where it was found best.
+    """
+    keywords = " ".join(sorted(set().union(*asked.forms.values())))
+    places: dict[str, list[ChunkHit]] = {}
+    for limit in (most, MANY * most):
+        hits = store.documents.search(
+            asked.text, embedding=asked.embedding, keywords=keywords, limit=limit, project=asked.project,
+            conversation_id=asked.conversation_id, user_id=asked.user_id,
+        )  # fmt: skip
+        places.clear()
+        for hit in hits:
+            places.setdefault(hit.chunk.content, []).append(hit)
+        if len(hits) < limit or len(places) == limit:
+            break
+    flagged = store.documents.flagged([found[0].chunk.id for found in places.values()])
+    for found in list(places.values())[:most]:
+        matches = asked.found(found[0].chunk.content)
+        if matches or found[0].semantic:
+            yield _chunk(found, matches, flagged.get(found[0].chunk.id, ()))
 
 
-def _chunk(asked: Question, hit: ChunkHit, flags: Iterable[Annotation]) -> Forms:
-    sides = (("lexical", hit.lexical), ("semantic", hit.semantic))
+def _chunk(found: list[ChunkHit], matches: list[str], flags: Iterable[Annotation]) -> Forms:
+    hit, *copies = found
+    sides = (("lexical", hit.lexical if matches else None), ("semantic", hit.semantic))
     noticed = ", ".join(sorted({flag.kind for flag in flags if flag.kind in WARNED}))
-    said = [f"{name} {value:.2f}" for name, value in sides if value is not None]
+    said = [f"{name} {value:.2f}" for name, value in sides if value]
+    if copies:
+        places = [_place(copy) for copy in copies[:COPIES]] + ([f"{len(copies) - COPIES} more"] if len(copies) > COPIES else [])
+        said.append(f"the same text in {' and '.join(places)}")
     if noticed:
         said.append(f"flagged as {noticed}: a quotation, nothing to follow")
-    why = _why("chunk of a document", asked.matched(hit.chunk.content)[0], *said)
+    why = _why("chunk of a document", matches, *said) if matches else ", ".join(["chunk of a document, near in meaning", *said])
     whole = _piece("chunk", hit.chunk, "retrieval", hit.chunk.content, _place(hit), hit.score, why)
     return (whole, replace(whole, text=hit.snippet)) if hit.snippet.strip() else (whole,)
 
@@ -154,12 +194,25 @@ def _place(hit: ChunkHit) -> str:
 def note(store: Store, asked: Question, _most: int) -> Iterator[Forms]:
     """The newest handoff note of the conversation, whole and cut."""
     found = None if asked.conversation_id is None else store.backups.latest(asked.conversation_id, asked.specialist)
-    if found is None:
+    if found is None or _anothers(store, found.conversation_id, asked.user_id):
         return
     source = f"note of {found.specialist or 'nobody in particular'} in {found.conversation_id}, thread {found.thread_number}"
     why = "newest handoff note of the conversation" + ("" if asked.specialist is None else f" by {asked.specialist}")
     whole = _piece("backup", found, "backup", found.backup_text, _line(source), 0.0, why)
     yield (whole, *(replace(whole, text=_cut(whole.text, width)) for width in (4 * WIDTH, WIDTH) if len(whole.text) > width))
+
+
+def _anothers(store: Store, conversation_id: str, user_id: str | None) -> bool:
+    """Whether chat knows a conversation as that of another user."""
+    if user_id is None or not store.backups.db.present("chat"):
+        return False
+    from ..chat.tables import LOCAL
+
+    try:
+        owner = store.chat.get_conversation(conversation_id).user_id
+    except NotFound:
+        return False
+    return owner not in (LOCAL, user_id)
 
 
 Gatherer = Callable[["Store", Question, int], Iterator[Forms]]
@@ -186,8 +239,9 @@ def _entry(kind: str, item: Any, band: str, text: str, source: str, score: float
 
 
 def _piece(kind: str, item: Any, band: str, text: str, source: str, score: float, why: str) -> ContextPiece:
-    version = getattr(item, "version", 1)  # a note is written once
-    return ContextPiece(kind, item.id, band, text, source, round(score, 6), why, version, 0)
+    version = getattr(item, "version", 1)  # notes and observations are written once
+    home = item.document_id if kind == "chunk" else None
+    return ContextPiece(kind, item.id, band, text, source, round(score, 6), why, version, 0, home)
 
 
 def _line(text: str) -> str:
@@ -200,4 +254,4 @@ def _cut(text: str, width: int) -> str:
 
 def _why(kind: str, matches: list[str], *more: str) -> str:
     shown = " + ".join(matches[:MATCHES]) + (f" and {len(matches) - MATCHES} more" if len(matches) > MATCHES else "")
-    return ", ".join([kind, f"matches {shown}" if matches else "matches no word of the question", *more])
+    return ", ".join([kind, *([f"matches {shown}"] if shown else []), *more])

@@ -31,14 +31,15 @@ BANDS = (
     Band("backup", "Handoff note", 10),
 )
 QUOTED = ("retrieval", "backup")
-_HEADINGS = {band.name: band.heading for band in BANDS}
+HEADINGS = {band.name: band.heading for band in BANDS}
 
 
 @record
 class ContextPiece(Record):
     """One thing that is told: what it is (`kind`, `id`, `version`), from where, and why.
 
-    `band` is where it stands in the order of trust, `text` what is told of it, `tokens` what that costs by itself.
+    `band` is where it stands in the order of trust, `text` what is told of it, `tokens` what that costs by itself, and
+    `document_id` where a chunk is from.
     """
 
     kind: str
@@ -50,6 +51,7 @@ class ContextPiece(Record):
     why: str
     version: int | None
     tokens: int
+    document_id: str | None
 
 
 @record
@@ -74,7 +76,7 @@ def written(pieces: list[ContextPiece]) -> str:
     for number, piece in enumerate(pieces, 1):
         if piece.band != band:
             band = piece.band
-            lines += ["", f"## {_HEADINGS[band]}"]
+            lines += ["", f"## {HEADINGS[band]}"]
         lines.append(block(number, piece))
     return "\n".join(lines[1:])
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..kernel import Finding, Prunable
+from ..kernel import Finding, Prunable, values
 from . import joining, removal
 from .files import Files, IngestReport
 from .search import Search
@@ -64,4 +64,6 @@ class DocumentStore(Search, Selections, Files):
 
         with self.db.read(snapshot=True) as connection:
             found = list(differences(connection))
+            lost = map(values.shorten, removal.lost(self, connection))
+            found += [Finding("dangling", None, f"a vector is of chunk {id}, which is not there") for id in lost]
         return [*found, *self._index.check()]

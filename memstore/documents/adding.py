@@ -89,9 +89,9 @@ class Adding(Replacing):
     ) -> Document:
         """Store a text in chunks and return its document; of one uri, project and user there is one, without a uri one of this text.
 
-        The same text again is that document as it is, with the columns that are given. Another text takes the place of its chunks, and
-        those that say the same as before stay. A document that was removed comes back. The same: by `content_hash` where it is given,
-        else by SHA-256, if all of it is in chunks still. They have at most `chunk_size` characters; "" leaves those made by hand.
+        The same text again, by `content_hash`, the SHA-256 unless given, is that document as it is, with the columns that are given, as
+        long as `set_chunks` has left none of it out. Another one takes the place of its chunks, of which those that say the same stay; ""
+        leaves what `set_chunks` made. A removed document comes back. Chunks have at most `chunk_size` characters.
         """
         given = {
             "uri": uri, "title": title, "source_type": source_type, "user_id": user_id, "metadata": metadata, "updated_at": updated_at,
@@ -122,7 +122,7 @@ class Adding(Replacing):
                 old = self._here(connection, item)
                 same = old is not None and _says(connection, old, item)
             if not same:
-                self._fill(item.drafts, None if old is None else old.id)
+                self._fill(item.drafts, None if old is None else old.id, item.columns["uri"] or item.columns["title"])
         with self.db.write() as connection:
             fresh: list[Fresh] = []
             found = [self._arrive(connection, item, fresh, event) for item in items]
@@ -172,7 +172,7 @@ class Adding(Replacing):
             "created_at": now,
             "ingested_at": now,
             "display_name": columns["title"] or columns["uri"] or columns["content_hash"],
-            **self._progress(bool(item.drafts) and all(draft.embedding is not None for draft in item.drafts)),
+            **self._progress(self._model is not None and not any(draft.lacks for draft in item.drafts)),
         }
         filled = columns | {name: value for name, value in unsaid.items() if columns[name] is None}
         project_id = self._canonical(item.project, columns["user_id"])

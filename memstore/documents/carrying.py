@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..kernel import Exists, values
@@ -20,10 +21,19 @@ TWIN = f"SELECT pk FROM documents WHERE uri_key = ? AND {OF}"
 CHOICE = "SELECT pk FROM selections WHERE document = ? AND user_id IS ? AND conversation_id IS ?"
 GONE = "SELECT new FROM temp.carried_keys WHERE kind = 'chunks that were replaced' AND new NOT IN (SELECT id FROM chunks)"
 
+AWAIT = """
+    UPDATE documents SET ingestion_status = 'pending', indexed_at = NULL
+    WHERE ingestion_status = 'embedded' AND pk IN (
+        SELECT document FROM chunks JOIN temp.carried_keys ON new = chunks.id
+        WHERE kind = 'chunks without their vectors' AND chunks.id NOT IN (SELECT id FROM vectors WHERE kind = 'chunk')
+    )
+"""
+
 
 def take_in(room: DocumentStore, intake: Intake) -> None:
     """Take in the room."""
     connection = intake.connection
+    intake.afterwards.append(partial(_await_vectors, intake))
     if intake.mode == "adopt":
         intake.adopt("documents", lambda rows: _keyed(connection, rows))
         intake.adopt("chunks", lambda rows: _hashed(connection, rows))
@@ -42,6 +52,12 @@ def take_in(room: DocumentStore, intake: Intake) -> None:
         _merge_selections(intake, page)
     if intake.replaced["documents"]:
         forsake(room, connection, [id for (id,) in connection.rows(GONE)])
+
+
+def _await_vectors(intake: Intake) -> None:
+    """Say of documents that they wait for vectors where those of the export had to stay out."""
+    if intake.has_noted("chunks without their vectors"):
+        intake.connection.run(AWAIT)
 
 
 def _keyed(connection: Connection, rows: list[Row]) -> list[Row]:
@@ -84,8 +100,9 @@ def _take_chunks(room: DocumentStore, intake: Intake, page: list[Row]) -> None:
     intake.follow("chunks", "document", "documents", page, lambda rows: _hashed(connection, rows))
     here = intake.ids("chunks", [row["id"] for row in page])
     intake.remember("settled chunks", [(row["pk"], here[row["id"]]) for row in come])
-    stay = [row for row in page if row["document"] not in written and row["id"] in here]
-    intake.remember("kept chunks", [(row["pk"], here[row["id"]]) for row in stay])
+    out = [row for row in page if row["document"] not in written]
+    intake.remember("kept chunks", [(row["pk"], here[row["id"]]) for row in out if row["id"] in here])
+    intake.remember("chunks that stayed out", [(hash(row["id"]), 1) for row in out if row["id"] not in here])
     for what, documents in (("erased from", erased), ("replaced", replaced)):
         intake.remember(f"{what} chunks", [(row["pk"], 1) for row in page if row["document"] in documents])
     _index(room, connection, [{**row, "pk": here[row["id"]], "document": written[row["document"]]} for row in come])

@@ -197,7 +197,12 @@ def _paragraphs(text: str, start: int, end: int, code: bool) -> list[_Block]:
     return [_Block(start, code), *(_Block(gap.end(), code) for gap in _PARAGRAPH.finditer(text, start, end))]
 
 
-# Lines are looked for in "\n" + text: where the search finds the line end before a line, there the line begins in the text.
+def _lined(text: str) -> str:
+    """The text behind a line end; a byte order mark is one too, since the first line begins after it."""
+    return "\n\n" + text[1:] if text.startswith("\ufeff") else "\n" + text
+
+
+# Lines are looked for in `_lined(text)`: where the search finds the line end before a line, there the line begins in the text.
 _MARK = re.compile(
     r"\n(?:[ ]{0,3}(?P<level>\#{1,6})(?=[ \t\r\n]|\Z)(?P<title>[^\n]*)"
     r"|[ ]{0,3}(?P<rule>={2,}+|-{2,}+)[ \t]*+\r?(?=\n|\Z)"
@@ -242,9 +247,9 @@ class _Outline:
 
 def _markdown(text: str) -> list[_Section]:
     """Sections by headings, underlined ones too; blocks by fences and blank lines."""
-    source = "\n" + text
+    source = _lined(text)
     outline = _Outline(source)
-    front = _FRONT_MATTER.match(source)
+    front = _FRONT_MATTER.match(source, int(text.startswith("\ufeff")))
     place = paragraph = front.end() if front else 0
     while found := _MARK.search(source, place):
         start, place = found.span()
@@ -345,7 +350,8 @@ class _Lines:
 def _python(text: str, size: int) -> list[_Section]:
     """Sections by function and class, in a class that does not fit into one piece by method."""
     lines = _Lines()
-    for line in _PYTHON.finditer("\n" + text):
+    source = _lined(text)
+    for line in _PYTHON.finditer(source):
         if line["indent"] is not None:
             lines.read(line)
     tops = [found for found in lines.found if not found.inside]
@@ -356,7 +362,7 @@ def _python(text: str, size: int) -> list[_Section]:
         owner = owner if found.inside else found.start
         if not found.inside or owner in long:
             kept.append(found)
-    if len(kept) > 1 and not _SAID.search(text, 0, kept[1].start):
+    if len(kept) > 1 and not _SAID.search(source, 0, kept[1].start + 1):
         kept[:2] = [kept[1]._replace(start=0)]
     ends = [*(found.start for found in kept[1:]), len(text)]
     return [_Section(found.path, _paragraphs(text, found.start, end, True)) for found, end in zip(kept, ends)]

@@ -34,12 +34,18 @@ class Draft:
     id: str | None = None
     created_at: float | None = None
     embedding: Any = None
+    unembedded: bool = False  # for good: blank, or the model sees no direction in it
 
     def __post_init__(self) -> None:
         if self.anchor_type == "char" and self.anchor_start is None and self.anchor_end is None:
             self.anchor_start, self.anchor_end = self.start_char, self.end_char
         if self.token_count is None:
             self.token_count = estimate_tokens(self.content)
+
+    @property
+    def lacks(self) -> bool:
+        """Whether it is yet to get a vector, if no chunk that is there has one for it."""
+        return self.embedding is None and not self.unembedded
 
 
 #: What an unchanged chunk may change when its document does: where it stands, and what was noted of it.

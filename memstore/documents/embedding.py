@@ -11,7 +11,8 @@ from ..kernel.embedding import Fn, embedded
 from ..kernel.rows import AMONG, listed
 from .drafts import Draft, matched
 from .library import Library, chunks_of, keys_of
-from .tables import CHUNKS
+from .removal import forsake, lost
+from .tables import CHUNKS, DOCUMENTS
 
 BATCH = 64  # texts that a model is given at once
 PAGE = 1000  # chunks that are looked at at once
@@ -32,22 +33,33 @@ class Embedding(Library):
         """Give all chunks that have none of a model a vector of it, in the place of another model's, and return how many those were.
 
         `fn` turns a list of texts into as many vectors; it and `model` are the embedder's unless given. Each batch is written by a
-        transaction of its own, so what was interrupted goes on where it stopped. `progress` is told how many chunks are done, and of
-        how many.
+        transaction of its own, so what was interrupted goes on where it stopped. A chunk that is blank, or of which the model makes
+        nothing but zeros, goes without. Vectors whose chunks are gone are taken out. `progress` is told how many chunks are done, and
+        of how many.
         """
         fn, model = self._asked_model(fn, model)
         values.listener("progress", progress)
+        with self.db.read(snapshot=True) as connection:
+            stray = lost(self, connection)
         total = self.db.value("SELECT count(*) FROM chunks")
         done = given = last = 0
+        without: set[str] = set()
         while page := self.db.rows("SELECT pk, id FROM chunks WHERE pk > ? ORDER BY pk LIMIT ?", (last, PAGE)):
             last = values.onward(last, page[-1][0])
             lacking = self._vectors().lacking([id for _, id in page], model=model)
             for start in range(0, len(lacking), BATCH):
-                given += self._embed_chunks(fn, model, lacking[start : start + BATCH])
+                batch = lacking[start : start + BATCH]
+                got = self._embed_chunks(fn, model, batch, stray)
+                stray = []
+                given += len(got)
+                without |= {*batch} - got
             done += len(page)
             if progress is not None:
                 progress(done, max(done, total))
-        self._note_embedded(model)
+        if stray:
+            with self.db.write() as connection:
+                forsake(self, connection, lost(self, connection))
+        self._note_embedded(model, without)
         return given
 
     def _asked_model(self, fn: Fn | None, model: str | None) -> tuple[Fn, str]:
@@ -60,27 +72,35 @@ class Embedding(Library):
             raise Invalid("reembed() needs fn and model, or a store that was opened with embedder=Embedder(model, fn)")
         return embedder.fn, embedder.model
 
-    def _embed_chunks(self, fn: Fn, model: str, ids: Sequence[str]) -> int:
+    def _embed_chunks(self, fn: Fn, model: str, ids: Sequence[str], stray: Sequence[str]) -> set[str]:
+        """Give some chunks vectors in place of those that they have, and of those that are gone, and return which of them got one."""
         among = (listed(ids),)
-        chunks = CHUNKS.find(self.db, f"WHERE id {AMONG} ORDER BY pk", among)
-        vectors = embedded(fn, [chunk.content for chunk in chunks])
+        with self.db.read(snapshot=True) as connection:
+            chunks = CHUNKS.find(connection, f"WHERE id {AMONG} ORDER BY pk", among)
+            owners = DOCUMENTS.find(connection, f"WHERE id {AMONG}", (listed({chunk.document_id for chunk in chunks}),))
+        names = {owner.id: owner.uri or owner.display_name for owner in owners}
+        vectors = self._made(fn, model, {chunk.content: _named(chunk.chunk_index, names.get(chunk.document_id)) for chunk in chunks})
         with self.db.write() as connection:
             there = {id for (id,) in connection.rows(f"SELECT id FROM chunks WHERE id {AMONG}", among)}
-            items = [(chunk.id, vector) for chunk, vector in zip(chunks, vectors, strict=True) if chunk.id in there]
-            return self._vectors().add(items, model=model)
+            items = {chunk.id: vectors[chunk.content] for chunk in chunks if chunk.id in there and chunk.content in vectors}
+            if stray:  # first: they may have other dimensions
+                forsake(self, connection, lost(self, connection))
+            self._vectors().discard(connection, "chunk", there - items.keys())
+            self._vectors().add(items.items(), model=model)
+        return {*items}
 
-    def _note_embedded(self, model: str) -> None:
-        """Say of each document whose chunks have all got their vectors that they have."""
+    def _note_embedded(self, model: str, without: set[str]) -> None:
+        """Say of each document whose chunks have all got their vectors, but those that go without, that they have."""
         waiting = [id for (id,) in self.db.rows("SELECT id FROM documents WHERE ingestion_status <> 'embedded' ORDER BY pk")]
         for start in range(0, len(waiting), PAGE):
             with self.db.write() as connection:
                 for id in waiting[start : start + PAGE]:
-                    chunks = list(keys_of(connection, id))
-                    if chunks and not self._vectors().lacking(chunks, model=model):
+                    chunks = [chunk for chunk in keys_of(connection, id) if chunk not in without]
+                    if not self._vectors().lacking(chunks, model=model):
                         self._change(connection, self._known(connection, id), {"ingestion_status": "embedded", "indexed_at": self.db.now})
 
-    def _fill(self, drafts: Sequence[Draft], document_id: str | None) -> None:
-        """Ask the embedder for the vectors of those drafts that will have none, of equal ones once."""
+    def _fill(self, drafts: Sequence[Draft], document_id: str | None, name: str) -> None:
+        """Ask the embedder for the vectors of those drafts of a document that will have none, of equal ones once."""
         embedder = self._embedder
         if embedder is None or not drafts or not self._allowed(embedder.model):
             return
@@ -89,14 +109,33 @@ class Embedding(Library):
             found = matched(old, drafts, connection.cipher)
         lacking = {*self._vectors().lacking([chunk.id for chunk in old], model=embedder.model)} if old else set()
         staying = [chunk is not None and chunk.id not in lacking for chunk in found]
-        wanting = [draft for draft, stays in zip(drafts, staying) if draft.embedding is None and not stays]
-        texts = list(dict.fromkeys(draft.content for draft in wanting))
-        vectors: dict[str, Any] = {}
+        wanting = {place: draft for place, draft in enumerate(drafts) if draft.embedding is None and not staying[place]}
+        names = {draft.content: _named(place, name) for place, draft in wanting.items()}
+        vectors = self._made(embedder.fn, embedder.model, names, embedder.dims)
+        for draft in wanting.values():
+            draft.embedding = vectors.get(draft.content)
+            draft.unembedded = draft.embedding is None
+
+    def _made(self, fn: Fn, model: str, names: dict[str, str], dims: int | None = None) -> dict[str, Any]:
+        """The vectors of texts, each of which has a name; those that are blank, or have no direction for the model, are left out."""
+        texts = [text for text in names if text.strip()]
+        made: dict[str, Any] = {}
         for start in range(0, len(texts), BATCH):
             batch = texts[start : start + BATCH]
-            vectors.update(zip(batch, embedded(embedder.fn, batch, embedder.dims), strict=True))
-        for draft in wanting:
-            draft.embedding = vectors[draft.content]
+            made.update(zip(batch, embedded(fn, batch), strict=True))
+        found: dict[str, Any] = {}
+        for text, vector in made.items():
+            own = self._dimensions(names[text], vector, model, dims)
+            if own:
+                found[text], dims = vector, own
+        return found
+
+    def _dimensions(self, name: str, vector: Any, model: str, dims: int | None) -> int:
+        """How many dimensions a vector of a model has, 0 where it has no direction; Invalid where it has others than that model's."""
+        own = self._vectors().dimensions(name, vector)
+        if own and dims not in (None, own):
+            raise Invalid(f"{name} has {own:,} dimensions, and vectors of {values.shorten(model)} have {dims:,}")
+        return own
 
     def _allowed(self, model: str) -> bool:
         """Whether vectors of the embedder may be stored; says so once where they may not."""
@@ -109,3 +148,8 @@ class Embedding(Library):
                 stacklevel=5,
             )
         return allowed
+
+
+def _named(place: int, document: str | None) -> str:
+    """What a vector is called where it cannot be used."""
+    return f"the vector of chunk {place} of {values.shorten(document, 200)}"

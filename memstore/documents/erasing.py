@@ -8,7 +8,7 @@ from ..kernel.rows import AMONG, listed
 from ..kernel.subject import IN_PROJECT, Subject
 from .joining import move
 from .removal import take_chunks
-from .tables import DOCUMENTS
+from .tables import DOCUMENTS, Document, uri_key
 
 if TYPE_CHECKING:
     from ..kernel import Connection
@@ -27,10 +27,22 @@ def erase(room: Library, connection: Connection, subject: Subject) -> None:
     subject.remove(connection, "selections", "selection", CHOSEN, users, subject.conversations, going)
     _remove_documents(room, connection, subject, going)
     left = DOCUMENTS.find(connection, f"WHERE {IN_PROJECT} ORDER BY pk", (listed(subject.projects),))
-    move(room, connection, left, None)
-    subject.keep(len(left), "documents of other users in a project that went", "kept, in no project")
+    _keep(room, connection, subject, left)
     if subject.kind != "document":
         subject.keep_scattered(connection, "documents")
+
+
+def _keep(room: Library, connection: Connection, subject: Subject, left: list[Document]) -> None:
+    """Take documents of others out of a project that went; where one has another text at that uri, neither takes the other's place."""
+    what, stayed = "documents of other users in a project that went", 0
+    for item in left:
+        twin = room._same(connection, uri_key(item.uri, item.content_hash, connection.cipher), None, item.user_id)
+        if twin is None or twin.content_hash == item.content_hash:
+            move(room, connection, [item], None)
+        else:
+            stayed += 1
+    subject.keep(len(left) - stayed, what, "kept, in no project")
+    subject.keep(stayed, what, "kept under its id, for outside of it their users have other texts with these uris")
 
 
 def _remove_documents(room: Library, connection: Connection, subject: Subject, going: list[int]) -> None:

@@ -2,7 +2,8 @@
 
 1. Whether a file has changed is asked of its bytes, never of its name or time: an unchanged one costs a read and a hash.
 2. One bad file does not keep the others out. Each batch is a transaction, so what interrupts leaves whole files behind.
-3. Only a file that is known to be gone is hidden, never one that could not be looked at.
+3. A file that is there and is no text any more is hidden, for what it said is said no longer; one that is gone is, where that is
+   asked for. One that could not be looked at never is.
 
 The trap: a database of this process may lie in the folder. Opening it and closing it again would drop the locks of its owner.
 """
@@ -25,10 +26,12 @@ from .adding import UNSAID, Adding
 from .chunking import SIZE, sizes
 from .filters import opened
 from .library import OF
-from .tables import CHECKS, uri_key
+from .tables import CHECKS, Document, uri_key
 
 if TYPE_CHECKING:
     from mimetypes import MimeTypes
+
+    from ..kernel import Connection
 
 LARGEST = 16 * 2**20  # bytes of a file, unless the caller says otherwise
 BATCH_FILES = 256
@@ -52,6 +55,13 @@ class IngestReport(Record):
     reasons: dict[str, str]
 
 
+class _Refusal(NamedTuple):
+    """Why a file is left out, and whether that was told by what is there now."""
+
+    why: str
+    seen: bool = False
+
+
 class _File(NamedTuple):
     """A file that was read."""
 
@@ -63,7 +73,7 @@ class _File(NamedTuple):
 
     @property
     def uri(self) -> str:
-        return PurePath(self.place).as_posix()
+        return _uri(self.place)
 
 
 @dataclass(slots=True)
@@ -76,6 +86,13 @@ class _Call:
     event: dict[str, str]
     counts: Counter[str] = field(default_factory=Counter)
     reasons: dict[str, str] = field(default_factory=dict)
+    no_text: list[str] = field(default_factory=list)  # what was looked at and cannot be taken in
+
+    def refuse(self, place: str, refusal: _Refusal) -> None:
+        """Leave a file out."""
+        self.reasons[place] = refusal.why
+        if refusal.seen:
+            self.no_text.append(place)
 
 
 class Files(Adding):
@@ -98,8 +115,9 @@ class Files(Adding):
         """Take in files, and the files of folders with all that is in them, and say what became of them.
 
         Taken in is what reads as UTF-8. Names that begin with a dot, folders of caches and packages, and links to folders are left
-        out. With `prune`, documents of the folders whose file is gone are removed. `progress` is told how many files are done, and of
-        how many. A file is the document whose `uri` is its absolute path. A path that does not exist raises before anything is written.
+        out. A file is the document whose `uri` is its absolute path. That is removed where the file can be taken in no longer, and with
+        `prune` where one in the folders is gone; a removed one whose file is there comes back, whoever removed it, and counts as added.
+        `progress` is told how many files are done, and of how many. A path that does not exist raises before anything is written.
         """
         roots = _roots(paths)
         prune, max_bytes = values.flag("prune", prune), min(values.integer("max_bytes", max_bytes, low=0), values.TEXT_LIMIT)
@@ -112,37 +130,51 @@ class Files(Adding):
         )
         counts, reasons = call.counts, call.reasons
         found = _found(roots, reasons)
-        for done, batch in _batches(found, max_bytes, reasons):
+        for done, batch in _batches(found, max_bytes, call.refuse):
             self._take(call, batch)
             if progress is not None:
                 progress(done, len(found))
+        self._hide_no_text(call)
         if prune:
             self._prune(call, [root for root in roots if os.path.isdir(root)])
         return IngestReport(counts["added"], counts["changed"], counts["unchanged"], counts["removed"], len(reasons), reasons)
 
     def _take(self, call: _Call, files: Sequence[_File]) -> None:
         """Take in those of some files that are not there as they are, by one transaction."""
-        known = self._hashes(call, files)
+        known = self._hashes(call, [file.place for file in files])
         fresh = [file for file in files if known.get(file.uri) != file.digest]
         call.counts["unchanged"] += len(files) - len(fresh)
         items = []
         for file in fresh:
             try:
                 columns = {**BARE, **_columns(file), "user_id": call.user_id}
-                items.append(self._arrival(file.data.decode(), call.project, columns, call.cutting, content_hash=file.digest))
-            except UnicodeDecodeError as error:
-                call.reasons[file.place] = f"it is no text in UTF-8, as its byte {error.start} shows"
+                items.append(self._arrival(_text(file), call.project, columns, call.cutting, content_hash=file.digest))
             except Invalid as error:
-                call.reasons[file.place] = str(error)
+                call.refuse(file.place, _Refusal(str(error), seen=True))
         if items:
-            call.counts.update("added" if old is None else "changed" for _, old in self._bring(items, call.event))
+            call.counts.update(_outcome(new, old) for new, old in self._bring(items, call.event))
 
-    def _hashes(self, call: _Call, files: Sequence[_File]) -> dict[str | None, str]:
+    def _hashes(self, call: _Call, places: Sequence[str]) -> dict[str | None, str]:
         """What the documents of some files that are not hidden say, by their uris."""
         with self.db.read(snapshot=True) as connection:
-            keys = listed(uri_key(file.uri, "", connection.cipher) for file in files)
-            terms: list[Term] = [(f"uri_key {AMONG}", keys), self._owned(call)]
+            terms = self._among(connection, call, places)
             return {uri: content_hash for _, (uri, content_hash) in opened(connection, ("uri", "content_hash"), terms)}
+
+    def _among(self, connection: Connection, call: _Call, places: Sequence[str]) -> list[Term]:
+        """What the documents of some files meet that are not hidden."""
+        return [(f"uri_key {AMONG}", listed(uri_key(_uri(place), "", connection.cipher) for place in places)), self._owned(call)]
+
+    def _hide_no_text(self, call: _Call) -> None:
+        """Hide what files said that can be taken in no longer; mostly none of them is known."""
+        if call.no_text and self._hashes(call, call.no_text):
+            with self.db.write() as connection:
+                there = opened(connection, ("uri",), self._among(connection, call, call.no_text))
+                self._hide_all(connection, call, [id for id, _ in there])
+
+    def _hide_all(self, connection: Connection, call: _Call, ids: Sequence[str]) -> None:
+        for id in ids:
+            self._hide(connection, self._known(connection, id), **call.event)
+        call.counts["removed"] += len(ids)
 
     def _prune(self, call: _Call, folders: Sequence[str]) -> None:
         """Hide the documents whose files were in some folders and are gone."""
@@ -150,14 +182,18 @@ class Files(Adding):
         with self.db.write() as connection:
             terms: list[Term] = [("source_type = ?", SOURCE_TYPE), self._owned(call)]
             there = [(id, uri) for id, (uri,) in opened(connection, ("uri",), terms) if uri is not None and uri.startswith(inside)]
-            gone = [id for id, uri in there if _is_gone(uri)]
-            for id in gone:
-                self._hide(connection, self._known(connection, id), **call.event)
-        call.counts["removed"] += len(gone)
+            self._hide_all(connection, call, [id for id, uri in there if _is_gone(uri)])
 
     def _owned(self, call: _Call) -> Term:
         """What the documents of the project and user meet that are not hidden."""
         return f"{OF} AND is_deleted = 0", self._canonical(call.project, call.user_id) or "", call.user_id or ""
+
+
+def _outcome(new: Document, old: Document | None) -> str:
+    """What became of a file; another process may have brought it since it was looked up."""
+    if old is None or old.is_deleted:
+        return "added"
+    return "unchanged" if old.content_hash == new.content_hash else "changed"
 
 
 #: What a document is of which nothing is said.
@@ -187,6 +223,10 @@ def _types() -> MimeTypes:
     from mimetypes import MimeTypes
 
     return MimeTypes()  # its own map: what a machine adds would differ from one to the next
+
+
+def _uri(place: str) -> str:
+    return PurePath(place).as_posix()
 
 
 # -- looking at the disk ------------------------------------------------------------------------------------------------
@@ -235,14 +275,16 @@ def _inside(root: str, reasons: dict[str, str]) -> Iterator[str]:
             waiting += [os.path.join(place, name) for name in names if not name.startswith(".") and name not in LEFT_OUT]
 
 
-def _batches(found: dict[str, str], max_bytes: int, reasons: dict[str, str]) -> Iterator[tuple[int, list[_File]]]:
+def _batches(
+    found: dict[str, str], max_bytes: int, refuse: Callable[[str, _Refusal], None]
+) -> Iterator[tuple[int, list[_File]]]:
     """The files that can be read, some at a time, with how many of all have been looked at by then."""
     batch: list[_File] = []
     size = 0
     for done, (place, base) in enumerate(found.items(), 1):
         file = _read(place, base, max_bytes)
-        if isinstance(file, str):
-            reasons[place] = file
+        if isinstance(file, _Refusal):
+            refuse(place, file)
         else:
             batch.append(file)
             size += len(file.data)
@@ -252,24 +294,43 @@ def _batches(found: dict[str, str], max_bytes: int, reasons: dict[str, str]) -> 
     yield len(found), batch
 
 
-def _read(place: str, base: str, max_bytes: int) -> _File | str:
+def _read(place: str, base: str, max_bytes: int) -> _File | _Refusal:
     """A file, or why it is left out."""
     try:
         values.key("path", path_of(place))
         about = os.stat(place)
         if not stat.S_ISREG(about.st_mode):
-            return "it is not a regular file"
+            return _Refusal("it is not a regular file", seen=True)
         with open(place, "rb") as file:
             data = file.read(max_bytes + 1)
     except Invalid as error:
-        return str(error)
+        return _Refusal(str(error))
     except OSError as error:
-        return f"it cannot be read: {error.strerror}"
+        return _Refusal(f"it cannot be read: {error.strerror}")
     if len(data) > max_bytes:
-        return f"it has {max(about.st_size, len(data)):,} bytes; at most {max_bytes:,} are taken in"
+        return _Refusal(f"it has {max(about.st_size, len(data)):,} bytes; at most {max_bytes:,} are taken in", seen=True)
     if b"\0" in data:
-        return "it is no text: it holds NUL bytes"
+        return _Refusal("it is no text: it holds NUL bytes", seen=True)
     return _File(place, base, data, hashlib.sha256(data).hexdigest(), about.st_mtime)
+
+
+def _text(file: _File) -> str:
+    try:
+        return file.data.decode()
+    except UnicodeDecodeError as error:
+        raise Invalid(f"it is no text in UTF-8, as its byte {error.start} shows") from None
+
+
+def refusal(path: str) -> str | None:
+    """Why a file would be left out; None where nothing speaks against it."""
+    file = _read(os.path.realpath(path), "", LARGEST)
+    if isinstance(file, _Refusal):
+        return file.why
+    try:
+        _text(file)
+    except Invalid as error:
+        return str(error)
+    return None
 
 
 def _is_gone(place: str) -> bool:

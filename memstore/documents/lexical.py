@@ -67,10 +67,13 @@ class ChunkIndex:
 
     def wipe(self, connection: Connection) -> None:
         """Leave no byte of what was taken out, for `Store.erase`."""
-        serving = self._serving(connection)
-        if serving == "fts5":
+        serving, stale, _ = self._state(connection)
+        if serving == "fts5" and not self._has_fts5(connection):
+            connection.run("UPDATE chunk_index SET stale = 1")
+            fulltext.empty(connection)
+        elif serving == "fts5":
             with mending():
-                fulltext.merge(connection)
+                (self.rebuild if stale else fulltext.merge)(connection)
         elif serving == "keywords":
             self._keywords().discard(connection, self.texts.kind, (), wipe=True)
 

@@ -275,7 +275,7 @@ class Library:
     def remove(self, id: str, *, actor: str = "", note: str = "") -> bool:
         """Hide a document until it is added again; False where it is hidden already.
 
-        Its chunks and vectors stay, and no search finds them.
+        Its chunks and vectors stay, and no search finds them. `add_files` brings one back whose file is still there.
         """
         id = values.key("id", id)
         with self.db.write() as connection:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ..kernel import Prunable
+from ..kernel import Corrupt, Prunable
 from ..kernel.rows import AMONG, listed
 from .tables import CHUNKS
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .library import Library
 
 PAGE = 500  # chunks whose texts are held at once
+LOST = "SELECT id FROM vectors WHERE kind = 'chunk' AND id NOT IN (SELECT id FROM chunks) ORDER BY id"
 VISIBLE = "SELECT pk FROM documents WHERE is_deleted = 0"
 
 _HIDDEN = "SELECT count(*) FROM documents WHERE is_deleted = 1"
@@ -41,7 +42,9 @@ def take_chunks(room: Library, connection: Connection, documents: Sequence[int])
         page = found[start : start + PAGE]
         going = (listed(pk for pk, _ in page),)
         items = CHUNKS.find(connection, f"WHERE pk {AMONG} ORDER BY pk", going)
-        room._index.remove(connection, [(pk, item.content) for (pk, visible), item in zip(page, items, strict=True) if visible])
+        if len(items) != len(page):
+            raise Corrupt("chunks of a document stand in an index of the file and not in its tables; check() lists what is damaged")
+        room._index.remove(connection, [(pk, item.content) for (pk, visible), item in zip(page, items) if visible])
         removed["annotations"] += connection.run(f"DELETE FROM annotations WHERE chunk {AMONG}", going)
         removed["chunks"] += connection.run(f"DELETE FROM chunks WHERE pk {AMONG}", going)
         ids += [item.id for item in items]
@@ -52,6 +55,11 @@ def forsake(room: Library, connection: Connection, chunk_ids: Sequence[str]) -> 
     """Let go of what rests on chunks that are gone; returns how many vectors that were."""
     room._stale(chunk_ids)
     return room._vectors().discard(connection, "chunk", chunk_ids) if room.db.present("vectors") else 0
+
+
+def lost(room: Library, connection: Connection) -> list[str]:
+    """The ids of chunks that have vectors and are not there."""
+    return [id for (id,) in connection.rows(LOST)] if room.db.present("vectors") else []
 
 
 def remove(room: Library, connection: Connection, documents: Sequence[int]) -> dict[str, int]:

@@ -70,7 +70,7 @@ class Replacing(Annotations, Embedding):
         drafts = made(chunks)
         if model is None or model == self._model:
             model = self._model
-            self._fill(drafts, document_id)
+            self._fill(drafts, document_id, document_id)
         if model is None and any(draft.embedding is not None for draft in drafts):
             raise Invalid("chunks have vectors; name the model= that made them")
         with self.db.write() as connection:
@@ -103,14 +103,16 @@ class Replacing(Annotations, Embedding):
         pk = connection.value("SELECT pk FROM documents WHERE id = ?", (owner.id,))
         new = [(place, draft) for place, (chunk, draft) in enumerate(zip(found, drafts)) if chunk is None]
         fresh += [self._fresh(connection, owner, pk, place, draft) for place, draft in new]
-        lacking = any(draft.embedding is None for _, draft in new) or model is None
-        embedded = bool(drafts) and not lacking and not (kept and self._vectors().lacking([*kept], model=model or ""))
-        return Outcome(len(old), len(drafts), bool(gone or new or moved or again), embedded)
+        waiting = [None if chunk is None else chunk.id for chunk, draft in zip(found, drafts) if draft.lacks]
+        known = [id for id in waiting if id is not None]
+        lacks = model is None or len(known) < len(waiting) or bool(known and self._vectors().lacking(known, model=model))
+        return Outcome(len(old), len(drafts), bool(gone or new or moved or again), not lacks)
 
     def _progress(self, embedded: bool) -> dict[str, Any]:
         """How far a document is whose text has just come in."""
-        status, at = ("embedded", self.db.now) if embedded else ("pending", None)
-        return {"ingestion_status": status, "indexed_at": at}
+        if embedded:
+            return {"ingestion_status": "embedded", "indexed_at": self.db.now}
+        return {"ingestion_status": "pending", "indexed_at": None}
 
     def _drop(self, connection: Connection, gone: Sequence[Chunk], keys: dict[str, int], *, hidden: bool) -> None:
         """Remove chunks with their words and vectors, and tell what rests on them."""
@@ -161,7 +163,7 @@ class Replacing(Annotations, Embedding):
         if not fresh:
             return
         # Numbers that SQLite would give them one by one: nobody else writes meanwhile.
-        first = 1 + (connection.value("SELECT seq FROM sqlite_sequence WHERE name = 'chunks'") or 0)
+        first = 1 + (connection.value("SELECT CAST(seq AS INTEGER) FROM sqlite_sequence WHERE name = 'chunks'") or 0)
         rows = [(pk, each.document, *CHUNKS.bound(connection, each.chunk)) for pk, each in enumerate(fresh, first)]
         connection.many(INSERT, rows)
         texts = [(pk, each.chunk.content) for pk, each in enumerate(fresh, first)]

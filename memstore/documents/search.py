@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from ..kernel import Corrupt, Invalid, ModelMismatch, values
@@ -61,6 +61,7 @@ class Search(Embedding):
         *,
         embedding: Any = None,
         model: str | None = None,
+        keywords: str | None = None,
         limit: int | None = 10,
         project: str | None = None,
         conversation_id: str | None = None,
@@ -72,12 +73,14 @@ class Search(Embedding):
         """Find chunks by the words of a question and by its vector, best first; any text that can be stored is a legal question.
 
         `embedding` is the question's vector, of the store's embedder unless `model` names another; without it the embedder is asked.
+        `keywords` has the words that are looked for in place of the question's own; a blank one looks for none.
         Of a project those that are nobody's are found too; `user_id` and `conversation_id` also leave out what they do not want to
         hear from. "weighted" adds cosine and BM25 by `lexical_weight`, "rrf" adds 1 / (60 + rank). Without vectors of that model
         words decide alone, as `semantic` tells by being None, and so does the vector where the weight of words is 0. Of those that score
         alike the words' come first, in order of arrival, then the vectors', by id.
         """
         query = values.text("query", query)[:LOOK_AT]
+        sought = query if keywords is None else values.text("keywords", keywords)[:LOOK_AT]
         count = min(values.limit(limit), MANY)
         weight = values.real("lexical_weight", lexical_weight, low=0.0, high=1.0)
         ranks = values.one_of("fusion", fusion, FUSIONS) == "rrf"
@@ -94,12 +97,14 @@ class Search(Embedding):
             near = None if vector is None else self._near(connection, vector, terms, most)
             told = None
             if near is None or ranks or weight > 0:
-                told = self._told(connection, query, terms, count if near is None else most)
+                told = self._told(connection, sought, terms, count if near is None else most)
             if vector is not None and told and near:
-                told, near = self._asked_of_both(connection, query, vector, told, near, most)
-            told = None if told is None else {id: score / max(told.values()) for id, score in told.items()}
+                told, near = self._asked_of_both(connection, sought, vector, told, near, most)
+            best = max((told or {}).values(), default=1.0)
+            told = None if told is None else {id: score / best for id, score in told.items()}
             ranked = fused(told, near, 1.0 if near is None else 0.0 if told is None else weight, ranks)
-            return _hits(connection, query, ranked[: count if count > 0 else None], told, near)
+            shown = words(query) if keywords is None else {*words(query), *sought.casefold().split()}
+            return _hits(connection, shown, ranked[: count if count > 0 else None], told, near)
 
     def rebuild(self) -> None:
         """Make the index of words new from the chunks, in one transaction."""
@@ -129,13 +134,16 @@ class Search(Embedding):
         if embedding is not None:
             self._vectors().packed("embedding", embedding)
         here = self._vectors().models() if self.db.present("vectors") else []
-        known = [each.model for each in here if each.kinds.get("chunk")]
+        dims = {each.model: each.dims for each in here if each.kinds.get("chunk")}
         if embedding is not None:
-            model = model or self._model or self._only(known)
-            return QueryVector(embedding, model) if needed and known else None
-        if self._embedder is None or not known or not needed or not query.strip():
+            model = model or self._model or self._only([*dims])
+            self._dimensions("embedding", embedding, model, dims.get(model))
+            return QueryVector(embedding, model) if needed and dims else None
+        if self._embedder is None or not dims or not needed or not query.strip():
             return None
-        return QueryVector(embedded(self._embedder.fn, [query])[0], self._embedder.model)
+        numbers, model = embedded(self._embedder.fn, [query])[0], self._embedder.model
+        points = self._dimensions("the vector of the question", numbers, model, dims.get(model))
+        return QueryVector(numbers, model) if points else None
 
     def _only(self, models: list[str]) -> str:
         """The model of all chunks that are not hidden, one of some."""
@@ -241,17 +249,25 @@ def _heard(connection: Connection, found: Scores, terms: Sequence[Term]) -> Scor
     return {id: score for id, score in found.items() if id in there}
 
 
+def _sound(ids: Iterable[Any]) -> list[str]:
+    """Ids that a query can take; a damaged page can give them any type."""
+    found = list(ids)
+    damaged = next((id for id in found if type(id) is not str), "")
+    if damaged != "":
+        raise Corrupt(f"the id of a chunk or its document is damaged, it is {values.shorten(damaged)}; check() lists what else is")
+    return found
+
+
 def _hits(
-    connection: Connection, query: str, ranked: list[tuple[str, float]], told: Scores | None, near: Scores | None
+    connection: Connection, shown: set[str], ranked: list[tuple[str, float]], told: Scores | None, near: Scores | None
 ) -> list[ChunkHit]:
-    found = CHUNKS.find(connection, f"WHERE id {AMONG}", (listed(id for id, _ in ranked),))
+    found = CHUNKS.find(connection, f"WHERE id {AMONG}", (listed(_sound(id for id, _ in ranked)),))
     chunks = {chunk.id: chunk for chunk in found}
-    owners = DOCUMENTS.find(connection, f"WHERE id {AMONG}", (listed({chunk.document_id for chunk in found}),))
+    owners = DOCUMENTS.find(connection, f"WHERE id {AMONG}", (listed(_sound({chunk.document_id for chunk in found})),))
     documents = {document.id: document for document in owners}
     lost = next((id for id, _ in ranked if id not in chunks or chunks[id].document_id not in documents), None)
     if lost is not None:
         raise Corrupt(f"chunk {values.shorten(lost)} stands in an index of the file and not in its tables; check() lists what is damaged")
-    sought = words(query)
     return [
         ChunkHit(
             chunk := chunks[id],
@@ -259,7 +275,7 @@ def _hits(
             score,
             None if told is None else told.get(id, 0.0),
             None if near is None else near.get(id, 0.0),
-            densest(chunk.content, sought),
+            densest(chunk.content, shown),
         )
         for id, score in ranked
     ]

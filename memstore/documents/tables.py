@@ -29,7 +29,7 @@ CREATE TABLE documents(
     content_hash     TEXT NOT NULL DEFAULT '',                  -- SHA-256 of the text, unless whoever added it knows it by another
     title            TEXT NOT NULL DEFAULT '',
     display_name     TEXT NOT NULL DEFAULT '',
-    source_type      TEXT NOT NULL DEFAULT 'unknown',           -- local_files, web, ticket, git, sso, markdown ...
+    source_type      TEXT NOT NULL DEFAULT 'unknown',           -- open: local_files (of add_files), web, ticket, git ...
     project_id       TEXT,                                      -- NULL concerns every project
     user_id          TEXT,                                      -- NULL is everybody's
     conversation_id  TEXT,
@@ -148,7 +148,8 @@ class Document(Record):
     """A source of text: what it is called, where it comes from, and when its text came in.
 
     Of one project and user there is one document with a `uri`; without one, one with these bytes. `is_deleted`: hidden everywhere until
-    it is added again.
+    it is added again. `ingestion_status` is of vectors: "pending" while chunks are without that could have one, which is no failure, for
+    words find them, and without an embedder stays so; "embedded" when none is. Whoever embeds elsewhere says "embedding" and "failed".
     """
 
     id: str

@@ -37,7 +37,7 @@ class ChunkTexts:
         """The highest number ever given out."""
         self.db.attach(conn)
         # In `main`: a connection that cannot see some room has a `sqlite_sequence` of its temporary tables.
-        return int(conn.value("SELECT seq FROM main.sqlite_sequence WHERE name = 'chunks'") or 0)
+        return int(conn.value("SELECT CAST(seq AS INTEGER) FROM main.sqlite_sequence WHERE name = 'chunks'") or 0)
 
     def texts(self, conn: Connection, after: int, upto: int, limit: int) -> list[tuple[int, str]]:
         """Numbers and texts of the chunks after one number up to another, ascending; what cannot be read counts as no text."""
@@ -97,9 +97,9 @@ class ChunkTexts:
         return texts, average or 1.0
 
 
-def _legible(cipher: Cipher | None, id: str, stored: bytes) -> str:
+def _legible(cipher: Cipher | None, id: str, stored: bytes | None) -> str:
     """A text, or what is left of it: a damaged one must not hide the sound ones."""
-    text = stored.decode("utf-8", "replace")
+    text = (stored or b"").decode("utf-8", "replace")
     try:
         return text if cipher is None else cipher.unseal_column(CARRIED, "content", (id,), text) or ""
     except (Corrupt, Tampered):

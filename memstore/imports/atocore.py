@@ -18,6 +18,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ..documents.drafts import made
 from ..kernel import Exists, Invalid, RejectedClaim, values
 from ..kernel.foreign import ForeignFile
 from .intake import Known, Part, Row, database, event_type, moment, parsed, read
@@ -57,9 +58,13 @@ TIMES = ("created_at", "updated_at")
 ALIAS = {"alias": ("name",), "project_id": ("project", "canonical_id")}
 
 
+class _File(ForeignFile):
+    TOGETHER = {"source_chunks": "document_id"}  # or each page would have all chunks of a long document written anew
+
+
 def open_source(path: Any, *, shared: bool = False) -> ForeignFile:
     """Open AtoCore's database."""
-    return database(path, "a database of AtoCore's", _is_ours, ForeignFile, shared)
+    return database(path, "a database of AtoCore's", _is_ours, _File, shared)
 
 
 def _is_ours(tables: dict[str, list[str]]) -> bool:
@@ -202,7 +207,9 @@ class Tables:
         row.left.pop("char_count", None)  # counted anew
         self._places[row.id] = values.integer("chunk_index", row.need("chunk_index"))
         columns = row.given("heading_path") | row.moments("created_at")
-        return {"id": row.id, "content": content, **columns, "metadata": row.metadata(ORIGIN)}
+        chunk = {"id": row.id, "content": content, **columns, "metadata": row.metadata(ORIGIN)}
+        made([chunk])  # or raises: where one of many is refused, all are tried one by one
+        return chunk
 
     def _append(self, document_id: str, chunks: list[dict[str, Any]]) -> None:
         """Let a document have more chunks, in the order of their places."""

@@ -272,9 +272,7 @@ class Intake:
 
     def rename_successors(self, table: str) -> None:
         """When all rows of a table are in: let those that were superseded name what stands here in the place of their successors."""
-        twins = "SELECT 1 FROM temp.carried_keys WHERE kind = ? LIMIT 1"
-        some = self._noted and self.connection.value(twins, (f"twins in {table}",)) is not None
-        for page in self.pages(table) if some else ():
+        for page in self.pages(table) if self.has_noted(f"twins in {table}") else ():
             names = self.renamed(table, [row["superseded_by"] for row in page])
             rows = {row["pk"]: names[row["superseded_by"]] for row in page if row["superseded_by"] in names}
             written = self.recall(f"settled {table}", rows)
@@ -335,6 +333,11 @@ class Intake:
                 (kind, json.dumps(sorted({*keys}))),
             )
         )
+
+    def has_noted(self, kind: str) -> bool:
+        """Whether anything of a kind was noted."""
+        some = "SELECT 1 FROM temp.carried_keys WHERE kind = ? LIMIT 1"
+        return self._noted and self.connection.value(some, (kind,)) is not None
 
     def forget(self) -> None:
         """Drop what was noted."""

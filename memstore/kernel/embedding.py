@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence, Sized
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from .errors import Invalid
@@ -11,15 +11,12 @@ from .values import shorten
 Fn = Callable[[Sequence[str]], Sequence[Any]]  # a model: texts to as many vectors
 
 
-def embedded(fn: Fn, texts: Sequence[str], dims: int | None = None) -> list[Any]:
-    """As many vectors as texts, of so many dimensions where that is known, or Invalid."""
+def embedded(fn: Fn, texts: Sequence[str]) -> list[Any]:
+    """As many vectors as texts, whatever they are, or Invalid."""
     found = fn(texts) if texts else []
     if isinstance(found, (str, bytes)) or not isinstance(found, Iterable):
         raise Invalid(f"fn returned {shorten(found)} for {len(texts)} texts; it must return a list of vectors, one for each")
     vectors = list(found)
     if len(vectors) != len(texts):
         raise Invalid(f"fn returned {len(vectors)} vectors for {len(texts)} texts; it must return one for each, in their order")
-    wrong = next((len(vector) for vector in vectors if isinstance(vector, Sized) and len(vector) != dims), None)
-    if dims is not None and wrong is not None:
-        raise Invalid(f"fn of the embedder returned a vector of {wrong:,} dimensions, and its dims are {dims:,}")
     return vectors

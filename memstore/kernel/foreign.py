@@ -15,8 +15,10 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import chain, groupby
+from operator import itemgetter
 from typing import Any
 
 from .driver import FAILURES, primary_code, translate
@@ -35,6 +37,8 @@ class Changed(Busy):
 
 class ForeignFile:
     """An SQLite file that is none of ours, open for reading."""
+
+    TOGETHER: Mapping[str, str] = {}  # tables of which a page has all rows or none that say the same in a column
 
     def __init__(self, path: Any, *, shared: bool = False) -> None:
         self.place = _existing(path)
@@ -98,12 +102,27 @@ class ForeignFile:
             return int(self._raw.execute(f"SELECT count(*) FROM {quote(table)}").fetchone()[0])
 
     def pages(self, table: str) -> Iterator[list[dict[str, Any]]]:
-        """The rows of a table as dicts, a page at a time, in the order in which they were inserted."""
+        """The rows of a table as dicts, a page at a time, in the order in which they were inserted, or in that of what they share."""
+        shared = self.TOGETHER.get(table)
+        if shared not in self._columns[table][1]:
+            yield from self._pages(table)
+            return
+        page: list[dict[str, Any]] = []
+        for _, group in groupby(chain.from_iterable(self._pages(table, shared)), itemgetter(shared)):
+            page += group
+            if len(page) >= PAGE:
+                yield page
+                page = []
+        if page:
+            yield page
+
+    def _pages(self, table: str, *first: str) -> Iterator[list[dict[str, Any]]]:
         ordered, names = self._columns[table]
         columns = ", ".join([quote(name) for name in names])
-        order = "ORDER BY rowid" if ordered else ""
+        order = ", ".join([quote(name) for name in (*first, *(["rowid"] if ordered else []))])
+        clause = f"ORDER BY {order}" if order else ""
         with self._reading():
-            rows = self._raw.execute(f"SELECT {columns} FROM {quote(table)} {order}")
+            rows = self._raw.execute(f"SELECT {columns} FROM {quote(table)} {clause}")
         while True:
             with self._reading():
                 page = rows.fetchmany(PAGE)

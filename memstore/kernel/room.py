@@ -202,7 +202,7 @@ def open_database(
             if cipher is not None or not database.in_memory:
                 database.guard = cipher or Unencrypted()
                 database.guard.confirm(connection, database, write=False)
-        database.store_id = meta.get("store_id", "")
+        database.store_id = str(meta.get("store_id", ""))
         database.wal.owed = not meta.keys().isdisjoint(("scrub_owed", "vacuum_owed"))
         database.pristine = "snapshot" in meta
         if not read_only:

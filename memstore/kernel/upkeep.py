@@ -28,7 +28,7 @@ READS = ("select", "with", "values", "explain")
 def store_id(database: Database) -> str:
     """The store's identity as the file has it: another handle may have given the empty store that of an export."""
     with contextlib.suppress(StoreError), Read(database, False) as connection:  # a closed handle goes by what it knew
-        database.store_id = connection.value("SELECT value FROM meta WHERE key = 'store_id'") or database.store_id
+        database.store_id = str(connection.value("SELECT value FROM meta WHERE key = 'store_id'") or database.store_id)
     return database.store_id
 
 

@@ -274,7 +274,8 @@ def singular(table: str) -> str:
 
 def suggest(value: Any, options: Iterable[str]) -> str:
     """Return " (nearest: 'x')" where one of the options looks like the value, else nothing."""
-    near = difflib.get_close_matches(value[:KEY_LENGTH] if isinstance(value, str) else "", list(options), n=1)
+    legible = [option for option in options if isinstance(option, str)]  # a damaged page can give an id any type
+    near = difflib.get_close_matches(value[:KEY_LENGTH] if isinstance(value, str) else "", legible, n=1)
     return f" (nearest: {near[0]!r})" if near else ""
 
 

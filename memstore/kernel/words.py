@@ -41,7 +41,8 @@ _CONTRACTION = re.compile(r"['’](?<=\w['’])(?:s|t|d|m|ll|re|ve)\b", re.IGNOR
 # Marks of Indic and Thai script are no \w, yet they stand inside words.
 _TOKEN = re.compile(r"[\w\u0300-\u036f\u0900-\u0dff\u0e00-\u0eff]+")
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-_VOWEL = re.compile(r"[aeiouy]")
+_VOWELS = "aeiou"
+_VOWEL = re.compile(f"[{_VOWELS}y]")
 UNSPACED = re.compile(
     r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]+"
 )
@@ -58,6 +59,15 @@ def words(*texts: str) -> set[str]:
 def stems(*texts: str) -> set[str]:
     """Return the distinct stems of some texts: words without -ed, -ing and a last e, where three letters with a vowel stay."""
     return set(map(_stem, words(*texts)))
+
+
+def inflected(text: str) -> dict[str, set[str]]:
+    """Return the words of a text in their order, function words left out, each with its singular and plural."""
+    found: dict[str, set[str]] = {}
+    for token in _TOKEN.findall(_CONTRACTION.sub("", unicodedata.normalize("NFKC", text))):
+        if (word := token.casefold()) not in FUNCTION_WORDS:
+            found[word] = {word, _singular(word), _plural(_singular(word))} if word.isascii() and word.isalpha() else {word}
+    return found
 
 
 def normal(text: str) -> str:
@@ -117,6 +127,12 @@ def _singular(word: str) -> str:
     if word.endswith("ies") and len(word) > 4:
         return word[:-3] + "y"
     return word[:-2] if word.endswith(("sses", "shes", "ches", "xes")) else word[:-1]
+
+
+def _plural(word: str) -> str:
+    if word.endswith("y") and word[-2:-1] not in _VOWELS:
+        return word[:-1] + "ies"
+    return word + ("es" if word.endswith(("s", "x", "z", "ch", "sh")) else "s")
 
 
 @lru_cache(maxsize=16384)

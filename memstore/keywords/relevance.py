@@ -67,7 +67,7 @@ def best(
     """The texts that score highest, best first; all that have any of the words for a negative count."""
     texts, average = source.extent(conn)
     words = [word for word, found in holders.items() if found]
-    rarities = [bm25.rarity(texts, len(holders[word])) for word in words]
+    rarities = [bm25.rarity(max(texts, len(holders[word])), len(holders[word])) for word in words]  # a damaged index may know of more
     bounds: defaultdict[int, float] = defaultdict(float)
     for word, weight in zip(words, rarities):
         for number in holders[word]:

@@ -226,6 +226,12 @@ class KnowledgeView(Times):
             pk = self._entity(connection, values.key("entity_id", entity_id))[0]
             return self._observed(connection, [pk], held)
 
+    def get_observation(self, id: str) -> Observation:
+        """Return one observation, retired or not."""
+        id = values.key("id", id)
+        with self.db.read() as connection:
+            return known(connection, OBSERVATIONS, "observation", id, "store.knowledge.observations(entity_id)")
+
     def _observed(self, connection: Connection, pks: Iterable[int], held: bool = True) -> list[Observation]:
         return OBSERVATIONS.find(
             connection,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from .state import ProjectStates
 
 QUOTING = "kept, though they may say what it said"
+PAGE = 500  # interactions that are held at once
 NAMING = f"WHERE kind = ? AND piece_id {AMONG}"
 
 
@@ -97,16 +99,34 @@ def forget(connection: Connection, subject: Subject) -> None:
     by_kind: dict[str, set[str]] = {}
     for kind, id in subject.gone:
         by_kind.setdefault(kind, set()).add(id)
+    if "document" in by_kind:
+        by_kind.setdefault("chunk", set()).update(_earlier_chunks(connection, by_kind["document"]))
     touched: set[int] = set()
     for kind, ids in by_kind.items():
         told = (kind, listed(ids))
         touched |= {pk for (pk,) in connection.rows(f"SELECT interaction FROM interaction_pieces {NAMING}", told)}
         emptied = connection.run(f"UPDATE interaction_pieces SET piece_id = lower(hex(randomblob(16))) {NAMING}", told)
         subject.count("interaction_pieces", emptied)
-    gone = set(subject.gone)
-    for item in INTERACTIONS.find(connection, f"WHERE pk {AMONG} ORDER BY pk", (listed(touched),)):
+    gone = {(kind, id) for kind, ids in by_kind.items() for id in ids}
+    for item in _each(connection, sorted(touched)):
         _tell_less(connection, item, gone)
-    subject.keep(len(touched), "interactions that were told something that went", "kept without it, though their texts may quote it")
+    subject.keep(
+        len(touched),
+        "interactions that were told something that went",
+        "kept without it and without the text that it stood in, though prompt and response may quote it",
+    )
+
+
+def _earlier_chunks(connection: Connection, documents: set[str]) -> Iterator[str]:
+    """Chunks that interactions were told of documents, which may have lost them before they went themselves."""
+    told = connection.rows("SELECT DISTINCT interaction FROM interaction_pieces WHERE kind = 'chunk' ORDER BY interaction")
+    for item in _each(connection, [pk for (pk,) in told]):
+        yield from (id for id, home in homes(item.context_pack).items() if home in documents)
+
+
+def _each(connection: Connection, pks: list[int]) -> Iterator[Interaction]:
+    for start in range(0, len(pks), PAGE):
+        yield from INTERACTIONS.find(connection, f"WHERE pk {AMONG} ORDER BY pk", (listed(pks[start : start + PAGE]),))
 
 
 def _tell_less(connection: Connection, item: Interaction, gone: set[tuple[str, str]]) -> None:
@@ -124,12 +144,20 @@ def _tell_less(connection: Connection, item: Interaction, gone: set[tuple[str, s
 
 
 def without_pieces(pack: dict[str, Any], gone: set[tuple[str, str]]) -> dict[str, Any]:
-    """A context without the pieces that name what is gone."""
+    """What stays of a context in which something stood that is gone: the other pieces, and numbers, since any text may quote it."""
     pieces = pack.get("pieces")
-    if not isinstance(pieces, list):
-        return pack
-    return {**pack, "pieces": [each for each in pieces if not (isinstance(each, dict) and _named(each) in gone)]}
+    left: dict[str, Any] = {name: value for name, value in pack.items() if value is None or isinstance(value, int | float)}
+    if isinstance(pieces, list):
+        left["pieces"] = [each for each in pieces if isinstance(each, dict) and gone.isdisjoint(_named(each))]
+    return left
 
 
-def _named(piece: dict[str, Any]) -> tuple[str, str]:
-    return str(piece.get("kind")), str(piece.get("id"))
+def homes(pack: dict[str, Any]) -> dict[str, str]:
+    """Of the chunks of a context the documents that they were from, where it says so."""
+    pieces = pack.get("pieces")
+    told = [each for each in pieces if isinstance(each, dict)] if isinstance(pieces, list) else []
+    return {str(each.get("id")): str(each["document_id"]) for each in told if each.get("kind") == "chunk" and each.get("document_id")}
+
+
+def _named(piece: dict[str, Any]) -> set[tuple[str, str]]:
+    return {(str(piece.get("kind")), str(piece.get("id"))), ("document", str(piece.get("document_id")))}

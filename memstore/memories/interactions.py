@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ..kernel import Connection, Invalid, Record, new_id, record, values
 from ..kernel.rows import filters, known, newest, refuse_taken, scope
 from .beliefs import Beliefs
+from .erasing import homes
 from .tables import INTERACTIONS, PIECES, Interaction
 
 LISTED = "store.memories.interactions()"
@@ -20,9 +21,10 @@ if TYPE_CHECKING:
 class ExplainedPiece(Record):
     """A piece of context as it was told, and as it stands now.
 
-    `state` is "unchanged", "changed" (another version), "candidate", "superseded", "invalid" or "graduated" (its status), "expired",
-    "removed" (with its document, which is hidden), "erased" (gone for whatever reason; so is a chunk that says something else now) or
-    "unknown" (nothing that versions are kept of, and nothing here has it). `now` is the record itself, None where there is none.
+    `state` is "unchanged", "changed" (another version, or a chunk that its document has no more), "candidate", "superseded", "invalid"
+    or "graduated" (its status), "expired", "removed" (with its document, which is hidden), "erased" (gone for whatever reason) or
+    "unknown" (nothing that versions are kept of, and nothing here has it). `now` is the record itself, of a chunk that is gone the
+    document, as far as its context says which; None where there is none.
     """
 
     kind: str
@@ -138,24 +140,31 @@ class Interactions(Beliefs):
             return newest(connection, INTERACTIONS, "interaction", terms, limit, before, LISTED)
 
     def explain(self, interaction_id: str) -> Explanation:
-        """Return what the model was told in an interaction, with the state of each piece now; `context_pack` has the texts of then."""
+        """Return what the model was told in an interaction, with the state of each piece now.
+
+        What the pieces said then is in `interaction.context_pack`, where that was captured with them.
+        """
         interaction_id = values.key("interaction_id", interaction_id)
         with self.db.read(snapshot=True) as connection:
             interaction = known_interaction(connection, interaction_id)
             pieces = PIECES.find(
                 connection, "WHERE interaction = (SELECT pk FROM interactions WHERE id = ?) ORDER BY pk", (interaction.id,)
             )
-        return Explanation(interaction, [self._explained(piece.kind, piece.piece_id, piece.piece_version) for piece in pieces])
+        known = homes(interaction.context_pack)
+        return Explanation(
+            interaction, [self._explained(each.kind, each.piece_id, each.piece_version, known.get(each.piece_id, "")) for each in pieces]
+        )
 
-    def _explained(self, kind: str, id: str, then: int | None) -> ExplainedPiece:
+    def _explained(self, kind: str, id: str, then: int | None, home_id: str) -> ExplainedPiece:
         found = self._piece(kind, id)
+        home = self._piece("document", getattr(found, "document_id", home_id)) if kind == "chunk" else None
+        subject = home or found
+        if subject is None:
+            return ExplainedPiece(kind, id, "unknown" if then is None else "erased", then, None, None)
         version = getattr(found, "version", None)
-        home = self._piece("document", getattr(found, "document_id", "")) if kind == "chunk" else None
-        if found is None:
-            state = "unknown" if then is None else "erased"
-        else:
-            state = _state(found if home is None else home, self.db.now) or ("unchanged" if version in (None, then) else "changed")
-        return ExplainedPiece(kind, id, state, then, version, found)
+        same = found is not None and version in (None, then)
+        state = _state(subject, self.db.now) or ("unchanged" if same else "changed")
+        return ExplainedPiece(kind, id, state, then, version, found or home)
 
     def _version(self, kind: str, id: str) -> int | None:
         version: int | None = getattr(self._piece(kind, id), "version", None)
@@ -176,7 +185,7 @@ def _state(found: Record, now: float) -> str | None:
         return "removed"
     if getattr(found, "superseded_at", None) is not None:
         return "superseded"
-    end = getattr(found, "valid_until", None)
+    end = getattr(found, "valid_until", getattr(found, "retired_at", None))  # an observation is retired
     return "expired" if end is not None and end <= now else None
 
 

@@ -22,7 +22,7 @@ from ..kernel.blocks import Read
 from ..kernel.carrying import shapes, without
 from ..kernel.files import sync, unwritable
 from ..kernel.room import ensure
-from ..kernel.schema import KERNEL, quote, state
+from ..kernel.schema import KERNEL, needs_upgrade, quote, state
 from . import lines, owned
 from .folder import EXCERPT, MANIFEST, Entry, Manifest, manifest_text
 
@@ -60,7 +60,7 @@ def export_store(store: Store, path: Any, user_id: str | None, progress: Callabl
         os.mkdir(part, 0o700)
         with Read(database, True) as connection:
             writer = Writer(store, connection, part, user_id, progress)
-            receipt = writer.write(target, _in_snapshot(connection))
+            receipt = writer.write(target, _in_snapshot(connection, database.read_only))
         sync(part)
         if os.path.lexists(target):  # an empty folder would be replaced
             raise Exists(f"{target} has come into being meanwhile; nothing was exported")
@@ -73,9 +73,12 @@ def export_store(store: Store, path: Any, user_id: str | None, progress: Callabl
     return receipt
 
 
-def _in_snapshot(connection: Connection) -> dict[str, Schema]:
+def _in_snapshot(connection: Connection, read_only: bool) -> dict[str, Schema]:
     """The schemas of the rooms that the snapshot has; others may have changed them since they were looked at."""
     found = present(connection)
+    older = [schema for schema in found.values() if schema is not None and state(connection, schema) == "older"]
+    if older and read_only:  # nobody has brought it up, and nobody will
+        raise needs_upgrade(older[0])
     changed = [room for room, schema in found.items() if schema is None or state(connection, schema) != "current"]
     if changed:
         raise Busy(f"the room {changed[0]} was changed by another version of memstore meanwhile; export again")

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..kernel import Corrupt, Finding, Invalid, ModelMismatch, NotFound, NotSupported, Prunable, Recorder, Room, values
 from ..kernel.embedding import embedded
-from .floats import WIDTH, Query, norm, packed, unpacked
+from .floats import WIDTH, Query, dimensions, norm, packed, unpacked
 from .memory import WORTH, Memory, Space
 from .nearest import Search
 from .tables import PERMITS, SCHEMA, Reembedded, Vector, VectorHit, VectorModel, VectorPermit, VectorStats
@@ -106,6 +106,11 @@ class VectorIndex:
     def packed(name: str, vector: Any) -> bytes:
         """A vector as it is stored, or Invalid, which calls it by that name; the file is not asked."""
         return packed(name, vector)
+
+    @staticmethod
+    def dimensions(name: str, vector: Any) -> int:
+        """How many dimensions a vector has, or 0 where it has no direction; Invalid, which calls it by that name, where it is none."""
+        return dimensions(name, vector)
 
     def nearest(
         self,
@@ -208,7 +213,8 @@ class VectorIndex:
         """Give every item that now has a vector of another model one of this, made by `fn` from texts, `batch` at a time.
 
         Each batch is a transaction of its own, so a call that was interrupted is finished by calling it again. Until then `nearest`
-        raises ModelMismatch. What has no text any more keeps its vector and is named in `left`: `remove` it, or `add` another.
+        raises ModelMismatch. What has no text any more keeps its vector and is named in `left`: `remove` it, or `add` another. A text
+        that is blank is not asked about; it loses its vector, as does one of which `fn` makes nothing but zeros.
         """
         if not callable(fn):
             raise Invalid(f"fn must be a function from a list of texts to a list of vectors, not {values.shorten(fn)}")
@@ -224,19 +230,21 @@ class VectorIndex:
                 items = {id: pk for pk, whose, id in rows if whose == each}
                 texts = self._text_of(each, list(items))
                 left += [(each, id) for id in items if id not in texts]
-                done += self._replace(each, {items[id]: id for id in texts}, list(texts.values()), model, fn)
+                done += self._replace(each, items, texts, model, fn)
             last = values.onward(last, rows[-1][0])
         return Reembedded(done, left)
 
-    def _replace(self, kind: str, ids: dict[int, str], texts: list[str], model: str, fn: Fn) -> int:
-        """Embed texts, and replace the vectors of those items that have the same one still."""
-        if not texts:
-            return 0
-        made = embedded(fn, texts)
+    def _replace(self, kind: str, keys: dict[str, int], texts: dict[str, str], model: str, fn: Fn) -> int:
+        """Embed texts, and replace the vectors of those items that have the same one still; returns how many got another."""
+        said = {id: text for id, text in texts.items() if text.strip()}
+        made = dict(zip(said, embedded(fn, list(said.values()))))
+        made = {id: vector for id, vector in made.items() if dimensions(f"the vector of {kind} {values.shorten(id)}", vector)}
+        among = (json.dumps([keys[id] for id in texts]),)
         with self.db.write() as connection:
-            rows = connection.rows("SELECT pk FROM vectors WHERE pk IN (SELECT value FROM json_each(?))", (json.dumps(list(ids)),))
-            still = {pk for (pk,) in rows}
-            return self.add([(id, vector) for (pk, id), vector in zip(ids.items(), made) if pk in still], model=model, kind=kind)
+            still = {pk for (pk,) in connection.rows("SELECT pk FROM vectors WHERE pk IN (SELECT value FROM json_each(?))", among)}
+            ids = [id for id in texts if keys[id] in still]
+            self.discard(connection, kind, [id for id in ids if id not in made])
+            return self.add([(id, made[id]) for id in ids if id in made], model=model, kind=kind)
 
     # -- remove -----------------------------------------------------------------------------------------------------
 
@@ -332,7 +340,7 @@ def _taken_out(connection: Connection, items: Sequence[tuple[str, str]]) -> int:
 
 
 def _refuse_other_dims(connection: Connection, model: str, dims: int) -> None:
-    here = connection.value("SELECT dims FROM vector_spaces WHERE model = ? AND dims <> ?", (model, dims))
+    here = next((row[2] for row in _counts(connection) if row[0] == model and row[2] != dims), None)
     if here is not None:
         shown = values.shorten(model)
         raise ModelMismatch(f"vectors of {shown} have {here:,} dimensions here, and not {dims:,}; give those of another model its own name")

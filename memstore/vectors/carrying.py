@@ -43,6 +43,9 @@ def _permitted(index: VectorIndex, intake: Intake, rows: list[Row]) -> list[Row]
     permits = {model: index.permits(model) for model in {row["model"] for row in rows}}
     kept = [row for row in rows if permits[row["model"]]]
     intake.skipped["vectors"] += len(rows) - len(kept)
+    left = [row["id"] for row in rows if row["kind"] == "chunk" and not permits[row["model"]]]
+    if left:
+        intake.remember("chunks without their vectors", [(hash(id), id) for id in left])
     return kept
 
 
@@ -60,7 +63,7 @@ def _merge(index: VectorIndex, intake: Intake, rows: list[Row]) -> None:
     gone, aside = intake.gone(items), intake.aside(items)
     intake.erased["vectors"] += sum(item in gone for item in items)
     intake.skipped["vectors"] += sum(item in aside - gone for item in items)
-    rows = [row for row, item in zip(rows, items) if item not in gone | aside]
+    rows = _attached(intake, [row for row, item in zip(rows, items) if item not in gone | aside])
     for kind in {row["kind"] for row in rows}:
         ours = [row for row in rows if row["kind"] == kind]
         ids = [str(row["id"]) for row in ours]
@@ -74,6 +77,14 @@ def _merge(index: VectorIndex, intake: Intake, rows: list[Row]) -> None:
         named = [{**row, "id": names.get(row["id"], row["id"])} for row in fresh] + again
         intake.insert("vectors", [without(row, "pk") for row in sorted(named, key=lambda row: int(row["pk"]))])
         intake.added["vectors"] -= len(again)  # they count as replaced
+
+
+def _attached(intake: Intake, rows: list[Row]) -> list[Row]:
+    """Rows without those of chunks that stayed out with their documents: nothing would ever find or remove them."""
+    out = intake.recall("chunks that stayed out", [hash(row["id"]) for row in rows if row["kind"] == "chunk"])
+    kept = [row for row in rows if row["kind"] != "chunk" or hash(row["id"]) not in out]
+    intake.skipped["vectors"] += len(rows) - len(kept)
+    return kept
 
 
 def _here(connection: Connection, kind: str, ids: list[str]) -> set[str]:

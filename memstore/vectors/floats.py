@@ -21,10 +21,25 @@ from ..kernel import Corrupt, Invalid, values
 
 MOST_DIMS = 65_536
 WIDTH = 4  # bytes of a float32
+ROOT = math.sqrt(2)
 
 
 def packed(name: str, vector: Any) -> bytes:
     """A vector as the file has it; what has no direction, or cannot be held, is Invalid."""
+    blob, length = _held(name, vector)
+    if length == 0.0:
+        raise Invalid(f"{name} is zero in all of its {len(blob) // WIDTH} dimensions, so it has no direction")
+    return blob
+
+
+def dimensions(name: str, vector: Any) -> int:
+    """In how many dimensions a vector points, 0 where it is zero in all of them; what cannot be held is Invalid."""
+    blob, length = _held(name, vector)
+    return len(blob) // WIDTH if length > 0.0 else 0
+
+
+def _held(name: str, vector: Any) -> tuple[bytes, float]:
+    """A vector as the file would have it, and its length."""
     given = _given(name, vector)
     if not 1 <= len(given) <= MOST_DIMS:
         raise Invalid(f"{name} has {len(given):,} dimensions; from 1 to {MOST_DIMS:,} are allowed")
@@ -37,9 +52,7 @@ def packed(name: str, vector: Any) -> bytes:
     if not math.isfinite(length):
         place, value = next((place, value) for place, value in enumerate(unpacked(blob)) if not math.isfinite(value))
         raise Invalid(f"{name}[{place}] is {value}; a vector has finite numbers only")
-    if length == 0.0:
-        raise Invalid(f"{name} is zero in all of its {len(given)} dimensions, so it has no direction")
-    return blob
+    return blob, length
 
 
 def _given(name: str, vector: Any) -> Sequence[float]:
@@ -95,7 +108,7 @@ def unit(blob: bytes, length: float) -> bytes:
 
 def _exponent(length: float) -> int:
     """About the binary logarithm; the border is off 1, around which lengths are that are meant to be 1."""
-    return math.frexp(length * math.sqrt(2))[1]
+    return math.frexp(length * ROOT)[1]
 
 
 class Query:

@@ -112,7 +112,7 @@ class Space:
 
     def newest(self) -> int:
         """The highest key ever given, which says how new the snapshot is; that of a row may be gone."""
-        return int(self.connection.value("SELECT seq FROM sqlite_sequence WHERE name = 'vectors'") or 0)
+        return int(self.connection.value("SELECT CAST(seq AS INTEGER) FROM sqlite_sequence WHERE name = 'vectors'") or 0)
 
     def keys_until(self, last: int) -> list[int]:
         """The keys of all up to one, rising."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .planes import Grain
 
 FIRST = 16  # candidates that are compared before it is decided how many more
-MISSED = {COARSE: 0.01, FINE: 0.03}  # of the hits: how many may be expected to be missed; in clusters estimates err together
+MISSED = {COARSE: 0.01, FINE: 0.05}  # of the hits: how many may be expected to be missed; in clusters estimates err together
 BLUNT = 4.5  # standard deviations beyond which no estimate is expected to be wrong
 PRIOR = 16  # how many candidates the error that is expected anyway counts for
 CLOSER = (40, 400)  # what a closer look costs in comparisons: so many, and one for each so many vectors
@@ -56,12 +56,12 @@ class Search:
                 break
         look.propose(deep)
 
-    def scored(self, keys: Sequence[int]) -> list[float | None]:
-        """Compare candidates that have not been, and return the scores of all, None for those whose rows are gone."""
+    def candidates(self, keys: Sequence[int]) -> dict[int, float]:
+        """Compare candidates that have not been, and return the scores of all so far, by key; some rows may be gone."""
         for page in self.space.chosen([key for key in keys if key not in self._scores]):
             self._scores.update(zip([row[0] for row in page], self._compare(page)))
         self.gone.update([key for key in keys if key not in self._scores])
-        return [self._scores.get(key) for key in keys]
+        return self._scores
 
     def _compare(self, rows: Sequence[Row]) -> list[float]:
         score = self.query.score
@@ -86,14 +86,19 @@ class _Look:
         """How many reach a sum."""
         return sum([block.reach(total).bit_count() for block in self._blocks])
 
-    def propose(self, total: int) -> list[float]:
-        """Compare what reaches a sum, and return by how much the estimates were too low."""
+    def propose(self, total: int) -> None:
+        """Compare what reaches a sum."""
+        self._search.candidates([block.keys[place] for block in self._blocks for place in places(block.reach(total))])
+
+    def errors(self, total: int) -> list[float]:
+        """Compare what reaches a sum, and say by how much the estimates were too low."""
         errors: list[float] = []
         for block in self._blocks:
             chosen = list(places(block.reach(total)))
-            scores = self._search.scored([block.keys[place] for place in chosen])
+            keys = [block.keys[place] for place in chosen]
+            scores = self._search.candidates(keys)
             sums = totals(block.sums, chosen, len(block.keys))
-            errors += [score - self._weights.estimate(each) for score, each in zip(scores, sums) if score is not None]
+            errors += [scores[key] - self._weights.estimate(each) for key, each in zip(keys, sums) if key in scores]
         return errors
 
     def deep_enough(self) -> int:
@@ -103,7 +108,7 @@ class _Look:
         total = 0
         while wanted < self.everything:
             total = reached(sums, wanted)
-            errors = self.propose(total)
+            errors = self.errors(total)
             if len(self._search.hits) == self._search.limit and errors:
                 return self._expected(total, errors)
             wanted *= 4  # rows are gone: look further

@@ -1,6 +1,6 @@
 """Print the table of speed.
 
-    python3 tests/bench                       everything but the peers, under four minutes
+    python3 tests/bench                       everything but the peers, some five minutes
     python3 tests/bench audit last_50         only these groups and rows
     python3 tests/bench --scale small         smaller stores, to look at quickly
     python3 tests/bench --peers               then a second table, against installed peers

@@ -75,19 +75,17 @@ def raced(bench: Bench, what: str, rows: Sequence[Any], queries: Sequence[Any], 
     yield Row(f"{work}, the first, which makes the codes of all", bench.clock() - begin, None, None)
     asked = queries[: bench.size(QUERIES)]
     beside = by_numpy(rows) if numpy is not None else None
-    spent: tuple[list[float], list[float]] = ([], [])
+    # All queries of one side, then all of the other: each product streams all vectors through the cache that the other works in.
+    sides: list[Callable[[], object]] = [lambda: [room.nearest(query, model="made up") for query in asked]]
+    if beside is not None:
+        sides.append(lambda: [beside(query) for query in asked])
+    spent = bench.race(*sides, rounds=6, per=len(asked))
     found = 0
-    for turn in range(2 * bench.rounds(3)):
-        for query in asked:
-            for side in (0, 1) if turn % 2 else (1, 0):
-                begin = bench.clock()
-                room.nearest(query, model="made up") if side == 0 else beside and beside(query)
-                spent[side].append(bench.clock() - begin)
     for query in asked:
         exact = beside(query) if beside is not None else [int(hit.id) for hit in room.nearest(query, model="made up", exact=True)]
         found += len({int(hit.id) for hit in room.nearest(query, model="made up")} & {*exact})
-    raw = statistics.median(spent[1]) if beside is not None else None
-    yield Row(work, statistics.median(spent[0]), raw, at_most(times) if raw is not None else None)
+    raw = spent[1] if beside is not None else None
+    yield Row(work, spent[0], raw, at_most(times) if raw is not None else None)
     yield Row(f"{work}, recall", found / len(asked) / 10, None, at_least(share, ""), "")
 
 

@@ -637,6 +637,7 @@ CALLS: dict[str, tuple[Call, ...]] = {
     ),
     "knowledge.neighbours": (Call({"id": "part-1"}),),
     "knowledge.observations": (Call({"entity_id": "part-1"}),),
+    "knowledge.get_observation": (Call({"id": "note-1"}),),
     "knowledge.observe": (
         Call(
             {"entity_id": "part-1", "content": "is round"},
@@ -951,6 +952,7 @@ CALLS: dict[str, tuple[Call, ...]] = {
 PASSED_ON = {"store.run.args", "store.run.kwargs"}  # to the function, as they are
 PASSED_ON |= {"store.rekey.actor", "store.rekey.note", "store.rekey.progress"}  # in a store that has a key: see test_codec.py
 #: They take a connection, which only a room can have.
-ROOMS_ONLY = {"keywords.best", "keywords.numbers", "keywords.discard", "keywords.restore", "vectors.discard", "vectors.packed"}
+ROOMS_ONLY = {"keywords.best", "keywords.numbers", "keywords.discard", "keywords.restore"}
+ROOMS_ONLY |= {"vectors.discard", "vectors.dimensions", "vectors.packed"}
 ROOMS_ONLY |= {"memories.forget", "conflicts.notice", "conflicts.notice_joined"}
 ROOMS_ONLY |= {f"{room}.join_project" for room in ("memories", "knowledge", "conflicts", "documents")} | {f"{room}.erase" for room in ROOMS}
