@@ -445,3 +445,17 @@ def test_where_all_words_are_common_they_are_ranked_once(library, monkeypatch):
     sql = "SELECT rowid, -bm25(plain) FROM plain WHERE plain MATCH ? ORDER BY bm25(plain), rowid LIMIT 10"
     assert best(store, common) == plain.execute(sql, (match,)).fetchall()
     assert len(asked) == 1
+
+
+@pytest.mark.damage
+@pytest.mark.parametrize("block", ["x'ff0203'", "'text'"])
+def test_whoever_meets_damage_only_while_writing_is_told_what_mends_it(block, tmp_path):
+    with open_store(tmp_path / "agent.db") as store:
+        store.documents.add_text("the brass lamp", uri="a")
+        with sqlite3.connect(tmp_path / "agent.db") as damaged:
+            damaged.execute(f"UPDATE chunk_index__words_data SET block = {block}")
+        damaged.close()
+        with pytest.raises(Corrupt, match=r"documents\.rebuild\(\) makes a new one"):
+            store.documents.add_text("the sail", uri="b")
+        store.documents.rebuild()
+        assert store.documents.add_text("the sail", uri="b").uri == "b" and store.check().ok

@@ -26,9 +26,9 @@ class Twin:
         if known is None:
             assert told.id not in {item["id"] for item in self.documents.values()}
             known = self.documents[key] = {"id": told.id, "text": None, "chunks": [], "hidden": False}
-        if known["text"] != text:
+        if known["text"] != text or (text and known.get("cut")):
             known["wanted"] = [text[start:end] for start, end, _ in pieces(text, kind="markdown")]
-            known["text"] = text
+            known["text"], known["cut"] = text, False
         known["hidden"] = False
         assert told.id == known["id"]
         return known

@@ -97,6 +97,11 @@ def take(connection: Connection, texts: Iterable[Text]) -> None:
     connection.many("INSERT INTO chunk_index__words(chunk_index__words, rowid, content) VALUES ('delete', ?, ?)", rows)
 
 
+def flush(connection: Connection) -> None:
+    """Have written now what FTS5 holds back until the commit, which could not say of damage what it is."""
+    connection.value("SELECT 1 FROM chunk_index__terms LIMIT 1")
+
+
 def merge(connection: Connection) -> None:
     """Leave of the index one part, in which no word is that no text has."""
     connection.run("INSERT INTO chunk_index__words(chunk_index__words) VALUES ('optimize')")

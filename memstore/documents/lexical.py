@@ -13,7 +13,7 @@ from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ..kernel import Corrupt, Finding, NotSupported, Room, StoreError, values
+from ..kernel import Corrupt, Finding, Invalid, NotSupported, Room, StoreError, values
 from ..kernel.fulltext import has_fts5
 from ..kernel.rows import Term, joined
 from . import fulltext
@@ -48,6 +48,7 @@ class ChunkIndex:
         if serving == "fts5":
             with mending():
                 fulltext.put(connection, texts)
+                fulltext.flush(connection)
         elif serving == "keywords":
             index = self._keywords()
             index.restore(connection, self.texts.kind, dict(texts))
@@ -208,7 +209,7 @@ def mending() -> Iterator[None]:
     """Say of damage to the index how it is mended."""
     try:
         yield
-    except Corrupt as error:
+    except (Corrupt, Invalid) as error:  # FTS5 takes some damage for a constraint that was broken
         raise Corrupt(f"the index of words of chunks is damaged ({error}); store.documents.rebuild() makes a new one") from error
 
 

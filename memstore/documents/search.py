@@ -31,7 +31,7 @@ Fusion = Literal["weighted", "rrf"]
 FUSIONS: tuple[str, ...] = get_args(Fusion)
 MANY = 1 << 40  # chunks that no store has; a multiple of so many is still a number to SQLite
 POOL = 50  # chunks that each side finds at least, so that how many are asked for does not decide which come first
-FURTHER = (1, 4, 16)  # times as many near ones are looked at in turn, where some of them may not be heard of
+FURTHER = 4  # times as many near ones are looked at, where some of them may not be heard of
 RANK = 60  # of reciprocal rank fusion (Cormack, Clarke and Buettcher, 2009): how little the first ranks tower over the next
 LOOK_AT = 100_000  # characters of a question that are looked at
 
@@ -170,16 +170,14 @@ class Search(Embedding):
         """The nearest that are heard of, from among the nearest of all; None where it is better to look among those that are heard of."""
         if most < 0:
             return None
-        for times in FURTHER[1:] if terms else FURTHER:
+        for wide in (FURTHER * most,) if terms else (most, FURTHER * most):
             try:
-                found = self._nearest(vector, None, times * most)
+                found = self._nearest(vector, None, wide)
             except ModelMismatch:
                 return None  # perhaps only those that are not heard of are of another model
             there = _heard(connection, found, terms)
-            if len(there) >= most or len(found) < times * most:
+            if len(there) >= most or len(found) < wide:
                 return dict(list(there.items())[:most])
-            if times > 1 and len(there) * FURTHER[1] < most:
-                break  # the next look would hardly be the last
         return None
 
     def _nearest(self, vector: QueryVector, ids: list[str] | None, most: int) -> Scores:
