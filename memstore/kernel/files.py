@@ -90,7 +90,7 @@ def _check_file(place: str, status: os.stat_result) -> None:
         raise Invalid(f"{place} has {status.st_nlink} hard links; each name would get its own -wal file and they would diverge")
     if 0 < status.st_size < 512:
         raise NotAStore(f"{place} has {status.st_size} bytes, too few for an SQLite file")
-    if status.st_size == 0 and wal_size(place) > 0:
+    if status.st_size == 0 and wal_size(place) > 0 and _size(place) == 0:  # asked again: since then another may have begun the store
         raise Corrupt(f"{place} is empty but {place}-wal is not: the main file was lost; restore it from a snapshot, keep the -wal")
     if not os.access(place, os.R_OK):
         raise ReadOnly(f"{place} may not be read by this user; change its permissions")

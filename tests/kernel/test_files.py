@@ -115,6 +115,18 @@ def test_an_empty_file_beside_a_full_log_is_a_lost_main_file(tmp_path):
         assert entries(tmp_path) == before
 
 
+def test_a_store_that_another_begins_at_this_moment_is_no_lost_one(tmp_path, monkeypatch):
+    path, begun = tmp_path / "agent.db", made(tmp_path / "other.db").read_bytes()
+    path.touch()
+
+    def log_of_the_other(place):
+        path.write_bytes(begun)
+        return 4096
+
+    monkeypatch.setattr(files, "wal_size", log_of_the_other)
+    assert files.locate(path, create=True, read_only=False) == str(path)
+
+
 def test_an_empty_file_becomes_a_store_only_where_one_may_be_made(tmp_path):
     path = tmp_path / "agent.db"
     path.touch()
