@@ -6,6 +6,9 @@ import os
 import pathlib
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import memstore
 from memstore.kernel import Room, Schema
@@ -69,13 +72,18 @@ def start(code, *arguments, flags=("-W", "error")):
 
 
 def finish(child, code=0, timeout=60):
-    """Let a child run to its end and return what it has printed."""
-    try:
-        out, err = child.communicate(timeout=timeout)
-    except subprocess.TimeoutExpired:
-        child.kill()
-        out, err = child.communicate()
-        raise AssertionError(f"still running after {timeout} s\n{out}\n{err}") from None
+    """Let a child run to its end and return what it has printed and nobody has read yet."""
+    # communicate() would lose lines that came together with one that was read before: it asks the pipe, not the text in front of it.
+    late = threading.Timer(timeout, child.kill)
+    late.start()
+    with child, ThreadPoolExecutor() as pool:
+        with suppress(BrokenPipeError):
+            child.stdin.close()
+        out, err = pool.map(lambda pipe: pipe.read(), (child.stdout, child.stderr))
+    in_time = late.is_alive()
+    late.cancel()
+    late.join()
+    assert in_time, f"still running after {timeout} s\n{out}\n{err}"
     assert child.returncode == code, f"exit {child.returncode}\n{out}\n{err}"
     assert code or not err, err
     return out
