@@ -146,8 +146,8 @@ def store_path(options: argparse.Namespace) -> str:
         os.stat(path)
     except FileNotFoundError:
         if not os.path.exists(path + "-wal"):  # else the store is gone and its log is not, which opening it says
-            there = command("demo", "--db", path)
-            raise NotFound(f"there is no store at {path}; check the path, or make one to look at: {there}") from None
+            begun = command("ingest", "FOLDER", "--db", path)
+            raise NotFound(f"there is no store at {path}; check the path, or begin one there: {begun}") from None
     except (OSError, ValueError):
         pass  # opening it says why
     return path

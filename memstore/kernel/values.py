@@ -26,8 +26,15 @@ KEY_LENGTH = 1000
 TEXT_LIMIT = 64 * 2**20  # bytes; SQLite stops at 10**9 only, and a row has to fit into memory several times over
 INT64 = 2**63
 DAY = 86_400.0  # seconds
-KEEP: Any = object()  # of a column that can be NULL: not given, while None clears it
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+
+class _Keep:
+    def __repr__(self) -> str:
+        return "KEEP"  # in help() and signatures
+
+
+KEEP: Any = _Keep()  # of a column that can be NULL: not given, while None clears it
 
 
 class Finding(NamedTuple):
