@@ -5,8 +5,8 @@
    go over while there is room; what is not needed goes to documents, and what these leave to the bands again.
 2. Within a band what says most about the question comes first: by the share of a piece's words that the question has, then by how many
    those are, so that a long overview does not push out the short fact.
-3. Never over the budget, by the caller's own count of the whole text. Where it would be, documents go first, then the note, entities,
-   memories, corrections, preferences and identity, and project state last.
+3. Never over the budget, by the caller's own count of the whole text. Where it would be, documents go first, then the note, and then what
+   is trusted least.
 4. The same store and the same question give the same pack, to the byte. Nothing is written by asking, and no room is made.
 
 The trap: rooms are read one after the other, so that a write in between may be seen by the later ones only. Inside `transaction()`

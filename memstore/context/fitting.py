@@ -2,12 +2,12 @@
 
 1. Whatever counts tokens may be slow and need not be additive: that a part fits says nothing of the whole, so it is asked of the text
    that goes out, and never goes by a sum.
-2. It is asked for each piece once, and then for the whole some ten times.
+2. It is asked for each piece once or twice, and then for the whole some ten times; some forty, where parts tell nothing of the whole.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from itertools import chain, tee
 
@@ -16,7 +16,7 @@ from .gathering import Forms
 from .pieces import BANDS, ContextPiece, block, written
 
 #: Which bands keep their pieces when the whole is too long, first those that lose theirs last.
-KEPT = ("project_state", "identity", "preference", "correction", "memory", "entity", "backup")
+KEPT = tuple(band.name for band in BANDS if band.share)
 PATIENCE = 3  # pieces
 WASTE = 20  # one token in so many may be left unused before the bands are asked again
 _PLACES = {band.name: place for place, band in enumerate(BANDS)}
@@ -64,6 +64,11 @@ class Told:
         return piece in self.pieces or self._become([*others, piece])
 
     def take_most(self, more: list[ContextPiece]) -> None:
+        """Tell as many more pieces as fit together, the first ones first; of those that do not fit, three are passed over."""
+        for _ in range(PATIENCE):
+            more = more[self._take_first(more) + 1 :]
+
+    def _take_first(self, more: list[ContextPiece]) -> int:
         """Tell as many more pieces from the front as fit together."""
         before = self.pieces
         low, high = 0, len(more)
@@ -74,14 +79,53 @@ class Told:
             else:
                 high = middle - 1
             middle = (low + high + 1) // 2
+        return low
 
     def _become(self, pieces: list[ContextPiece]) -> bool:
-        pieces = sorted(pieces, key=lambda piece: _PLACES[piece.band])
+        pieces = sorted(pieces, key=_place)
         text = written(pieces)
         tokens = self._budget.cost(text)
         if tokens <= self._budget.max_tokens:
             self.pieces, self.text, self.tokens = pieces, text, tokens
         return tokens <= self._budget.max_tokens
+
+
+class Plan:
+    """More pieces that are to be told, by what each costs by itself, the first one of a band with its heading."""
+
+    def __init__(self, told: Told, budget: Budget) -> None:
+        self.pieces: list[ContextPiece] = []
+        self.left = budget.max_tokens - told.tokens
+        self._budget = budget
+        self._headed = {piece.band for piece in told.pieces}
+
+    def take(self, piece: ContextPiece, most: int) -> bool:
+        """Add a piece that by itself costs no more than that, if there is room for it."""
+        if piece.tokens > min(most, self.left):
+            return False
+        price = piece.tokens if piece.band in self._headed else self._budget.cost(written([piece]))
+        if price > self.left:
+            return False
+        self.left -= price
+        self._headed.add(piece.band)
+        self.pieces.append(piece)
+        return True
+
+    def take_best(self, band: str, forms: Forms) -> None:
+        """Add a piece: at length for no more than the share of its band or half of the room, at its shortest for all of it."""
+        costed = [self._budget.costed(piece) for piece in forms]
+        most = max(self._budget.share(band), self.left // 2)
+        if not any(self.take(piece, most) for piece in costed):
+            any(self.take(piece, self.left) for piece in costed[-1:])
+
+    def fill(self, band: str, found: Iterable[Forms], share: int | None = None) -> None:
+        """Add pieces of a band, up to its share or as long as there is room."""
+
+        def taking(piece: ContextPiece) -> bool:
+            spent = sum(each.tokens for each in self.pieces if each.band == band)
+            return self.take(piece, self.left if share is None else share - spent)
+
+        _fill(found if self.left > 0 else (), self._budget, taking)
 
 
 def fitted(
@@ -92,65 +136,31 @@ def fitted(
     First each band has its best piece, which may go over its share, and is filled up to that; then all is cut to what fits, chunks of
     documents take what is left, what they leave goes to the bands again, and a note that was cut is told longer where it can be.
     """
-    bands = {name: tee(found.get(name, ())) for name in KEPT}
+    bands = {name: tee(found.get(name, ()), 3) for name in KEPT}
     told = Told(budget)
-    told.take_most(_shared({name: iter(offered) for name, (offered, _) in bands.items()}, budget))
-    told.take_most(_chosen(found.get("retrieval", ()), budget.max_tokens - told.tokens, budget))
-    note = list(bands["backup"][1])
-    told.take_most(_rest({name: chain(offered, more.get(name, ())) for name, (_, offered) in bands.items()}, told, budget))
-    _fill(note, budget, told.take)
+
+    plan = Plan(told, budget)
+    for name, (offered, *_) in bands.items():
+        plan.take_best(name, next(offered, ()))
+    for name, (offered, *_) in bands.items():
+        plan.fill(name, offered, budget.share(name))
+    told.take_most(sorted(plan.pieces, key=_place))
+
+    plan = Plan(told, budget)
+    plan.fill("retrieval", found.get("retrieval", ()))
+    told.take_most(plan.pieces)
+
+    plan = Plan(told, budget)
+    for name, (_, offered, _) in bands.items() if plan.left * WASTE > budget.max_tokens else ():
+        plan.fill(name, (forms for forms in chain(offered, more.get(name, ())) if not told.names(forms[0])))
+    told.take_most(plan.pieces)
+
+    _fill(bands["backup"][2], budget, told.take)
     return told.pieces, told.text, told.tokens
 
 
-def _shared(bands: Mapping[str, Iterator[Forms]], budget: Budget) -> list[ContextPiece]:
-    """The best piece of each band, and what of the others fits into its share."""
-    left, firsts = budget.max_tokens, dict[str, list[ContextPiece]]()
-    for name in KEPT:
-        firsts[name] = _first(next(bands[name], ()), budget.share(name), left, budget)
-        left -= _sum(firsts[name])
-    pieces = []
-    for name in KEPT:
-        rest = _chosen(bands[name], min(left, budget.share(name) - _sum(firsts[name])), budget)
-        left -= _sum(rest)
-        pieces += firsts[name] + rest
-    return pieces
-
-
-def _first(forms: Forms, share: int, left: int, budget: Budget) -> list[ContextPiece]:
-    """The best piece of a band: at length it takes no more than its share or half of what is left, at its shortest whatever is left."""
-    costed = [budget.costed(piece) for piece in forms]
-    fitting = [piece for piece in costed if piece.tokens <= min(left, max(share, left // 2))]
-    return fitting[:1] or [piece for piece in costed[-1:] if piece.tokens <= left]
-
-
-def _rest(bands: Mapping[str, Iterable[Forms]], told: Told, budget: Budget) -> list[ContextPiece]:
-    """What of the bands is not told yet and fits into what is left."""
-    left, pieces = budget.max_tokens - told.tokens, list[ContextPiece]()
-    for name in KEPT if left * WASTE > budget.max_tokens else ():
-        chosen = _chosen((forms for forms in bands[name] if not told.names(forms[0])), left, budget)
-        left -= _sum(chosen)
-        pieces += chosen
-    return pieces
-
-
-def _chosen(found: Iterable[Forms], left: int, budget: Budget) -> list[ContextPiece]:
-    """The pieces that fit into so many tokens by what each costs by itself."""
-    taken: list[ContextPiece] = []
-
-    def taking(piece: ContextPiece) -> bool:
-        nonlocal left
-        fits = piece.tokens <= left
-        if fits:
-            taken.append(piece)
-            left -= piece.tokens
-        return fits
-
-    _fill(found if left > 0 else (), budget, taking)
-    return taken
-
-
-def _sum(pieces: Iterable[ContextPiece]) -> int:
-    return sum(piece.tokens for piece in pieces)
+def _place(piece: ContextPiece) -> int:
+    return _PLACES[piece.band]
 
 
 def _fill(found: Iterable[Forms], budget: Budget, take: Callable[[ContextPiece], bool]) -> None:
