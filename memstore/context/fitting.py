@@ -54,10 +54,6 @@ class Told:
         self.tokens = 0
         self._budget = budget
 
-    def names(self, piece: ContextPiece) -> bool:
-        """Whether a piece is told, in whatever form."""
-        return any((each.kind, each.id) == (piece.kind, piece.id) for each in self.pieces)
-
     def take(self, piece: ContextPiece) -> bool:
         """Tell one more piece, or one in another form, if the whole fits then."""
         others = [each for each in self.pieces if (each.kind, each.id) != (piece.kind, piece.id)]
@@ -126,8 +122,9 @@ def _first(forms: Forms, share: int, left: int, budget: Budget) -> list[ContextP
 def _rest(bands: Mapping[str, Iterable[Forms]], told: Told, budget: Budget) -> list[ContextPiece]:
     """What of the bands is not told yet and fits into what is left."""
     left, pieces = budget.max_tokens - told.tokens, list[ContextPiece]()
+    named = {(piece.kind, piece.id) for piece in told.pieces}  # in whatever form
     for name in KEPT if left * WASTE > budget.max_tokens else ():
-        chosen = _chosen((forms for forms in bands[name] if not told.names(forms[0])), left, budget)
+        chosen = _chosen((forms for forms in bands[name] if (forms[0].kind, forms[0].id) not in named), left, budget)
         left -= _sum(chosen)
         pieces += chosen
     return pieces
