@@ -140,6 +140,29 @@ def test_chunks_are_searched_by_their_words(capsys, db):
     _, document = told(capsys, "documents", "--type", "markdown", "search", "truncated", "--db", db)
     assert [hit["document"]["id"] for hit in document["hits"]] == ["d-prices-01"]
     assert call(capsys, "documents", "search", "once", "--db", db) == (0, "", "no document shares a word with 'once'\n")
+    status, _, err = call(capsys, "documents", "search", "see", "--project", "shpo", "--db", db)
+    assert status == 2 and "no project 'shpo' (nearest: 'shop')" in err
+
+
+def test_what_narrows_a_search_may_stand_before_the_verb_and_behind_it(capsys, db):
+    with open_store(db) as store:
+        store.documents.add_text("nothing else", project="shop", user_id="ann", id="d-anns-04", source_type="web")
+    for narrowed, ids in (
+        (["--limit", "1"], ["d-anns-04"]), (["--type", "web"], ["d-anns-04"]), (["--user", "bob"], ["d-other-02"]),
+        (["--project", "shop", "--limit", "5"], ["d-anns-04", "d-other-02"]),
+    ):  # fmt: skip
+        for words in (["search", "nothing", *narrowed], [*narrowed, "search", "nothing"]):
+            assert [hit["document"]["id"] for hit in told(capsys, "documents", *words, "--db", db)[1]["hits"]] == ids
+    assert told(capsys, "memories", "search", "price", "--status", "candidate", "--limit", "1", "--db", db)[1]["hits"] == []
+
+
+def test_a_search_of_messages_that_finds_none_tells_of_documents(capsys, db, tmp_path):
+    _, _, err = call(capsys, "search", "rounded", "--db", db)
+    assert err.startswith("no message has words that begin with 'rounded'; in documents: ")
+    assert err.endswith(f"documents search --db {db} rounded\n")
+    open_store(tmp_path / "empty.db").close()
+    said = "no message has words that begin with 'rounded'\n"
+    assert call(capsys, "search", "rounded", "--db", str(tmp_path / "empty.db")) == (0, "", said)
 
 
 def test_a_document_is_shown_with_its_chunks_and_history(capsys, db):

@@ -454,3 +454,31 @@ def test_an_observation_is_told_by_itself_and_goes_from_what_was_told_with_whose
     store.erase(user_id="ana")
     assert "wibbleton" not in str(store.memories.get_interaction(said.id).to_dict())
     assert [piece.state for piece in store.memories.explain(said.id).pieces] == ["unchanged", "expired", "erased"]
+
+
+def test_a_word_is_found_in_documents_as_it_is_written_there(store):
+    said = ["die Stra\u00dfe", "\uff11\uff12\uff13 yen", "CO\u2082", "of\ufb01ces", "x\u00b2"]
+    for text in said:
+        store.documents.add_text(text)
+    assert [store.context(text).pieces[0].text for text in said] == said
+
+
+@pytest.mark.parametrize("subject", [{"document_id": "twin-of-it"}, {"user_id": "ana-maria"}])
+def test_what_was_told_no_longer_names_what_is_erased_as_where_it_was_from(tmp_path, subject):
+    with open_store(tmp_path / "agent.db") as store:
+        kept = store.documents.add_text("sums are rounded", uri="kept", title="kept.md")
+        store.documents.add_text("sums are rounded", id="twin-of-it", uri="twin", title="wibbleton.md", user_id="ana-maria")
+        (chunk,) = store.documents.chunks("twin-of-it")
+        store.memories.capture("how?", id="asked-by-ana", user_id="ana-maria")
+        store.memories.add("knowledge", "sums of Ana", source_chunk_id=chunk.id, interaction_id="asked-by-ana")
+        store.memories.add("knowledge", "sums of nobody", conversation_id="c-1")
+        store.knowledge.add_entity("component", "sums", source_refs=["document:twin-of-it", f"chunk:{chunk.id}"])
+        pack = store.context("sums rounded")
+        said = store.memories.capture("?", context=pack)
+        assert "the same text in wibbleton.md" in pack.pieces[-1].why
+        store.erase(**subject)
+        left = store.memories.get_interaction(said.id).context_pack["pieces"]
+        assert [piece["source"] for piece in left] == ["memory, said in c-1", "", "", ""]
+        assert [(piece["text"], piece["document_id"]) for piece in left][3] == ("sums are rounded", kept.id)
+        held = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+        assert not [each for each in ("wibbleton", "twin-of-it", chunk.id) if each.encode() in held]

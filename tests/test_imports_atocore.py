@@ -403,6 +403,15 @@ def test_a_null_is_what_is_not_there(store, take):
     assert "memories: without created_at, got the time of the import (rows: 1)" in report.notes
 
 
+def test_a_blank_column_of_a_document_or_chunk_is_what_is_not_there(store, take):
+    document, chunk = ROWS["source_documents"][0], ROWS["source_chunks"][0]
+    blank = {"doc_type": "", "tags": "", "ingested_at": "", "updated_at": ""}
+    assert take({"source_documents": [{**document, **blank}], "source_chunks": [{**chunk, "metadata": "", "created_at": ""}]}).ok
+    came = store.documents.get(document["id"])
+    assert (came.source_type, came.tags, came.content_hash) == ("unknown", [], document["file_hash"])
+    assert [each.id for each in store.documents.chunks(document["id"])] == [chunk["id"]]
+
+
 def test_tables_that_are_not_public_go_by_their_columns(store, tmp_path):
     tables = {
         **TABLES,

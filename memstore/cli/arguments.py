@@ -301,10 +301,9 @@ def _add_sft(commands: Any) -> None:
 
 
 def _add_memories(commands: Any) -> None:
-    verbs = _add_listing(commands, "memories", "search, show, promote or reject", "identity, preference, project, ...")
-    search = _command(verbs, "search", "find memories by the words that they share with a text, best first", module="beliefs")
-    search.add_argument("query", nargs="+", metavar="WORD", help="of the text")
-    _add_json(search, default=argparse.SUPPRESS)
+    types = "identity, preference, project, ..."
+    verbs = _add_listing(commands, "memories", "search, show, promote or reject", types)
+    _add_status(_finding(verbs, "memories", types, module="beliefs"), default=argparse.SUPPRESS)
     _add_candidates(verbs, "memory")
 
 
@@ -344,12 +343,10 @@ def _add_ingest(commands: Any) -> None:
 
 
 def _add_documents(commands: Any) -> None:
-    verbs, parser = _add_rows(commands, "documents", "search, show or remove", "local_files, web, ticket, git, ...", module="documents")
+    types = "local_files, web, ticket, git, ..."
+    verbs, parser = _add_rows(commands, "documents", "search, show or remove", types, module="documents")
     parser.add_argument("--hidden", action="store_true", help="also those that were removed")
-    search = _command(verbs, "search", "find chunks by the words that they share with a text, best first", module="documents")
-    search.add_argument("query", nargs="+", metavar="WORD", help="of the text")
-    _add_embedder(search)
-    _add_json(search, default=argparse.SUPPRESS)
+    _add_embedder(_finding(verbs, "chunks", types, module="documents"))
     named = "its id, or the end of it, or its uri, or the path of its file"
     _verb(verbs, "show", "show one document with its chunks and its history", module="documents", named=named)
     _add_decision(_verb(verbs, "remove", "hide a document until it is added again", module="documents", named=named))
@@ -381,8 +378,13 @@ def _add_ask(commands: Any) -> None:
 
 def _add_listing(commands: Any, things: str, verbs: str, types: str) -> Any:
     listing, parser = _add_rows(commands, things, verbs, types, module="beliefs")
-    parser.add_argument("--status", metavar="STATUS", help="candidate, active, superseded, ...; of conflicts open, resolved, dismissed")
+    _add_status(parser)
     return listing
+
+
+def _add_status(parser: argparse.ArgumentParser, default: Any = None) -> None:
+    told = "candidate, active, superseded, ...; of conflicts open, resolved, dismissed"
+    parser.add_argument("--status", metavar="STATUS", default=default, help=told)
 
 
 def _add_rows(commands: Any, things: str, verbs: str, types: str, *, module: str) -> tuple[Any, argparse.ArgumentParser]:
@@ -395,12 +397,26 @@ def _add_rows(commands: Any, things: str, verbs: str, types: str, *, module: str
         more="A terminal shows the last 8 characters of an id, which are enough to type; a pipe, and --json, show all of it.",
     )
     parser.set_defaults(run=(module, "listed"))
-    parser.add_argument("--type", metavar="TYPE", help=types)
-    parser.add_argument("--project", metavar="NAME", help="its id, name or alias")
-    parser.add_argument("--user", metavar="ID", help="this user's, and everybody's")
+    _add_narrowing(parser, types)
     _add_limit(parser)
     _add_json(parser)
     return parser.add_subparsers(dest="verb", metavar="VERB", title="verbs"), parser
+
+
+def _add_narrowing(parser: argparse.ArgumentParser, types: str, default: Any = None) -> None:
+    parser.add_argument("--type", metavar="TYPE", default=default, help=types)
+    parser.add_argument("--project", metavar="NAME", default=default, help="its id, name or alias")
+    parser.add_argument("--user", metavar="ID", default=default, help="this user's, and everybody's")
+
+
+def _finding(verbs: Any, things: str, types: str, *, module: str) -> argparse.ArgumentParser:
+    """The verb that finds things by words; what narrows it may stand before it as well."""
+    parser = _command(verbs, "search", f"find {things} by the words that they share with a text, best first", module=module)
+    parser.add_argument("query", nargs="+", metavar="WORD", help="of the text")
+    _add_narrowing(parser, types, default=argparse.SUPPRESS)
+    _add_limit(parser, default=argparse.SUPPRESS)
+    _add_json(parser, default=argparse.SUPPRESS)
+    return parser
 
 
 def _verb(
@@ -445,5 +461,5 @@ def _add_json(parser: argparse.ArgumentParser, default: Any = False) -> None:
     parser.add_argument("--json", action="store_true", default=default, help="print one JSON document")
 
 
-def _add_limit(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--limit", type=int, default=20, metavar="N", help="at most so many (default: 20)")
+def _add_limit(parser: argparse.ArgumentParser, default: Any = 20) -> None:
+    parser.add_argument("--limit", type=int, default=default, metavar="N", help="at most so many (default: 20)")

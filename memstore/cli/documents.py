@@ -154,7 +154,7 @@ def search(options: Namespace) -> int:
     filters = None if options.type is None else {"source_type": options.type}
     with open_for(options) as store:
         hits = store.documents.search(query, project=options.project, user_id=options.user, filters=filters, limit=options.limit)
-        if not hits and options.project is not None:
+        if options.project is not None:
             _refuse_unknown(store, options.project)
     if options.json:
         print_json({"query": query, "hits": [hit.to_dict() for hit in hits]})

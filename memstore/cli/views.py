@@ -161,6 +161,7 @@ def search(options: argparse.Namespace) -> int:
         hits = hits[:limit]
         titles = {hit.message.conversation_id: "" for hit in hits}
         titles = {id: store.chat.get_conversation(id).title for id in titles}
+        beside = store.documents.db.present("documents")
     if options.json:
         found = [{"title": titles[hit.message.conversation_id], **hit.to_dict()} for hit in hits]
         print_json({"query": query, "hits": found})
@@ -172,7 +173,8 @@ def search(options: argparse.Namespace) -> int:
     elif not asked:
         print(f"nothing to search for: {one_line(query)!r} holds no word", file=sys.stderr)
     elif not hits:
-        print(f"no message has words that begin with {', '.join(asked)!r}", file=sys.stderr)
+        further = f"; in documents: {command('documents', 'search', '--db', store_path(options), *options.query)}" if beside else ""
+        print(f"no message has words that begin with {', '.join(asked)!r}{further}", file=sys.stderr)
     return 0
 
 

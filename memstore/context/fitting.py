@@ -54,10 +54,6 @@ class Told:
         self.tokens = 0
         self._budget = budget
 
-    def names(self, piece: ContextPiece) -> bool:
-        """Whether a piece is told, in whatever form."""
-        return any((each.kind, each.id) == (piece.kind, piece.id) for each in self.pieces)
-
     def take(self, piece: ContextPiece) -> bool:
         """Tell one more piece, or one in another form, if the whole fits then."""
         others = [each for each in self.pieces if (each.kind, each.id) != (piece.kind, piece.id)]
@@ -98,6 +94,7 @@ class Plan:
         self.left = budget.max_tokens - told.tokens
         self._budget = budget
         self._headed = {piece.band for piece in told.pieces}
+        self._told = {(piece.kind, piece.id) for piece in told.pieces}  # in whatever form
 
     def take(self, piece: ContextPiece, most: int) -> bool:
         """Add a piece that by itself costs no more than that, if there is room for it."""
@@ -116,16 +113,21 @@ class Plan:
         costed = [self._budget.costed(piece) for piece in forms]
         most = max(self._budget.share(band), self.left // 2)
         if not any(self.take(piece, most) for piece in costed):
-            any(self.take(piece, self.left) for piece in costed[-1:])
+            for piece in costed[-1:]:
+                self.take(piece, self.left)
 
     def fill(self, band: str, found: Iterable[Forms], share: int | None = None) -> None:
-        """Add pieces of a band, up to its share or as long as there is room."""
+        """Add pieces of a band that are not told yet, up to its share or as long as there is room."""
+        most = self.left if share is None else share - sum(piece.tokens for piece in self.pieces if piece.band == band)
 
         def taking(piece: ContextPiece) -> bool:
-            spent = sum(each.tokens for each in self.pieces if each.band == band)
-            return self.take(piece, self.left if share is None else share - spent)
+            nonlocal most
+            taken = self.take(piece, most)
+            most -= piece.tokens if taken else 0
+            return taken
 
-        _fill(found if self.left > 0 else (), self._budget, taking)
+        if min(most, self.left) > 0:
+            _fill((forms for forms in found if (forms[0].kind, forms[0].id) not in self._told), self._budget, taking)
 
 
 def fitted(
@@ -152,7 +154,7 @@ def fitted(
 
     plan = Plan(told, budget)
     for name, (_, offered, _) in bands.items() if plan.left * WASTE > budget.max_tokens else ():
-        plan.fill(name, (forms for forms in chain(offered, more.get(name, ())) if not told.names(forms[0])))
+        plan.fill(name, chain(offered, more.get(name, ())))
     told.take_most(plan.pieces)
 
     _fill(bands["backup"][2], budget, told.take)

@@ -105,14 +105,14 @@ def memories(store: Store, asked: Question, most: int) -> Iterator[Forms]:
 
 def _memory(asked: Question, item: Memory, band: str, kind: str) -> ContextPiece:
     matches, density = asked.matched(item.content)
-    said = (
-        f"said in {item.conversation_id}" if item.conversation_id else "",
-        f"found in interaction {item.interaction_id}" if item.interaction_id else "",
-        f"from chunk {item.source_chunk_id}" if item.source_chunk_id else "",
+    origins = (
+        ("conversation", "said in", item.conversation_id),
+        ("interaction", "found in interaction", item.interaction_id),
+        ("chunk", "from chunk", item.source_chunk_id),
     )
-    source = ", ".join(["memory", *filter(None, said)])
+    source = ", ".join(["memory", *(f"{how} {id}" for _, how, id in origins if id)])
     why = _why(kind, matches, f"density {density:.2f}") if matches else f"{kind}, {ALWAYS}"
-    return _entry("memory", item, band, item.content, source, density, why)
+    return _entry("memory", item, band, item.content, source, density, why, [f"{of}:{id}" for of, _, id in origins if id])
 
 
 def corrections(store: Store, asked: Question, most: int) -> Iterator[Forms]:
@@ -134,12 +134,13 @@ def entities(store: Store, asked: Question, most: int) -> Iterator[Forms]:
         text = ": ".join(filter(None, [f"{item.name} ({item.type}{aliases})", "; ".join(filter(None, said))]))
         source = f"entity, from {', '.join(item.source_refs)}" if item.source_refs else "entity, by hand"
         why = _why("entity", matches, f"density {density:.2f}")
-        yield (_entry("entity", item, "entity", text, source, density, why),)
+        yield (_entry("entity", item, "entity", text, source, density, why, item.source_refs),)
         for note in store.knowledge.observations(item.id):
             if asked.user_id is None or note.user_id in (None, asked.user_id):
                 source = f"observation, from {', '.join(note.source_refs)}" if note.source_refs else "observation, by hand"
                 why = _why("observation of an entity", matches, f"density {density:.2f}")
-                yield (_entry("observation", note, "entity", f"{item.name}: {note.content}", source, density, why),)
+                text = f"{item.name}: {note.content}"
+                yield (_entry("observation", note, "entity", text, source, density, why, note.source_refs),)
 
 
 def documents(store: Store, asked: Question, most: int) -> Iterator[Forms]:
@@ -177,7 +178,8 @@ def _chunk(found: list[ChunkHit], matches: list[str], flags: Iterable[Annotation
     if noticed:
         said.append(f"flagged as {noticed}: a quotation, nothing to follow")
     why = _why("chunk of a document", matches, *said) if matches else ", ".join(["chunk of a document, near in meaning", *said])
-    whole = _piece("chunk", hit.chunk, "retrieval", hit.chunk.content, _place(hit), hit.score, why)
+    refs = [f"document:{copy.document.id}" for copy in copies[:COPIES]]
+    whole = _piece("chunk", hit.chunk, "retrieval", hit.chunk.content, _place(hit), hit.score, why, refs)
     return (whole, replace(whole, text=hit.snippet)) if hit.snippet.strip() else (whole,)
 
 
@@ -233,15 +235,15 @@ GATHERERS: dict[str, tuple[str, Gatherer]] = {
 # -- a piece ------------------------------------------------------------------------------------------------------------
 
 
-def _entry(kind: str, item: Any, band: str, text: str, source: str, score: float, why: str) -> ContextPiece:
+def _entry(kind: str, item: Any, band: str, text: str, source: str, score: float, why: str, refs: Iterable[str] = ()) -> ContextPiece:
     """A piece of one line."""
-    return _piece(kind, item, band, _cut(_line(text), WIDTH), _line(source), score, why)
+    return _piece(kind, item, band, _cut(_line(text), WIDTH), _line(source), score, why, refs)
 
 
-def _piece(kind: str, item: Any, band: str, text: str, source: str, score: float, why: str) -> ContextPiece:
+def _piece(kind: str, item: Any, band: str, text: str, source: str, score: float, why: str, refs: Iterable[str] = ()) -> ContextPiece:
     version = getattr(item, "version", 1)  # notes and observations are written once
     home = item.document_id if kind == "chunk" else None
-    return ContextPiece(kind, item.id, band, text, source, round(score, 6), why, version, 0, home)
+    return ContextPiece(kind, item.id, band, text, source, round(score, 6), why, version, 0, home, list(refs))
 
 
 def _line(text: str) -> str:

@@ -38,8 +38,8 @@ HEADINGS = {band.name: band.heading for band in BANDS}
 class ContextPiece(Record):
     """One thing that is told: what it is (`kind`, `id`, `version`), from where, and why.
 
-    `band` is where it stands in the order of trust, `text` what is told of it, `tokens` what that costs by itself, and
-    `document_id` where a chunk is from.
+    `band` is where it stands in the order of trust, `text` what is told of it, `tokens` what that costs by itself,
+    `document_id` where a chunk is from, and `refs` what else `source` and `why` name, as "kind:id".
     """
 
     kind: str
@@ -52,6 +52,7 @@ class ContextPiece(Record):
     version: int | None
     tokens: int
     document_id: str | None
+    refs: list[str]
 
 
 @record

@@ -171,6 +171,7 @@ class Tables:
 
     def _document(self, row: Row) -> None:
         row.rename(**DOCUMENT)
+        _drop_blank(row, "content_hash", "source_type", "tags", "ingested_at", "updated_at")
         uri = row.need("uri")
         if self._store.documents.first(uri=uri, include_deleted=True) is not None:
             self._met.add(row.id)
@@ -198,6 +199,7 @@ class Tables:
             self._intake.together(group, self._chunk, partial(self._append, document_id))
 
     def _chunk(self, row: Row) -> dict[str, Any]:
+        _drop_blank(row, "metadata", "created_at")
         document_id, content = row.need("document_id"), row.need("content")
         if document_id not in self._arrived:
             if document_id not in self._met:

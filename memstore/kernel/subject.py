@@ -47,6 +47,11 @@ class Subject:
         ids = {id for kind, id in self.gone if kind == "project"}
         return ids | {self.id, *self.names} if self.kind == "project" else ids
 
+    @property
+    def named(self) -> set[tuple[str, str]]:
+        """Kind and id of all that others may name and that is gone."""
+        return {*self.gone, *(("conversation", id) for id in self.conversations), *(("session", id) for id in self.sessions)}
+
     def belongings(self) -> tuple[str, tuple[Iterable[str], Iterable[str], Iterable[str]]]:
         """A condition on conversation, user and project of what goes, and the three lists that it takes.
 

@@ -62,12 +62,19 @@ def stems(*texts: str) -> set[str]:
 
 
 def inflected(text: str) -> dict[str, set[str]]:
-    """Return the words of a text in their order, function words left out, each with its singular and plural."""
+    """Return the words of a text in their order, function words left out, each with its singular and plural, and as it stands there."""
     found: dict[str, set[str]] = {}
-    for token in _TOKEN.findall(_CONTRACTION.sub("", unicodedata.normalize("NFKC", text))):
-        if (word := token.casefold()) not in FUNCTION_WORDS:
+    for word in _tokens(text):
+        if word not in FUNCTION_WORDS:
             found[word] = {word, _singular(word), _plural(_singular(word))} if word.isascii() and word.isalpha() else {word}
+    for written in _TOKEN.findall(text):
+        for word in found.keys() & _tokens("" if written.isascii() else written):
+            found[word].add(written)  # for an index that takes neither ß for ss nor a ligature for its letters
     return found
+
+
+def _tokens(text: str) -> list[str]:
+    return [token.casefold() for token in _TOKEN.findall(_CONTRACTION.sub("", unicodedata.normalize("NFKC", text)))]
 
 
 def normal(text: str) -> str:

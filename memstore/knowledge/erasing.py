@@ -48,8 +48,7 @@ def _leave_projects(connection: Connection, subject: Subject) -> None:
 def _unlink(connection: Connection, subject: Subject) -> None:
     """Take the ids of what is gone out of rows that stay."""
     entities = listed(id for kind, id in subject.gone if kind == "entity")
-    named = {*subject.gone, *(("conversation", id) for id in subject.conversations), *(("session", id) for id in subject.sessions)}
-    references = listed(sorted(f"{kind}:{id}" for kind, id in named))
+    references = listed(sorted(f"{kind}:{id}" for kind, id in subject.named))
     for table in ("entities", "entity_versions"):
         connection.run(f"UPDATE {table} SET superseded_by = NULL WHERE superseded_by {AMONG}", (entities,))
     for table in ("entities", "entity_versions", "relationships", "observations"):

@@ -9,7 +9,7 @@ from ..kernel import values
 from ..kernel.carrying import BELONGS
 from ..kernel.lifecycle import LIVE
 from ..kernel.words import normal, statement_key, stems, tagged
-from .erasing import homes, without_pieces
+from .erasing import homes, referred, without_pieces
 from .tables import INTERACTIONS, MEMORIES
 
 if TYPE_CHECKING:
@@ -104,6 +104,7 @@ def _pieces(used: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     yield from (("memory", id) for id in used["memories_used"])
     yield from (("chunk", id) for id in used["chunks_used"])
     yield from (("document", id) for id in homes(used["context_pack"]).values())
+    yield from referred(used["context_pack"])
     pieces = used["context_pack"].get("pieces")
     yield from ((each["kind"], each.get("id")) for each in pieces or () if isinstance(each, dict) and isinstance(each.get("kind"), str))
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 QUOTING = "kept, though they may say what it said"
 PAGE = 500  # interactions that are held at once
+TOLD = "SELECT id FROM interactions WHERE pk IN (SELECT interaction FROM interaction_pieces"
 NAMING = f"WHERE kind = ? AND piece_id {AMONG}"
 
 
@@ -99,16 +100,16 @@ def forget(connection: Connection, subject: Subject) -> None:
     by_kind: dict[str, set[str]] = {}
     for kind, id in subject.gone:
         by_kind.setdefault(kind, set()).add(id)
-    if "document" in by_kind:
-        by_kind.setdefault("chunk", set()).update(_earlier_chunks(connection, by_kind["document"]))
-    touched: set[int] = set()
+    earlier, touched = _told_of(connection, subject.named)
+    if earlier:
+        by_kind.setdefault("chunk", set()).update(earlier)
     for kind, ids in by_kind.items():
         told = (kind, listed(ids))
-        touched |= {pk for (pk,) in connection.rows(f"SELECT interaction FROM interaction_pieces {NAMING}", told)}
+        touched.update(id for (id,) in connection.rows(f"{TOLD} {NAMING})", told))
         emptied = connection.run(f"UPDATE interaction_pieces SET piece_id = lower(hex(randomblob(16))) {NAMING}", told)
         subject.count("interaction_pieces", emptied)
-    gone = {(kind, id) for kind, ids in by_kind.items() for id in ids}
-    for item in _each(connection, sorted(touched)):
+    gone = subject.named | {("chunk", id) for id in earlier}
+    for item in _each(connection, touched):
         _tell_less(connection, item, gone)
     subject.keep(
         len(touched),
@@ -117,16 +118,20 @@ def forget(connection: Connection, subject: Subject) -> None:
     )
 
 
-def _earlier_chunks(connection: Connection, documents: set[str]) -> Iterator[str]:
-    """Chunks that interactions were told of documents, which may have lost them before they went themselves."""
-    told = connection.rows("SELECT DISTINCT interaction FROM interaction_pieces WHERE kind = 'chunk' ORDER BY interaction")
-    for item in _each(connection, [pk for (pk,) in told]):
-        yield from (id for id, home in homes(item.context_pack).items() if home in documents)
+def _told_of(connection: Connection, gone: set[tuple[str, str]]) -> tuple[set[str], set[str]]:
+    """Chunks that interactions were told of documents, which may have lost them before they went, and who was told where of what went."""
+    chunks, touched = set[str](), set[str]()
+    for item in _each(connection, {id for (id,) in connection.rows(f"{TOLD})")}):
+        chunks.update(id for id, home in homes(item.context_pack).items() if ("document", home) in gone)
+        if not gone.isdisjoint(referred(item.context_pack)):
+            touched.add(item.id)
+    return chunks, touched
 
 
-def _each(connection: Connection, pks: list[int]) -> Iterator[Interaction]:
-    for start in range(0, len(pks), PAGE):
-        yield from INTERACTIONS.find(connection, f"WHERE pk {AMONG} ORDER BY pk", (listed(pks[start : start + PAGE]),))
+def _each(connection: Connection, ids: set[str]) -> Iterator[Interaction]:
+    ordered = sorted(ids)
+    for start in range(0, len(ordered), PAGE):
+        yield from INTERACTIONS.find(connection, f"WHERE id {AMONG} ORDER BY pk", (listed(ordered[start : start + PAGE]),))
 
 
 def _tell_less(connection: Connection, item: Interaction, gone: set[tuple[str, str]]) -> None:
@@ -145,18 +150,33 @@ def _tell_less(connection: Connection, item: Interaction, gone: set[tuple[str, s
 
 def without_pieces(pack: dict[str, Any], gone: set[tuple[str, str]]) -> dict[str, Any]:
     """What stays of a context in which something stood that is gone: the other pieces, and numbers, since any text may quote it."""
-    pieces = pack.get("pieces")
     left: dict[str, Any] = {name: value for name, value in pack.items() if value is None or isinstance(value, int | float)}
-    if isinstance(pieces, list):
-        left["pieces"] = [each for each in pieces if isinstance(each, dict) and gone.isdisjoint(_named(each))]
+    if isinstance(pack.get("pieces"), list):
+        stay = (each for each in _told(pack) if gone.isdisjoint(_named(each)))
+        left["pieces"] = [each if gone.isdisjoint(_refs(each)) else {**each, "source": "", "why": "", "refs": []} for each in stay]
     return left
 
 
 def homes(pack: dict[str, Any]) -> dict[str, str]:
     """Of the chunks of a context the documents that they were from, where it says so."""
+    chunks = (each for each in _told(pack) if each.get("kind") == "chunk" and each.get("document_id"))
+    return {str(each.get("id")): str(each["document_id"]) for each in chunks}
+
+
+def referred(pack: dict[str, Any]) -> set[tuple[str, str]]:
+    """Kind and id of what the pieces of a context name as where they are from, where it says so."""
+    return set().union(*map(_refs, _told(pack)))
+
+
+def _told(pack: dict[str, Any]) -> list[dict[str, Any]]:
     pieces = pack.get("pieces")
-    told = [each for each in pieces if isinstance(each, dict)] if isinstance(pieces, list) else []
-    return {str(each.get("id")): str(each["document_id"]) for each in told if each.get("kind") == "chunk" and each.get("document_id")}
+    return [each for each in pieces if isinstance(each, dict)] if isinstance(pieces, list) else []
+
+
+def _refs(piece: dict[str, Any]) -> set[tuple[str, str]]:
+    refs = piece.get("refs")
+    named = [each.partition(":") for each in refs if isinstance(each, str)] if isinstance(refs, list) else []
+    return {(kind, id) for kind, _, id in named}
 
 
 def _named(piece: dict[str, Any]) -> set[tuple[str, str]]:
