@@ -89,7 +89,7 @@ def test_what_a_vector_finds_is_told_too():
     with open_store(embedder=Embedder("toy", embed), clock=FakeClock()) as store:
         for text in ("All bills are in euros.", "Nothing else."):
             store.documents.add_text(text, uri=text)
-        (first, *_) = chunks_of(store.context("money"))
+        (first,) = chunks_of(store.context("money"))
         assert (first.text, first.why) == ("All bills are in euros.", "chunk of a document, near in meaning, semantic 1.00")
         asked = store.context("?", embedding=[0.1, 1.0])
         assert chunks_of(asked)[0].text == "Nothing else."

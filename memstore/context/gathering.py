@@ -30,6 +30,7 @@ ALWAYS = "told with every question"
 WARNED = ("instruction", "hidden-text")  # kinds of annotation
 MATCHES = 6  # words of a match that are shown
 COPIES = 2  # places of the same text that are named
+NEAR = 0.5  # of the highest cosine: every vector has some, and what is unrelated has another one in each model
 MANY = 8  # times as many chunks are asked for where some of them say the same
 
 
@@ -146,7 +147,8 @@ def entities(store: Store, asked: Question, most: int) -> Iterator[Forms]:
 def documents(store: Store, asked: Question, most: int) -> Iterator[Forms]:
     """Chunks of documents of the project or of none, whole and as the snippet around what was found.
 
-    A text that stands in several places is told once, from where it was found best.
+    A text that stands in several places is told once, from where it was found best; one that has no word of the question only where it
+    is more than half as near as the nearest.
     """
     keywords = " ".join(sorted(set().union(*asked.forms.values())))
     places: dict[str, list[ChunkHit]] = {}
@@ -161,9 +163,10 @@ def documents(store: Store, asked: Question, most: int) -> Iterator[Forms]:
         if len(hits) < limit or len(places) == limit:
             break
     flagged = store.documents.flagged([found[0].chunk.id for found in places.values()])
+    near = NEAR * max([0.0, *(found[0].semantic or 0.0 for found in places.values())])
     for found in list(places.values())[:most]:
         matches = asked.found(found[0].chunk.content)
-        if matches or found[0].semantic:
+        if matches or (found[0].semantic or 0.0) > near:
             yield _chunk(found, matches, flagged.get(found[0].chunk.id, ()))
 
 
