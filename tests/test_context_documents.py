@@ -153,6 +153,16 @@ def test_the_whole_story_of_what_an_agent_knew_when_it_said_something(guided):
     assert states(guided, said)[hidden] == "unchanged"
 
 
+def test_a_chunk_that_moved_says_what_it_said_and_one_that_took_its_id_does_not(store):
+    document = store.documents.add_text("", uri="a")
+    store.documents.set_chunks(document.id, [{"id": "a#0", "content": "rounding is half up"}])
+    said = store.memories.capture("rounding?", context=store.context("rounding?"))
+    store.documents.set_chunks(document.id, ["a beginning", {"id": "a#0", "content": "rounding is half up", "heading_path": "Sums"}])
+    assert states(store, said) == {"a#0": "unchanged"}
+    store.documents.set_chunks(document.id, ["a beginning", {"id": "a#0", "content": "rounding is down"}])
+    assert states(store, said) == {"a#0": "changed"}
+
+
 def test_a_chunk_that_its_document_has_no_more_is_changed_until_the_document_goes_to_the_last_byte(tmp_path, searcher):
     with open_store(tmp_path / "agent.db", clock=FakeClock()) as store:
         document = store.documents.add_text("Rounding is amberq1.", uri="a.txt", user_id="ann")

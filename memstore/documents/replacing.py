@@ -102,7 +102,8 @@ class Replacing(Annotations, Embedding):
             self._vectors().add(again, model=model)
         pk = connection.value("SELECT pk FROM documents WHERE id = ?", (owner.id,))
         new = [(place, draft) for place, (chunk, draft) in enumerate(zip(found, drafts)) if chunk is None]
-        fresh += [self._fresh(connection, owner, pk, place, draft) for place, draft in new]
+        versions: dict[str | None, int] = {chunk.id: chunk.version for chunk in gone}
+        fresh += [self._fresh(connection, owner, pk, place, draft, 1 + versions.get(draft.id, 0)) for place, draft in new]
         waiting = [None if chunk is None else chunk.id for chunk, draft in zip(found, drafts) if draft.lacks]
         known = [id for id in waiting if id is not None]
         lacks = model is None or len(known) < len(waiting) or bool(known and self._vectors().lacking(known, model=model))
@@ -132,14 +133,14 @@ class Replacing(Annotations, Embedding):
                 continue
             new = replace(chunk, chunk_index=place, **{name: getattr(draft, name) for name in MOVING})
             if changed(chunk, new, ("chunk_index", *MOVING)):
-                moved.append(replace(new, updated_at=now, version=chunk.version + 1))
+                moved.append(replace(new, updated_at=now))
         # A place must be free before another chunk takes it.
         connection.many("UPDATE chunks SET chunk_index = -1 - pk WHERE pk = ?", [(keys[chunk.id],) for chunk in moved])
         for chunk in moved:
             CHUNKS.rewrite(connection, chunk)
         return bool(moved)
 
-    def _fresh(self, connection: Connection, owner: Document, document: int, place: int, draft: Draft) -> Fresh:
+    def _fresh(self, connection: Connection, owner: Document, document: int, place: int, draft: Draft, version: int = 1) -> Fresh:
         if draft.id is not None:
             refuse_taken(connection, CHUNKS, "a chunk", draft.id, "give another id, or none")
         born = self.db.now if draft.created_at is None else draft.created_at
@@ -153,7 +154,7 @@ class Replacing(Annotations, Embedding):
             content=draft.content,
             char_count=len(draft.content),
             chunk_hash=text_key(draft.content, connection.cipher),
-            version=1,
+            version=version,
             **{name: getattr(draft, name) for name in MOVING},
         )
         return Fresh(document, chunk, draft.embedding)

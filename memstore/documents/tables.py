@@ -85,7 +85,7 @@ CREATE TABLE chunks(
     chunk_hash     TEXT NOT NULL DEFAULT '',                    -- SHA-256 of the content, under a codec a tag of it
     sanitized_hash TEXT,                                        -- of what was left of it after cleaning elsewhere
     metadata       TEXT CHECK (metadata IS NULL OR json_valid(metadata)),
-    version        INTEGER NOT NULL DEFAULT 1,                  -- rises when it moves: other content is another chunk
+    version        INTEGER NOT NULL DEFAULT 1,                  -- rises when another chunk takes the id: it says something else
     UNIQUE (document, chunk_index)
 ) STRICT;
 
