@@ -12,13 +12,12 @@ The trap: within a transaction the table `_data` is behind until a cursor on the
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..kernel import Corrupt, bm25
 from ..kernel.fulltext import FOLDING
-from ..kernel.rows import Term, joined
+from ..kernel.rows import AMONG, Term, joined, listed
 from ..kernel.words import UNSPACED
 
 if TYPE_CHECKING:
@@ -155,8 +154,8 @@ class Vocabulary:
             known = {}
         unknown = [word for word in words if word not in known]
         if unknown:
-            sql = "SELECT term, doc FROM chunk_index__terms WHERE term IN (SELECT value FROM json_each(?))"
-            found: dict[str, int] = dict(connection.rows(sql, (json.dumps(unknown),)))
+            sql = f"SELECT term, doc FROM chunk_index__terms WHERE term {AMONG}"
+            found: dict[str, int] = dict(connection.rows(sql, (listed(unknown),)))
             known.update({word: found.get(word, 0) for word in unknown})
             if version is not None:
                 self._known = version, known
@@ -257,9 +256,9 @@ class Question:
         rows = self.connection.rows(
             f"""
             SELECT chunks.pk FROM chunks CROSS JOIN documents ON documents.pk = chunks.document
-            WHERE chunks.pk IN (SELECT value FROM json_each(?)) AND {self.clause}
+            WHERE chunks.pk {AMONG} AND {self.clause}
             """,
-            (json.dumps([number for number, _ in found]), *self.params),
+            (listed(number for number, _ in found), *self.params),
         )
         heard = {number for (number,) in rows}
         return [(number, score) for number, score in found if number in heard]
@@ -267,7 +266,7 @@ class Question:
     def scores(self, numbers: list[int]) -> list[Scored]:
         """What some chunks score by all words of the question."""
         unread = [number for number in numbers if number not in self._read]
-        rows = self.connection.rows("SELECT pk, content FROM chunks WHERE pk IN (SELECT value FROM json_each(?))", (json.dumps(unread),))
+        rows = self.connection.rows(f"SELECT pk, content FROM chunks WHERE pk {AMONG}", (listed(unread),))
         average, weights = self.length / max(1, self.texts), list(self.rarities.values())
         for number, text in rows:
             said = tokens(text) if isinstance(text, str) else []  # of a damaged one says who reads the chunk

@@ -13,13 +13,13 @@ The trap: a key may be handed out again after a rollback. Nothing seen inside an
 from __future__ import annotations
 
 import heapq
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..kernel import Corrupt, Finding, Invalid, ModelMismatch, NotFound, NotSupported, Prunable, Recorder, Room, values
 from ..kernel.embedding import embedded
+from ..kernel.rows import AMONG, filters, joined, listed
 from .floats import WIDTH, Query, dimensions, norm, packed, unpacked
 from .memory import LAST, WORTH, Memory, Space
 from .nearest import Search
@@ -172,8 +172,8 @@ class VectorIndex:
     def count(self, *, model: str | None = None, kind: str | None = None) -> int:
         """Count vectors, of a model and of a kind where named."""
         model, kind = values.optional(values.key, "model", model), values.optional(values.key, "kind", kind)
-        counted = "SELECT coalesce(sum(vectors), 0) FROM vector_spaces WHERE (? IS NULL OR model = ?) AND (? IS NULL OR kind = ?)"
-        return int(self.db.value(counted, (model, model, kind, kind)))
+        clause, params = joined(filters(("model = ?", model), ("kind = ?", kind)))
+        return int(self.db.value(f"SELECT coalesce(sum(vectors), 0) FROM vector_spaces WHERE {clause}", params))
 
     def models(self) -> list[VectorModel]:
         """Return the models whose vectors are here, by name."""
@@ -188,8 +188,8 @@ class VectorIndex:
         """Return those of some items that have no vector of a model, in their order."""
         model, kind = values.key("model", model), values.key("kind", kind)
         wanted = values.strings("ids", ids)
-        having = "SELECT id FROM vectors WHERE id IN (SELECT value FROM json_each(?)) AND kind = ? AND model = ?"
-        found = {id for (id,) in self.db.rows(having, (json.dumps(wanted), kind, model))}
+        having = f"SELECT id FROM vectors WHERE id {AMONG} AND kind = ? AND model = ?"
+        found = {id for (id,) in self.db.rows(having, (listed(wanted), kind, model))}
         return [id for id in wanted if id not in found]
 
     def permits(self, model: str) -> bool:
@@ -243,9 +243,9 @@ class VectorIndex:
         said = {id: text for id, text in texts.items() if text.strip()}
         made = dict(zip(said, embedded(fn, list(said.values()))))
         made = {id: vector for id, vector in made.items() if dimensions(f"the vector of {kind} {values.shorten(id)}", vector)}
-        among = (json.dumps([keys[id] for id in texts]),)
         with self.db.write() as connection:
-            still = {pk for (pk,) in connection.rows("SELECT pk FROM vectors WHERE pk IN (SELECT value FROM json_each(?))", among)}
+            there = connection.rows(f"SELECT pk FROM vectors WHERE pk {AMONG}", (listed(keys[id] for id in texts),))
+            still = {pk for (pk,) in there}
             ids = [id for id in texts if keys[id] in still]
             self.discard(connection, kind, [id for id in ids if id not in made])
             return self.add([(id, made[id]) for id in ids if id in made], model=model, kind=kind)
@@ -345,7 +345,7 @@ GONE = """
 
 def _taken_out(connection: Connection, items: Sequence[tuple[str, str]]) -> int:
     """Delete the vectors of items, each a kind and an id, and return how many they had."""
-    rows = {pk: space for pk, *space in connection.rows(GONE, (json.dumps(items),))}
+    rows = {pk: space for pk, *space in connection.rows(GONE, (listed(items),))}
     if rows:
         connection.many("DELETE FROM vectors WHERE pk = ?", [(pk,) for pk in rows])
         _recount(connection, [(*space, -many) for space, many in Counter(map(tuple, rows.values())).items()])
@@ -361,14 +361,8 @@ def _refuse_other_dims(connection: Connection, model: str, dims: int) -> None:
 
 def _counts_among(connection: Connection, kind: str | None, ids: list[str]) -> list[Counted]:
     """Of what models and kinds the vectors of some items are."""
-    return connection.rows(
-        """
-        SELECT model, kind, dims, count(*) FROM vectors
-        WHERE id IN (SELECT value FROM json_each(?)) AND (? IS NULL OR kind = ?)
-        GROUP BY model, kind, dims
-        """,
-        (json.dumps(ids), kind, kind),
-    )
+    clause, params = joined([(f"id {AMONG}", listed(ids)), *filters(("kind = ?", kind))])
+    return connection.rows(f"SELECT model, kind, dims, count(*) FROM vectors WHERE {clause} GROUP BY model, kind, dims", params)
 
 
 def _refuse_mixed(rows: Sequence[Counted], model: str, dims: int) -> None:

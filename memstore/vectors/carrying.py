@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from ..kernel import Corrupt, ModelMismatch, values
 from ..kernel.carrying import without
+from ..kernel.rows import AMONG, listed
 from .derived import recount
 from .floats import norm, sound
 
@@ -35,9 +35,8 @@ def take_in(index: VectorIndex, intake: Intake) -> None:
 
 
 def _permit(intake: Intake, page: list[Row]) -> None:
-    asked = json.dumps([row["model"] for row in page])
-    select = "SELECT model FROM vector_permits WHERE model IN (SELECT value FROM json_each(?))"
-    known = {model for (model,) in intake.connection.rows(select, (asked,))}
+    permitted = intake.connection.rows(f"SELECT model FROM vector_permits WHERE model {AMONG}", (listed(row["model"] for row in page),))
+    known = {model for (model,) in permitted}
     intake.insert("vector_permits", [row for row in page if row["model"] not in known])
     intake.skipped["vector_permits"] += len(known)
 
@@ -91,5 +90,4 @@ def _attached(intake: Intake, rows: list[Row]) -> list[Row]:
 
 
 def _here(connection: Connection, kind: str, ids: list[str]) -> set[str]:
-    select = "SELECT id FROM vectors WHERE id IN (SELECT value FROM json_each(?)) AND kind = ?"
-    return {id for (id,) in connection.rows(select, (json.dumps(ids), kind))}
+    return {id for (id,) in connection.rows(f"SELECT id FROM vectors WHERE id {AMONG} AND kind = ?", (listed(ids), kind))}
