@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..kernel import Exists, values
 from ..kernel.rows import AMONG, listed
 from ..kernel.words import text_key
-from .library import OF
+from .library import OWNED
 from .removal import VISIBLE, forsake, take_chunks
 from .tables import uri_key
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..kernel.carrying import Intake, Row
     from . import DocumentStore
 
-TWIN = f"SELECT pk FROM documents WHERE uri_key = ? AND {OF}"
+TWIN = f"SELECT pk FROM documents WHERE uri_key = ? AND {OWNED}"
 CHOICE = "SELECT pk FROM selections WHERE document = ? AND user_id IS ? AND conversation_id IS ?"
 GONE = "SELECT new FROM temp.carried_keys WHERE kind = 'chunks that were replaced' AND new NOT IN (SELECT id FROM chunks)"
 

@@ -25,7 +25,7 @@ from ..kernel.rows import AMONG, Term, listed
 from .adding import UNSAID, Adding
 from .chunking import SIZE, sizes
 from .filters import opened
-from .library import OF
+from .library import OWNED
 from .tables import CHECKS, Document, uri_key
 
 if TYPE_CHECKING:
@@ -186,7 +186,7 @@ class Files(Adding):
 
     def _owned(self, call: _Call) -> Term:
         """What the documents of the project and user meet that are not hidden."""
-        return f"{OF} AND is_deleted = 0", self._canonical(call.project, call.user_id) or "", call.user_id or ""
+        return f"{OWNED} AND is_deleted = 0", self._canonical(call.project, call.user_id) or "", call.user_id or ""
 
 
 def _outcome(new: Document, old: Document | None) -> str:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..kernel import Connection
     from ..kernel.bm25 import Scored
 
-    Text = tuple[int, str]
+Text = tuple[int, str]  # the integer key of a chunk, and its content
 
 LONGEST = 1 << 15  # bytes of a word that FTS5 indexes; what is longer is cut, and not asked for here
 MOST_WORDS = 1000  # of a question that are looked at: nobody asks more, and each is looked up

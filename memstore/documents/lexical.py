@@ -17,6 +17,7 @@ from ..kernel import Corrupt, Finding, Invalid, NotSupported, Room, StoreError, 
 from ..kernel.fulltext import has_fts5
 from ..kernel.rows import Term, joined
 from . import fulltext
+from .fulltext import Text
 from .texts import ChunkTexts
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from ..kernel.bm25 import Scored
     from ..keywords import KeywordIndex
 
-Text = tuple[int, str]  # the integer key of a chunk, and its content
 PAGE = 500  # chunks that are indexed at a time
 SAMPLE = 1000  # chunks that a check looks up by their words
 INDEX_EVERY = 4096  # chunks after which the keyword index may have a batch to write

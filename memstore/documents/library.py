@@ -11,7 +11,8 @@ from ..kernel.lifecycle import changed, confirm_version, log, shown
 from ..kernel.rows import Term, counted, joined, known, newest, scope
 from ..kernel.words import text_key
 from .filters import Filters, asked, checked, described
-from .lexical import ChunkIndex, Text
+from .fulltext import Text
+from .lexical import ChunkIndex
 from .tables import CHECKS, CHUNKS, DOCUMENTS, Chunk, Document, IngestionStatus, uri_key
 
 if TYPE_CHECKING:
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 #: Tells whoever rests on some chunks, by their ids, that these are gone; a chunk that says something else is another one.
 Stale = Callable[[Sequence[str]], object]
 
-#: Whose a document is, in the words of documents__uri; project and user are bound to it, "" for none.
-OF = "COALESCE(project_id, '') = ? AND COALESCE(user_id, '') = ?"
+#: Whose a document is, as the index documents__uri has it; project and user are bound to it, "" for none.
+OWNED = "COALESCE(project_id, '') = ? AND COALESCE(user_id, '') = ?"
 
 
 class Library:
@@ -164,7 +165,7 @@ class Library:
 
     def _same(self, connection: Connection, key: str, project_id: str | None, user_id: str | None) -> Document | None:
         """The document that has an identity, hidden or not."""
-        return DOCUMENTS.first(connection, f"WHERE uri_key = ? AND {OF}", (key, project_id or "", user_id or ""))
+        return DOCUMENTS.first(connection, f"WHERE uri_key = ? AND {OWNED}", (key, project_id or "", user_id or ""))
 
     # -- chunks -----------------------------------------------------------------------------------------------------
 
@@ -292,17 +293,17 @@ class Library:
         log(self._audit, "document", "remove", old, shown(old, hidden), shown(new, hidden), actor=actor, note=note)
 
 
-_OF = "document = (SELECT pk FROM documents WHERE id = ?)"
+_IN_DOCUMENT = "document = (SELECT pk FROM documents WHERE id = ?)"
 
 
 def chunks_of(connection: Connection, document_id: str) -> list[Chunk]:
     """The chunks of a document in their order."""
-    return CHUNKS.find(connection, f"WHERE {_OF} ORDER BY chunk_index", (document_id,))
+    return CHUNKS.find(connection, f"WHERE {_IN_DOCUMENT} ORDER BY chunk_index", (document_id,))
 
 
 def keys_of(connection: Connection, document_id: str) -> dict[str, int]:
     """The integer keys of the chunks of a document by their ids, in their order."""
-    return dict(connection.rows(f"SELECT id, pk FROM chunks WHERE {_OF} ORDER BY chunk_index", (document_id,)))
+    return dict(connection.rows(f"SELECT id, pk FROM chunks WHERE {_IN_DOCUMENT} ORDER BY chunk_index", (document_id,)))
 
 
 def texts_of(connection: Connection, document_id: str) -> list[Text]:
@@ -314,7 +315,7 @@ def texts_of(connection: Connection, document_id: str) -> list[Text]:
 def tiled(connection: Connection, document_id: str, text: str) -> bool:
     """Whether the chunks of a document are pieces of a text, and together all of it."""
     end = 0
-    rows = connection.rows(f"SELECT start_char, end_char, chunk_hash FROM chunks WHERE {_OF} ORDER BY chunk_index", (document_id,))
+    rows = connection.rows(f"SELECT start_char, end_char, chunk_hash FROM chunks WHERE {_IN_DOCUMENT} ORDER BY chunk_index", (document_id,))
     for start, stop, chunk_hash in rows:
         if start is None or stop is None or start > end or chunk_hash != text_key(text[start:stop], connection.cipher):
             return False
