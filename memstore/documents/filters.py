@@ -77,7 +77,7 @@ def _value(name: str, value: Any) -> Any:
     return int(found) if isinstance(found, bool) else found
 
 
-def asked(reader: Reader, filters: list[Group] | None) -> list[Term]:
+def conditions(reader: Reader, filters: list[Group] | None) -> list[Term]:
     """What rows of `documents` must meet for a filter that was `checked`; nothing where it asks for nothing."""
     if filters is None:
         return []

@@ -10,7 +10,7 @@ from ..kernel import Canonical, Exists, Invalid, Recorder, Room, values
 from ..kernel.lifecycle import changed, confirm_version, log, shown
 from ..kernel.rows import Term, counted, joined, known, newest, scope
 from ..kernel.words import text_key
-from .filters import Filters, asked, checked, described
+from .filters import Filters, checked, conditions, described
 from .fulltext import Text
 from .lexical import ChunkIndex
 from .tables import CHECKS, CHUNKS, DOCUMENTS, Chunk, Document, IngestionStatus, uri_key
@@ -83,9 +83,9 @@ class Library:
         and everybody's. `before` is the id of the last one of the page before.
         """
         limit = values.limit(limit)
-        given = self._asked(query, project, user_id, source_type, tags, filters, include_deleted)
+        terms = self._terms_of(query, project, user_id, filters, source_type=source_type, tags=tags, include_deleted=include_deleted)
         with self.db.read(snapshot=True) as connection:
-            return newest(connection, DOCUMENTS, "document", given(connection), limit, before, "store.documents.find()")
+            return newest(connection, DOCUMENTS, "document", terms(connection), limit, before, "store.documents.find()")
 
     def count(
         self,
@@ -99,9 +99,9 @@ class Library:
         include_deleted: bool = False,
     ) -> int:
         """Count what `find` would return."""
-        given = self._asked(query, project, user_id, source_type, tags, filters, include_deleted)
+        terms = self._terms_of(query, project, user_id, filters, source_type=source_type, tags=tags, include_deleted=include_deleted)
         with self.db.read(snapshot=True) as connection:
-            return counted(connection, DOCUMENTS, given(connection))
+            return counted(connection, DOCUMENTS, terms(connection))
 
     def search_metadata(
         self,
@@ -114,25 +114,26 @@ class Library:
     ) -> list[Document]:
         """Return the documents that `find` would, those first whose file is newest; without a query and filters none."""
         limit = values.limit(limit)
-        given = self._asked(query, project, user_id, None, None, filters, False)
+        terms = self._terms_of(query, project, user_id, filters)
         if not query.strip() and not filters:
             return []
         with self.db.read(snapshot=True) as connection:
-            clause, params = joined(given(connection))
+            clause, params = joined(terms(connection))
             order = "COALESCE(file_modified_at, created_at, ingested_at) DESC, pk DESC"
             return DOCUMENTS.find(connection, f"WHERE {clause} ORDER BY {order} LIMIT ?", (*params, limit))
 
-    def _asked(
+    def _terms_of(
         self,
         query: str,
         project: str | None,
         user_id: str | None,
-        source_type: str | None,
-        tags: Iterable[str] | None,
         filters: Filters | None,
-        include_deleted: bool,
+        *,
+        source_type: str | None = None,
+        tags: Iterable[str] | None = None,
+        include_deleted: bool = False,
     ) -> Callable[[Connection], list[Term]]:
-        """What rows must meet, once there is a connection to look at what is sealed."""
+        """Check what a caller asks for; what is returned makes conditions of it, given a connection that can open sealed columns."""
         query = values.text("query", query)
         said: list[Mapping[str, Any]] = [] if source_type is None else [{"source_type": source_type}]
         said += [{"tags": tag} for tag in (() if tags is None else CHECKS["tags"]("tags", tags))]
@@ -140,7 +141,12 @@ class Library:
         terms = scope(self._canonical, project, user_id)
         if not values.flag("include_deleted", include_deleted):
             terms.append(("is_deleted = 0",))
-        return lambda connection: _described(connection, query, [*terms, *(term for each in wanted for term in asked(connection, each))])
+
+        def terms_in(connection: Connection) -> list[Term]:
+            found = [*terms, *(term for each in wanted for term in conditions(connection, each))]
+            return [*found, described(connection, query, found)] if query.strip() else found
+
+        return terms_in
 
     def first(
         self,
@@ -155,12 +161,10 @@ class Library:
         uri, content_hash = values.optional(values.key, "uri", uri), values.optional(values.key, "content_hash", content_hash)
         if (uri is None) == (content_hash is None):
             raise Invalid("first() needs either a uri or a content_hash; find() lists documents by everything else")
-        terms = scope(self._canonical, project, user_id)
-        if not values.flag("include_deleted", include_deleted):
-            terms.append(("is_deleted = 0",))
+        terms = self._terms_of("", project, user_id, None, include_deleted=include_deleted)
         with self.db.read(snapshot=True) as connection:
-            terms.append(("uri_key = ?", uri_key(uri, content_hash or "", connection.cipher)))
-            found = newest(connection, DOCUMENTS, "document", terms, 1, None, "store.documents.find()")
+            own = ("uri_key = ?", uri_key(uri, content_hash or "", connection.cipher))
+            found = newest(connection, DOCUMENTS, "document", [*terms(connection), own], 1, None, "store.documents.find()")
         return found[0] if found else None
 
     def _same(self, connection: Connection, key: str, project_id: str | None, user_id: str | None) -> Document | None:
@@ -321,7 +325,3 @@ def tiled(connection: Connection, document_id: str, text: str) -> bool:
             return False
         end = max(end, stop)
     return end == len(text)
-
-
-def _described(connection: Connection, query: str, terms: list[Term]) -> list[Term]:
-    return [*terms, described(connection, query, terms)] if query.strip() else terms

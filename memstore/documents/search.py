@@ -19,7 +19,7 @@ from ..kernel.excerpts import densest
 from ..kernel.rows import AMONG, Term, joined, listed
 from ..kernel.words import words
 from .embedding import Embedding
-from .filters import Filters, asked, checked
+from .filters import Filters, checked, conditions
 from .selection import heard, wanted
 from .tables import CHUNKS, DOCUMENTS, ChunkHit
 from .texts import ChunkTexts
@@ -92,7 +92,7 @@ class Search(Embedding):
         if not count:
             return []
         with self.db.read(snapshot=True) as connection:
-            terms = [*self._terms(connection, project, conversation_id, user_id), *asked(connection, groups)]
+            terms = [*self._terms(connection, project, conversation_id, user_id), *conditions(connection, groups)]
             most = max(POOL, 2 * count) if count > 0 else count  # what both sides have may overtake what one has
             near = None if vector is None else self._near(connection, vector, terms, most)
             told = None
