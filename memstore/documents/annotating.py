@@ -5,32 +5,20 @@ The rules look at a chunk when it comes in; a chunk that stays as it is keeps wh
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..kernel import Invalid, values
 from ..kernel.lifecycle import shown
 from ..kernel.rows import AMONG, Term, filled, filters, known, listed, newest
 from .library import Library
-from .tables import ANNOTATIONS, CHUNKS, DOCUMENTS, Annotation
+from .tables import ANNOTATION_CHECKS, ANNOTATIONS, CHUNKS, DOCUMENTS, Annotation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
     from datetime import datetime
 
 LISTED = "store.documents.annotations()"
 _SAID = ("chunk_id", "kind", "start_char", "end_char", "detail", "confidence", "source")
-_CHECKS: dict[str, Callable[[str, Any], Any]] = {
-    "kind": values.key,
-    "start_char": partial(values.optional, partial(values.integer, low=0)),
-    "end_char": partial(values.optional, partial(values.integer, low=0)),
-    "detail": values.text,
-    "confidence": partial(values.real, low=0.0, high=1.0),
-    "source": values.key,
-    "metadata": partial(values.optional, values.json_object),
-    "id": partial(values.optional, values.key),
-    "created_at": partial(values.optional, values.moment),
-}
 
 
 class Annotations(Library):
@@ -56,7 +44,7 @@ class Annotations(Library):
         """
         chunk_id = values.key("chunk_id", chunk_id)
         given = values.checked(
-            _CHECKS,
+            ANNOTATION_CHECKS,
             {"kind": kind, "start_char": start_char, "end_char": end_char, "detail": detail, "confidence": confidence,
              "source": source, "metadata": metadata, "id": id, "created_at": created_at},
         )  # fmt: skip

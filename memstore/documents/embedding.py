@@ -40,7 +40,7 @@ class Embedding(Library):
         fn, model = self._asked_model(fn, model)
         values.listener("progress", progress)
         with self.db.read(snapshot=True) as connection:
-            stray = lost(self, connection)
+            stray = bool(lost(self, connection))
         total = self.db.value("SELECT count(*) FROM chunks")
         done = given = last = 0
         without: set[str] = set()
@@ -50,7 +50,7 @@ class Embedding(Library):
             for start in range(0, len(lacking), BATCH):
                 batch = lacking[start : start + BATCH]
                 got = self._embed_chunks(fn, model, batch, stray)
-                stray = []
+                stray = False
                 given += len(got)
                 without |= {*batch} - got
             done += len(page)
@@ -72,14 +72,15 @@ class Embedding(Library):
             raise Invalid("reembed() needs fn and model, or a store that was opened with embedder=Embedder(model, fn)")
         return embedder.fn, embedder.model
 
-    def _embed_chunks(self, fn: Fn, model: str, ids: Sequence[str], stray: Sequence[str]) -> set[str]:
-        """Give some chunks vectors in place of those that they have, and of those that are gone, and return which of them got one."""
+    def _embed_chunks(self, fn: Fn, model: str, ids: Sequence[str], stray: bool) -> set[str]:
+        """Replace the vectors of some chunks, take out those of chunks that are gone where there are `stray` ones; return who got one."""
         among = (listed(ids),)
         with self.db.read(snapshot=True) as connection:
             chunks = CHUNKS.find(connection, f"WHERE id {AMONG} ORDER BY pk", among)
             owners = DOCUMENTS.find(connection, f"WHERE id {AMONG}", (listed({chunk.document_id for chunk in chunks}),))
         names = {owner.id: owner.uri or owner.display_name for owner in owners}
-        vectors = self._made(fn, model, {chunk.content: _named(chunk.chunk_index, names.get(chunk.document_id)) for chunk in chunks})
+        texts = {chunk.content: _named(chunk.chunk_index, names.get(chunk.document_id)) for chunk in chunks}
+        vectors = self._vectors_of(texts, fn, model)
         with self.db.write() as connection:
             there = {id for (id,) in connection.rows(f"SELECT id FROM chunks WHERE id {AMONG}", among)}
             items = {chunk.id: vectors[chunk.content] for chunk in chunks if chunk.id in there and chunk.content in vectors}
@@ -111,13 +112,13 @@ class Embedding(Library):
         staying = [chunk is not None and chunk.id not in lacking for chunk in found]
         wanting = {place: draft for place, draft in enumerate(drafts) if draft.embedding is None and not staying[place]}
         names = {draft.content: _named(place, name) for place, draft in wanting.items()}
-        vectors = self._made(embedder.fn, embedder.model, names, embedder.dims)
+        vectors = self._vectors_of(names, embedder.fn, embedder.model, embedder.dims)
         for draft in wanting.values():
             draft.embedding = vectors.get(draft.content)
             draft.unembedded = draft.embedding is None
 
-    def _made(self, fn: Fn, model: str, names: dict[str, str], dims: int | None = None) -> dict[str, Any]:
-        """The vectors of texts, each of which has a name; those that are blank, or have no direction for the model, are left out."""
+    def _vectors_of(self, names: dict[str, str], fn: Fn, model: str, dims: int | None = None) -> dict[str, Any]:
+        """The vectors of texts, which are named for messages; those that are blank, or have no direction for the model, are left out."""
         texts = [text for text in names if text.strip()]
         made: dict[str, Any] = {}
         for start in range(0, len(texts), BATCH):

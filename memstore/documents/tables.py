@@ -305,6 +305,8 @@ def uri_key(uri: str | None, content_hash: str, cipher: Cipher | None) -> str:
 _key = partial(values.optional, values.key)
 _moment = partial(values.optional, values.moment)
 _text = partial(values.optional, values.text)
+_count = partial(values.optional, partial(values.integer, low=0))
+_object = partial(values.optional, values.json_object)
 
 #: Of the columns that `add_text` and `update` take, the check of each.
 CHECKS: dict[str, Callable[[str, Any], Any]] = {
@@ -323,14 +325,14 @@ CHECKS: dict[str, Callable[[str, Any], Any]] = {
          "relative_path"),
         _text,
     ),
-    "size_bytes": partial(values.optional, partial(values.integer, low=0)),
+    "size_bytes": _count,
     "tags": partial(values.tags, most=100),
-    "extra_json": partial(values.optional, values.json_object),
+    "extra_json": _object,
     "extra_text": values.text,
     **dict.fromkeys(("file_modified_at", "ingested_at", "indexed_at", "last_analyzed_at"), _moment),
     "ingestion_status": partial(values.one_of, legal=INGESTION_STATUSES),
     "analyzed": values.flag,
-    "metadata": partial(values.optional, values.json_object),
+    "metadata": _object,
 }  # fmt: skip
 
 #: Of the columns that `set_chunks` takes, the check of each.
@@ -339,8 +341,21 @@ CHUNK_CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "created_at": _moment,
     "content": values.text,
     "heading_path": values.text,
-    **dict.fromkeys(("start_char", "end_char", "anchor_start", "anchor_end", "token_count"), CHECKS["size_bytes"]),
+    **dict.fromkeys(("start_char", "end_char", "anchor_start", "anchor_end", "token_count"), _count),
     "anchor_type": values.key,
     "sanitized_hash": _text,
-    "metadata": partial(values.optional, values.json_object),
+    "metadata": _object,
+}
+
+#: Of the columns that `annotate` takes, the check of each.
+ANNOTATION_CHECKS: dict[str, Callable[[str, Any], Any]] = {
+    "id": _key,
+    "created_at": _moment,
+    "kind": values.key,
+    "start_char": _count,
+    "end_char": _count,
+    "detail": values.text,
+    "confidence": partial(values.real, low=0.0, high=1.0),
+    "source": values.key,
+    "metadata": _object,
 }

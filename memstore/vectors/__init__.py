@@ -264,7 +264,7 @@ class VectorIndex:
         return row is not None
 
     def discard(self, connection: Connection, kind: str, ids: Iterable[str]) -> int:
-        """Take the vectors of items that are gone out, in the transaction that takes the items."""
+        """Take out the vectors of items that are gone, in the transaction that removes the items."""
         if not self.db.present("vectors"):
             return 0
         return _taken_out(connection, [(kind, id) for id in ids])
