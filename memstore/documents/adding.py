@@ -1,6 +1,6 @@
-"""Texts on their way in, as new documents or in the place of what a document said.
+"""Adding texts, as new documents or as the new text of a known one.
 
-All that one call changes is one transaction; what takes long, cutting and a model's vectors, is done before it begins.
+A call is one transaction; what takes long, cutting and embedding, is done before it begins.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ if TYPE_CHECKING:
 
     from ..kernel import Connection
 
-#: What `add_text` is given where nothing is said of a column; None for all others.
+#: The defaults of `add_text` that are not None: a column at its default counts as not given.
 UNSAID = {"title": "", "source_type": "unknown", "tags": [], "extra_text": "", "analyzed": False}
 _BORN = ("id", "created_at", "updated_at")  # only a new row takes them
-#: The check of each column, those included that are made up where nothing is said of them.
+#: As `CHECKS`, with None for columns that are made up where they are not given.
 _CHECKS = CHECKS | {name: partial(values.optional, CHECKS[name]) for name in ("display_name", "ingestion_status")}
 
 
 @dataclass(slots=True)
 class Arrival:
-    """A document as it comes in."""
+    """A document that is about to be added."""
 
     project: str | None
-    text: str | None  # where the hash is that of the text, and not one by which others know it
+    text: str | None  # None where the caller gave a content_hash of his own
     columns: dict[str, Any]
     drafts: list[Draft]
 
 
 class Adding(Replacing):
-    """The part of the documents room that takes texts in."""
+    """The part of the documents room that adds texts."""
 
     def add_text(
         self,
@@ -87,11 +87,11 @@ class Adding(Replacing):
         actor: str = "",
         note: str = "",
     ) -> Document:
-        """Store a text in chunks and return its document; of one uri, project and user there is one, without a uri one of this text.
+        """Store a text in chunks and return its document, the one that is known by `uri` in the project and for the user, if there is.
 
-        The same text again, by `content_hash`, the SHA-256 unless given, is that document as it is, with the columns that are given, as
-        long as `set_chunks` has left none of it out. Another one takes the place of its chunks, of which those that say the same stay; ""
-        leaves what `set_chunks` made. A removed document comes back. Chunks have at most `chunk_size` characters.
+        Without a `uri` a document is known by its `content_hash`, the SHA-256 of the text unless given. The same text again changes only
+        the columns that are given; chunks that `set_chunks` made stay if they are all of the text, or it is empty. Another text replaces
+        the chunks, except those with the same content. A removed document comes back. Chunks have at most `chunk_size` characters.
         """
         given = {
             "uri": uri, "title": title, "source_type": source_type, "user_id": user_id, "metadata": metadata, "updated_at": updated_at,
@@ -109,14 +109,14 @@ class Adding(Replacing):
     def _arrival(
         self, text: str, project: str | None, given: dict[str, Any], cutting: dict[str, int], *, content_hash: str | None
     ) -> Arrival:
-        """A document with all its columns checked, and its text cut."""
+        """Check all columns of a document, and cut its text."""
         text, project = values.text("text", text), values.optional(values.key, "project", project)
         said = {**given, "content_hash": text_key(text) if content_hash is None else content_hash}
         columns = values.checked(_CHECKS, said)
         return Arrival(project, text if content_hash is None else None, columns, cut(text, columns, **cutting))
 
     def _bring(self, items: Sequence[Arrival], event: dict[str, str]) -> list[tuple[Document, Document | None]]:
-        """Take documents in by one transaction, and return each as it is now and as it was."""
+        """Add documents in one transaction, and return each as it is now and as it was."""
         for item in items if self._embedder is not None else ():
             with self.db.read(snapshot=True) as connection:
                 old = self._here(connection, item)
@@ -130,7 +130,7 @@ class Adding(Replacing):
             return found
 
     def _here(self, connection: Connection, item: Arrival) -> Document | None:
-        """The document that a text is the text of, hidden or not."""
+        """The document that has the identity of the one that is added, hidden or not."""
         user_id = item.columns["user_id"]
         key = uri_key(item.columns["uri"], item.columns["content_hash"], connection.cipher)
         return self._same(connection, key, self._canonical(item.project, user_id), user_id)
@@ -138,7 +138,7 @@ class Adding(Replacing):
     def _arrive(
         self, connection: Connection, item: Arrival, fresh: list[Fresh], event: dict[str, str]
     ) -> tuple[Document, Document | None]:
-        """Take one document in, and have its new chunks written."""
+        """Add one document; its new chunks are appended to `fresh`, to be written with those of the others."""
         old = self._here(connection, item)
         if old is None:
             return self._begin(connection, item, fresh), None
@@ -163,7 +163,7 @@ class Adding(Replacing):
         return new, old
 
     def _begin(self, connection: Connection, item: Arrival, fresh: list[Fresh]) -> Document:
-        """Write the row of a document that is new, and have its chunks written."""
+        """Write the row of a new document, and append its chunks to `fresh`."""
         columns, now = item.columns, self.db.now
         if columns["id"] is not None:
             refuse_taken(connection, DOCUMENTS, "a document", columns["id"], "give another id, or the uri of that one")
@@ -184,6 +184,6 @@ class Adding(Replacing):
 
 
 def _says(connection: Connection, document: Document, item: Arrival) -> bool:
-    """Whether a document is of the text that comes in, and its chunks have all of that."""
+    """Whether a document has the text that is added, and its chunks all of it."""
     same = document.content_hash == item.columns["content_hash"]
     return same and (not item.text or tiled(connection, document.id, item.text))

@@ -1,4 +1,4 @@
-"""Vectors of chunks: asked of the embedder before anything is written, since a model may take its time."""
+"""Vectors of chunks. A model may be slow, so it is asked before the transaction begins."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ PAGE = 1000  # chunks that are looked at at once
 
 
 class Embedding(Library):
-    """The part of the documents room that gets chunks their vectors."""
+    """The part of the documents room that embeds chunks."""
 
-    _told_forbidden = False  # that vectors are not allowed in this store
+    _told_forbidden = False  # whether the warning that vectors are not allowed was given
 
     @property
     def _model(self) -> str | None:
@@ -30,12 +30,11 @@ class Embedding(Library):
     def reembed(
         self, fn: Fn | None = None, *, model: str | None = None, progress: Callable[[int, int], object] | None = None
     ) -> int:
-        """Give all chunks that have none of a model a vector of it, in the place of another model's, and return how many those were.
+        """Give every chunk that has no vector of a model one, in place of another model's, and return how many got one.
 
-        `fn` turns a list of texts into as many vectors; it and `model` are the embedder's unless given. Each batch is written by a
-        transaction of its own, so what was interrupted goes on where it stopped. A chunk that is blank, or of which the model makes
-        nothing but zeros, goes without. Vectors whose chunks are gone are taken out. `progress` is told how many chunks are done, and
-        of how many.
+        `fn` turns a list of texts into as many vectors; it and `model` default to the embedder's. Each batch is a transaction of its own,
+        so an interrupted call is finished by calling it again. Chunks that are blank, or of which the model makes only zeros, get no
+        vector. Vectors of chunks that no longer exist are removed. `progress` is called with the chunks done and their total.
         """
         fn, model = self._asked_model(fn, model)
         values.listener("progress", progress)
@@ -91,7 +90,7 @@ class Embedding(Library):
         return {*items}
 
     def _note_embedded(self, model: str, without: set[str]) -> None:
-        """Say of each document whose chunks have all got their vectors, but those that go without, that they have."""
+        """Mark the documents as embedded of which no chunk lacks a vector, other than those `without` one for good."""
         waiting = [id for (id,) in self.db.rows("SELECT id FROM documents WHERE ingestion_status <> 'embedded' ORDER BY pk")]
         for start in range(0, len(waiting), PAGE):
             with self.db.write() as connection:
@@ -101,7 +100,7 @@ class Embedding(Library):
                         self._change(connection, self._known(connection, id), {"ingestion_status": "embedded", "indexed_at": self.db.now})
 
     def _fill(self, drafts: Sequence[Draft], document_id: str | None, name: str) -> None:
-        """Ask the embedder for the vectors of those drafts of a document that will have none, of equal ones once."""
+        """Ask the embedder for the vectors that drafts of a document lack, once for equal texts."""
         embedder = self._embedder
         if embedder is None or not drafts or not self._allowed(embedder.model):
             return
@@ -118,7 +117,7 @@ class Embedding(Library):
             draft.unembedded = draft.embedding is None
 
     def _vectors_of(self, names: dict[str, str], fn: Fn, model: str, dims: int | None = None) -> dict[str, Any]:
-        """The vectors of texts, which are named for messages; those that are blank, or have no direction for the model, are left out."""
+        """The vectors of texts, each with a name for messages; texts that are blank or get a vector of zeros are left out."""
         texts = [text for text in names if text.strip()]
         made: dict[str, Any] = {}
         for start in range(0, len(texts), BATCH):
@@ -132,15 +131,15 @@ class Embedding(Library):
         return found
 
     def _dimensions(self, name: str, vector: Any, model: str, dims: int | None) -> int:
-        """How many dimensions a vector of a model has, 0 where it has no direction; Invalid where it has others than that model's."""
+        """The dimensions of a vector, 0 for one of zeros; Invalid where they are not those of the model's other vectors."""
         own = self._vectors().dimensions(name, vector)
         if own and dims not in (None, own):
             raise Invalid(f"{name} has {own:,} dimensions, and vectors of {values.shorten(model)} have {dims:,}")
         return own
 
     def _allowed(self, model: str) -> bool:
-        """Whether vectors of the embedder may be stored; says so once where they may not."""
-        allowed = self.db.cipher is None or self._vectors().permits(model)
+        """Whether vectors of a model may be stored; where they may not, a warning says so once."""
+        allowed = self._vectors().permits(model)
         if not allowed and not self._told_forbidden:
             self._told_forbidden = True
             warnings.warn(
@@ -152,5 +151,5 @@ class Embedding(Library):
 
 
 def _named(place: int, document: str | None) -> str:
-    """What a vector is called where it cannot be used."""
+    """The name of a chunk's vector in a message."""
     return f"the vector of chunk {place} of {values.shorten(document, 200)}"

@@ -145,11 +145,11 @@ CREATE TABLE chunk_index(                                       -- what serves t
 
 @record
 class Document(Record):
-    """A source of text: what it is called, where it comes from, and when its text came in.
+    """A source of text: its name, where it comes from, and when its text was added.
 
-    Of one project and user there is one document with a `uri`; without one, one with these bytes. `is_deleted`: hidden everywhere until
-    it is added again. `ingestion_status` is of vectors: "pending" while chunks are without that could have one, which is no failure, for
-    words find them, and without an embedder stays so; "embedded" when none is. Whoever embeds elsewhere says "embedding" and "failed".
+    Within a project and for a user `uri` is unique, and so is the content of documents without one. A document that `is_deleted` is
+    hidden everywhere until it is added again. `ingestion_status` is about vectors: "pending" while a chunk lacks one (its words are
+    found all the same), "embedded" when none does; "embedding" and "failed" are for callers who embed elsewhere.
     """
 
     id: str
@@ -192,7 +192,7 @@ class Document(Record):
 
 @record
 class Chunk(Record):
-    """A piece of a document: `content` is `text[start_char:end_char]` of what was added."""
+    """A piece of a document: `content` is `text[start_char:end_char]` of the text that was added."""
 
     id: str
     created_at: float
@@ -217,7 +217,7 @@ class Chunk(Record):
 
 @record
 class Annotation(Record):
-    """Something noticed about a chunk, or about the characters `start_char` to `end_char` of its content."""
+    """A note on a chunk, or on the characters `start_char` to `end_char` of its content."""
 
     id: str
     created_at: float
@@ -233,7 +233,7 @@ class Annotation(Record):
 
 @record
 class Selection(Record):
-    """Whether a user, or one conversation, wants to hear from a document."""
+    """Whether a document is used for a user, or in one conversation."""
 
     id: str
     created_at: float
@@ -248,8 +248,8 @@ class Selection(Record):
 class ChunkHit(Record):
     """A chunk that a search found.
 
-    `score` is what it is ranked by. `lexical` and `semantic` are what it is made of, between 0 and 1: BM25 by that of the best
-    match, and the cosine; None where that side was not asked.
+    Hits are ranked by `score`, which combines `lexical`, BM25 divided by that of the best match, and `semantic`, the cosine. A side
+    that was not asked is None.
     """
 
     chunk: Chunk
@@ -298,7 +298,7 @@ SELECTIONS = Table(
 
 
 def uri_key(uri: str | None, content_hash: str, cipher: Cipher | None) -> str:
-    """What tells documents of one project and user apart: the uri, or what it says where there is none."""
+    """The identity of a document within a project and for a user: that of its uri, or without one of its content."""
     return text_key(f"hash\n{content_hash}" if uri is None else f"uri\n{uri}", cipher)
 
 
@@ -308,7 +308,7 @@ _text = partial(values.optional, values.text)
 _count = partial(values.optional, partial(values.integer, low=0))
 _object = partial(values.optional, values.json_object)
 
-#: Of the columns that `add_text` and `update` take, the check of each.
+#: The check of each column that `add_text` and `update` take.
 CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "id": _key,
     "created_at": _moment,
@@ -335,7 +335,7 @@ CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "metadata": _object,
 }  # fmt: skip
 
-#: Of the columns that `set_chunks` takes, the check of each.
+#: The check of each column that `set_chunks` takes.
 CHUNK_CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "id": _key,
     "created_at": _moment,
@@ -347,7 +347,7 @@ CHUNK_CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "metadata": _object,
 }
 
-#: Of the columns that `annotate` takes, the check of each.
+#: The check of each column that `annotate` takes.
 ANNOTATION_CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "id": _key,
     "created_at": _moment,
