@@ -1,4 +1,4 @@
-"""Documents as they stand: looked up, found, changed, hidden; and the chunks of each."""
+"""Documents that are stored: looked up, found, changed, hidden; and the chunks of each."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..keywords import KeywordIndex
     from ..vectors import VectorIndex
 
-#: Tells whoever rests on some chunks, by their ids, that these are gone; a chunk that says something else is another one.
+#: Called with the ids of chunks that are gone, so that evidence which rests on them is marked stale.
 Stale = Callable[[Sequence[str]], object]
 
 #: Whose a document is, as the index documents__uri has it; project and user are bound to it, "" for none.
@@ -54,7 +54,7 @@ class Library:
     # -- read -------------------------------------------------------------------------------------------------------
 
     def get(self, id: str) -> Document:
-        """Return a document, also one that is hidden."""
+        """Return a document, hidden or not."""
         id = values.key("id", id)
         with self.db.read() as connection:
             return self._known(connection, id)
@@ -77,10 +77,10 @@ class Library:
     ) -> list[Document]:
         """Return documents, newest first by (created_at, arrival).
 
-        `query` stands in one of title, display_name, uri, file_path, url, ticket_id, git_repo and extra_text, in whatever case. All of
-        `tags` are there. `filters` is a dict of columns, each with a value or a list of those it may have, or a list of such dicts of
-        which one must hold; a member of `metadata` or `extra_json` is asked for as "metadata.team". A `user_id` finds that user's
-        and everybody's. `before` is the id of the last one of the page before.
+        `query` is looked for, whatever its case, in title, display_name, uri, file_path, url, ticket_id, git_repo and extra_text. A
+        document must have all of `tags`. `filters` is a dict of columns, each with a value or a list of values it may have, or a list of
+        such dicts of which one must hold; "metadata.team" names a member of `metadata`, and so with `extra_json`. A `user_id` finds that
+        user's documents and everybody's. `before` is the id of the last document of the page before.
         """
         limit = values.limit(limit)
         terms = self._terms_of(query, project, user_id, filters, source_type=source_type, tags=tags, include_deleted=include_deleted)
@@ -112,7 +112,7 @@ class Library:
         filters: Filters | None = None,
         limit: int | None = 5,
     ) -> list[Document]:
-        """Return the documents that `find` would, those first whose file is newest; without a query and filters none."""
+        """Return the documents that `find` would, newest file first; none without a query and without filters."""
         limit = values.limit(limit)
         terms = self._terms_of(query, project, user_id, filters)
         if not query.strip() and not filters:
@@ -168,28 +168,28 @@ class Library:
         return found[0] if found else None
 
     def _same(self, connection: Connection, key: str, project_id: str | None, user_id: str | None) -> Document | None:
-        """The document that has an identity, hidden or not."""
+        """The document with an identity, hidden or not."""
         return DOCUMENTS.first(connection, f"WHERE uri_key = ? AND {OWNED}", (key, project_id or "", user_id or ""))
 
     # -- chunks -----------------------------------------------------------------------------------------------------
 
     def chunks(self, document_id: str) -> list[Chunk]:
-        """Return the chunks of a document in their order, also of one that is hidden."""
+        """Return the chunks of a document, hidden or not, in their order."""
         document_id = values.key("document_id", document_id)
         with self.db.read(snapshot=True) as connection:
             self._known(connection, document_id)
             return chunks_of(connection, document_id)
 
     def get_chunk(self, id: str) -> Chunk:
-        """Return a chunk, also one of a document that is hidden."""
+        """Return a chunk, also of a hidden document."""
         id = values.key("id", id)
         with self.db.read() as connection:
             return known(connection, CHUNKS, "chunk", id, "store.documents.chunks()")
 
     def text(self, document_id: str) -> str:
-        """Return the text of a document as it came in, character for character, or as far as chunks made by hand reach.
+        """Return the text of a document exactly as it was added, or as much of it as chunks made by `set_chunks` have.
 
-        Invalid where its chunks leave out something between them, or say two things of one place.
+        Raises Invalid where these leave a gap, or differ where they overlap.
         """
         text = ""
         for chunk in self.chunks(document_id):
@@ -242,7 +242,7 @@ class Library:
     ) -> Document:
         """Change what is given of a document and return it; its text and chunks stay.
 
-        None clears what can be missing, elsewhere it means not given. When nothing differs, nothing is written.
+        None clears a column that can be None; for the others it means not given. When nothing differs, nothing is written.
         """
         id = values.key("id", id)
         said = {"title": title, "display_name": display_name, "source_type": source_type, "tags": tags, "extra_text": extra_text,
@@ -263,7 +263,7 @@ class Library:
             return new
 
     def _change(self, connection: Connection, old: Document, changes: dict[str, Any]) -> Document:
-        """Write the columns of a document that differ, if any does, and return it as it is then."""
+        """Change columns of a document where any differs, and return it as it is then."""
         return self._rewrite(connection, old, changes) if changed(old, replace(old, **changes), changes) else old
 
     def _rewrite(self, connection: Connection, old: Document, changes: dict[str, Any]) -> Document:
@@ -278,9 +278,9 @@ class Library:
     # -- remove -----------------------------------------------------------------------------------------------------
 
     def remove(self, id: str, *, actor: str = "", note: str = "") -> bool:
-        """Hide a document until it is added again; False where it is hidden already.
+        """Hide a document until it is added again; return False where it was hidden already.
 
-        Its chunks and vectors stay, and no search finds them. `add_files` brings one back whose file is still there.
+        Its chunks and vectors stay, but no search finds them. `add_files` brings a document back whose file still exists.
         """
         id = values.key("id", id)
         with self.db.write() as connection:
@@ -311,13 +311,13 @@ def keys_of(connection: Connection, document_id: str) -> dict[str, int]:
 
 
 def texts_of(connection: Connection, document_id: str) -> list[Text]:
-    """The chunks of a document as the index of words takes them."""
+    """The keys and contents of a document's chunks, for the index of words."""
     keys = keys_of(connection, document_id)
     return [(keys[chunk.id], chunk.content) for chunk in chunks_of(connection, document_id)]
 
 
 def tiled(connection: Connection, document_id: str, text: str) -> bool:
-    """Whether the chunks of a document are pieces of a text, and together all of it."""
+    """Whether the chunks of a document tile a text."""
     end = 0
     rows = connection.rows(f"SELECT start_char, end_char, chunk_hash FROM chunks WHERE {_IN_DOCUMENT} ORDER BY chunk_index", (document_id,))
     for start, stop, chunk_hash in rows:

@@ -25,13 +25,13 @@ CREATE TABLE documents(
     id               TEXT NOT NULL UNIQUE,
     created_at       REAL NOT NULL DEFAULT 0,
     updated_at       REAL NOT NULL DEFAULT 0,
-    uri              TEXT,                                      -- NULL: what it says is its identity
-    content_hash     TEXT NOT NULL DEFAULT '',                  -- SHA-256 of the text, unless whoever added it knows it by another
+    uri              TEXT,                                      -- NULL: identified by content_hash
+    content_hash     TEXT NOT NULL DEFAULT '',                  -- SHA-256 of the text, unless the caller gave another
     title            TEXT NOT NULL DEFAULT '',
     display_name     TEXT NOT NULL DEFAULT '',
     source_type      TEXT NOT NULL DEFAULT 'unknown',           -- open: local_files (of add_files), web, ticket, git ...
-    project_id       TEXT,                                      -- NULL concerns every project
-    user_id          TEXT,                                      -- NULL is everybody's
+    project_id       TEXT,                                      -- NULL: concerns every project
+    user_id          TEXT,                                      -- NULL: everybody's
     conversation_id  TEXT,
     file_path        TEXT,
     url              TEXT,
@@ -49,12 +49,12 @@ CREATE TABLE documents(
     extra_json       TEXT CHECK (extra_json IS NULL OR json_valid(extra_json)),
     extra_text       TEXT NOT NULL DEFAULT '',
     file_modified_at REAL,
-    ingested_at      REAL,                                      -- when its text last came in
+    ingested_at      REAL,                                      -- when its text was last added or replaced
     indexed_at       REAL,                                      -- when the last of its chunks got its vector
     ingestion_status TEXT NOT NULL DEFAULT 'pending' CHECK ({values.among("ingestion_status", INGESTION_STATUSES)}),
     analyzed         INTEGER NOT NULL DEFAULT 0 CHECK (analyzed IN (0, 1)),
     last_analyzed_at REAL,
-    is_deleted       INTEGER NOT NULL DEFAULT 0 CHECK (is_deleted IN (0, 1)),   -- hidden everywhere, and revived when added again
+    is_deleted       INTEGER NOT NULL DEFAULT 0 CHECK (is_deleted IN (0, 1)),   -- hidden everywhere until added again
     deleted_at       REAL,
     metadata         TEXT CHECK (metadata IS NULL OR json_valid(metadata)),
     version          INTEGER NOT NULL DEFAULT 1,
@@ -76,16 +76,16 @@ CREATE TABLE chunks(
     content        TEXT NOT NULL DEFAULT '',
     heading_path   TEXT NOT NULL DEFAULT '',                    -- "Install > Linux"
     start_char     INTEGER,                                     -- content is text[start_char:end_char] of the source;
-    end_char       INTEGER,                                     -- NULL where whoever made the chunk does not know
+    end_char       INTEGER,                                     -- NULL where the caller who made the chunk gave none
     anchor_type    TEXT NOT NULL DEFAULT 'char',                -- what anchor_start and anchor_end count
     anchor_start   INTEGER,
     anchor_end     INTEGER,
     char_count     INTEGER NOT NULL DEFAULT 0,
     token_count    INTEGER NOT NULL DEFAULT 0,
-    chunk_hash     TEXT NOT NULL DEFAULT '',                    -- SHA-256 of the content, under a codec a tag of it
-    sanitized_hash TEXT,                                        -- of what was left of it after cleaning elsewhere
+    chunk_hash     TEXT NOT NULL DEFAULT '',                    -- SHA-256 of the content; under a codec a keyed tag
+    sanitized_hash TEXT,                                        -- hash of the content after the caller cleaned it
     metadata       TEXT CHECK (metadata IS NULL OR json_valid(metadata)),
-    version        INTEGER NOT NULL DEFAULT 1,                  -- rises when it moves: other content is another chunk
+    version        INTEGER NOT NULL DEFAULT 1,                  -- rises when the chunk moves; other content is another chunk
     UNIQUE (document, chunk_index)
 ) STRICT;
 
@@ -111,8 +111,8 @@ CREATE TABLE selections(                                        -- no row says n
     created_at      REAL NOT NULL DEFAULT 0,
     updated_at      REAL NOT NULL DEFAULT 0,
     document        INTEGER NOT NULL DEFAULT 0 REFERENCES documents(pk) ON DELETE CASCADE,
-    user_id         TEXT,                                       -- a user's default,
-    conversation_id TEXT,                                       -- or what holds in one conversation
+    user_id         TEXT,                                       -- either a user's default,
+    conversation_id TEXT,                                       -- or a choice for one conversation
     enabled         INTEGER NOT NULL DEFAULT 0 CHECK (enabled IN (0, 1)),
     CHECK ((user_id IS NULL) <> (conversation_id IS NULL))
 ) STRICT;
@@ -120,11 +120,11 @@ CREATE UNIQUE INDEX selections__user ON selections(user_id, document) WHERE user
 CREATE UNIQUE INDEX selections__conversation ON selections(conversation_id, document) WHERE conversation_id IS NOT NULL;
 CREATE INDEX selections__document ON selections(document);
 
-CREATE TABLE chunk_index(                                       -- what serves the words of chunks in this file
+CREATE TABLE chunk_index(                                       -- which index of words this file uses
     id    INTEGER PRIMARY KEY CHECK (id = 1),
     kind  TEXT NOT NULL DEFAULT 'fts5' CHECK (kind = 'fts5' OR kind = 'keywords'),
     stale INTEGER NOT NULL DEFAULT 0 CHECK (stale IN (0, 1)),   -- chunks were written by a Python whose SQLite has no FTS5
-    made  INTEGER NOT NULL DEFAULT 1                            -- how often it was made from nothing
+    made  INTEGER NOT NULL DEFAULT 1                            -- how often the index was built from nothing
 ) STRICT;
 """,
     carried=(
