@@ -1,16 +1,16 @@
 """The context pack: what an agent should know for one question, within a number of tokens, and why each piece is there.
 
-1. Trust decides the order: what people have set, who somebody is and what he prefers, memories, corrections, entities, then documents,
-   which anybody may have written, and the note of an earlier window. Each band has a share of the tokens, which its best piece may
-   go over while there is room; what is not needed goes to documents, and what these leave to the bands again.
-2. Within a band what says most about the question comes first: by the share of a piece's words that the question has, then by how many
-   those are, so that a long overview does not push out the short fact.
-3. Never over the budget, by the caller's own count of the whole text. Where it would be, documents go first, then the note, entities,
-   memories, corrections, preferences and identity, and project state last.
-4. The same store and the same question give the same pack, to the byte. Nothing is written by asking, and no room is made.
+1. Pieces stand in bands, in the order of trust: what people have set, identity and preferences, memories, corrections, entities, then
+   documents, which anybody may have written, and the handoff note. Each band has a share of the tokens, which its best piece may
+   exceed while there is room; what bands leave goes to documents, and what documents leave to the bands again.
+2. Within a band the most relevant comes first: by the share of a piece's words that the question has, then by their number, so that a
+   long overview does not push out a short fact.
+3. The pack is never over its budget, by the caller's own count of the whole text. Documents are cut first, then the note, entities,
+   memories, corrections, preferences, identity, and project state last.
+4. The same store and the same question give the same pack, to the byte. Asking writes nothing and creates no room.
 
-The trap: rooms are read one after the other, so that a write in between may be seen by the later ones only. Inside `transaction()`
-all of them see one state.
+The trap: rooms are read one after the other, so a write in between may be seen by the later ones only. Inside `transaction()` all of
+them see one state.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ContextPack", "ContextPiece", "build"]
 
-CANDIDATES = 8  # of a band, and another one for each 20 tokens of its share; where documents leave room, for each 10 of all tokens
-SHARE = 8  # percent, for documents, whose chunks take more tokens
+CANDIDATES = 8  # pieces of a band, and one more for each 20 tokens of its share; where documents leave room, for each 10 of all tokens
+SHARE = 8  # percent of the tokens that count for documents here: their chunks are long
 
 
 def build(
@@ -48,7 +48,7 @@ def build(
     count: Callable[[str], int],
     embedding: Any,
 ) -> ContextPack:
-    """Put together what some rooms of a store have for a question."""
+    """Build the pack from what some rooms of a store have for a question."""
     query, max_tokens = values.text("query", query), values.integer("max_tokens", max_tokens, low=0)
     user_id = values.optional(values.key, "user_id", user_id)
     if not callable(count):
@@ -56,7 +56,7 @@ def build(
     if embedding is not None:
         from ..vectors.floats import packed
 
-        packed("embedding", embedding)  # refused here, whether or not there is anything to compare it with
+        packed("embedding", embedding)  # a bad one is refused even where there is nothing to compare it with
     asked = Question(
         query,
         *_project(store, rooms, values.optional(values.key, "project", project), user_id),
@@ -77,7 +77,7 @@ def build(
 
 
 def _project(store: Store, rooms: Container[str], project: str | None, user_id: str | None) -> tuple[str | None, bool]:
-    """What a project's id, name or alias means, and whether that is a project that chat knows."""
+    """The project that an id, name or alias means, and whether chat knows it."""
     if project is None or "chat" not in rooms:
         return project, False
     meant = store.chat.canonical(project, user_id) or project

@@ -1,8 +1,7 @@
-"""How much of what there is fits into a number of tokens.
+"""Fitting as much as possible of what there is into a number of tokens.
 
-1. Whatever counts tokens may be slow and need not be additive: that a part fits says nothing of the whole, so it is asked of the text
-   that goes out, and never goes by a sum.
-2. It is asked for each piece once, and then for the whole some ten times.
+1. The caller's count may be slow and need not be additive. Sums over pieces only propose what to take; the text of the whole decides.
+2. It is called once for each piece, and about ten times for the whole.
 """
 
 from __future__ import annotations
@@ -15,15 +14,15 @@ from ..kernel import values
 from .gathering import Forms
 from .pieces import BANDS, ContextPiece, block, written
 
-#: Which bands keep their pieces when the whole is too long, first those that lose theirs last.
+#: The bands besides documents; when the whole is too long, those at the end lose their pieces first.
 KEPT = ("project_state", "identity", "preference", "correction", "memory", "entity", "backup")
-PATIENCE = 3  # pieces
-WASTE = 20  # one token in so many may be left unused before the bands are asked again
+PATIENCE = 3  # pieces in a row that do not fit, after which no more are tried
+WASTE = 20  # one token in so many may stay unused before the bands are offered more
 _PLACES = {band.name: place for place, band in enumerate(BANDS)}
 
 
 class Budget:
-    """Tokens, and who counts them."""
+    """A number of tokens, and the caller's way to count them, which is asked once for each text."""
 
     def __init__(self, max_tokens: int, count: Callable[[str], int]) -> None:
         self.max_tokens = max_tokens
@@ -31,22 +30,22 @@ class Budget:
         self._costs: dict[str, int] = {}
 
     def cost(self, text: str) -> int:
-        """What a text costs."""
+        """The tokens of a text."""
         if text not in self._costs:
             self._costs[text] = values.integer("what count= returned", self._count(text), low=0)
         return self._costs[text]
 
     def costed(self, piece: ContextPiece) -> ContextPiece:
-        """A piece with what it costs by itself."""
+        """A piece with the tokens of its own block."""
         return replace(piece, tokens=self.cost(block(1, piece)))
 
     def share(self, name: str) -> int:
-        """What is meant for a band."""
+        """The tokens that are meant for a band."""
         return self.max_tokens * BANDS[_PLACES[name]].share // 100
 
 
 class Told:
-    """The pieces that are told so far, in their order, with the text and its tokens; never more than the budget."""
+    """The pieces of the pack so far, in their order, with the text and its tokens, which never exceed the budget."""
 
     def __init__(self, budget: Budget) -> None:
         self.pieces: list[ContextPiece] = []
@@ -55,19 +54,19 @@ class Told:
         self._budget = budget
 
     def names(self, piece: ContextPiece) -> bool:
-        """Whether a piece is told, in whatever form."""
+        """Whether a piece is in the pack, in whatever form."""
         return any((each.kind, each.id) == (piece.kind, piece.id) for each in self.pieces)
 
     def take(self, piece: ContextPiece) -> bool:
-        """Tell one more piece, or one in another form, if the whole fits then."""
+        """Add a piece, or put it in place of another form of it, if the whole fits then; return whether the pack has it."""
         others = [each for each in self.pieces if (each.kind, each.id) != (piece.kind, piece.id)]
         return piece in self.pieces or self._become([*others, piece])
 
     def take_most(self, more: list[ContextPiece]) -> None:
-        """Tell as many more pieces from the front as fit together."""
+        """Add as many pieces from the front of a list as fit together."""
         before = self.pieces
         low, high = 0, len(more)
-        middle = high  # mostly all of them do
+        middle = high  # mostly all of them fit
         while low < high:
             if self._become([*before, *more[:middle]]):
                 low = middle
@@ -87,10 +86,10 @@ class Told:
 def fitted(
     found: Mapping[str, Iterable[Forms]], more: Mapping[str, Iterable[Forms]], budget: Budget
 ) -> tuple[list[ContextPiece], str, int]:
-    """The pieces that are told, in their order, with the text and its tokens; `more` follows `found` where there is room.
+    """Choose pieces, and return them in their order, with the text and its tokens; `more` follows `found` where there is room.
 
-    First each band has its best piece, which may go over its share, and is filled up to that; then all is cut to what fits, chunks of
-    documents take what is left, what they leave goes to the bands again, and a note that was cut is told longer where it can be.
+    First each band gets its best piece, which may exceed its share, and is filled up to that. What is over the budget is cut, chunks of
+    documents take what is left, and what they leave goes to the bands again and to a longer form of the note.
     """
     bands = {name: tee(found.get(name, ())) for name in KEPT}
     told = Told(budget)
@@ -103,7 +102,7 @@ def fitted(
 
 
 def _shared(bands: Mapping[str, Iterator[Forms]], budget: Budget) -> list[ContextPiece]:
-    """The best piece of each band, and what of the others fits into its share."""
+    """The best piece of each band, and those of its others that fit into its share."""
     left, firsts = budget.max_tokens, dict[str, list[ContextPiece]]()
     for name in KEPT:
         firsts[name] = _first(next(bands[name], ()), budget.share(name), left, budget)
@@ -117,14 +116,14 @@ def _shared(bands: Mapping[str, Iterator[Forms]], budget: Budget) -> list[Contex
 
 
 def _first(forms: Forms, share: int, left: int, budget: Budget) -> list[ContextPiece]:
-    """The best piece of a band: at length it takes no more than its share or half of what is left, at its shortest whatever is left."""
+    """The best piece of a band: a longer form may take the share, or half of what is left; the shortest one, all that is left."""
     costed = [budget.costed(piece) for piece in forms]
     fitting = [piece for piece in costed if piece.tokens <= min(left, max(share, left // 2))]
     return fitting[:1] or [piece for piece in costed[-1:] if piece.tokens <= left]
 
 
 def _rest(bands: Mapping[str, Iterable[Forms]], told: Told, budget: Budget) -> list[ContextPiece]:
-    """What of the bands is not told yet and fits into what is left."""
+    """Pieces of the bands that are not in the pack yet and fit into what is left."""
     left, pieces = budget.max_tokens - told.tokens, list[ContextPiece]()
     for name in KEPT if left * WASTE > budget.max_tokens else ():
         chosen = _chosen((forms for forms in bands[name] if not told.names(forms[0])), left, budget)
@@ -134,7 +133,7 @@ def _rest(bands: Mapping[str, Iterable[Forms]], told: Told, budget: Budget) -> l
 
 
 def _chosen(found: Iterable[Forms], left: int, budget: Budget) -> list[ContextPiece]:
-    """The pieces that fit into so many tokens by what each costs by itself."""
+    """The pieces that fit into `left` tokens, each counted by itself."""
     taken: list[ContextPiece] = []
 
     def taking(piece: ContextPiece) -> bool:
@@ -154,7 +153,7 @@ def _sum(pieces: Iterable[ContextPiece]) -> int:
 
 
 def _fill(found: Iterable[Forms], budget: Budget, take: Callable[[ContextPiece], bool]) -> None:
-    """Offer pieces, each in its longest form that is taken; one that is too long gives way to the next, three in a row end it."""
+    """Offer pieces, each in the longest form that `take` accepts, until PATIENCE of them in a row are refused."""
     missed = 0
     for forms in found:
         missed = 0 if any(take(budget.costed(piece)) for piece in forms) else missed + 1

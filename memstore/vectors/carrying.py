@@ -1,4 +1,4 @@
-"""Vectors of an export on their way in: lengths and counts are computed anew, and what is encrypted takes in what it allows only."""
+"""Importing vectors: lengths and counts are computed anew, and an encrypted store takes only those of models that it allows."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from ..kernel.carrying import Intake, Row
     from . import VectorIndex
 
-#: Where what has vectors is known by other ids, if one here says the same.
+#: By kind, the table whose rows may have other ids here, because one here says the same.
 TWINS = {"memory": "memories", "chunk": "chunks"}
 
 
 def take_in(index: VectorIndex, intake: Intake) -> None:
-    """Take in the room; vectors of models that an encrypted store has not allowed are left out, for they can be made again."""
+    """Take in the room; vectors that an encrypted store does not allow are left out, for they can be made again."""
     for page in intake.pages("vector_permits"):
         _permit(intake, page)
     if intake.mode == "adopt":
@@ -60,7 +60,7 @@ def _measured(rows: list[Row]) -> list[Row]:
 
 
 def _merge(index: VectorIndex, intake: Intake, rows: list[Row]) -> None:
-    """Put in what is not there; what one here says already in other words keeps the vector that it has."""
+    """Put in vectors of items that have none; an item in whose place one here stands keeps the vector of that one."""
     items = [(row["kind"], row["id"]) for row in rows]
     gone, aside = intake.gone(items), intake.aside(items)
     intake.erased["vectors"] += sum(item in gone for item in items)
@@ -82,7 +82,7 @@ def _merge(index: VectorIndex, intake: Intake, rows: list[Row]) -> None:
 
 
 def _attached(intake: Intake, rows: list[Row]) -> list[Row]:
-    """Rows without those of chunks that stayed out with their documents: nothing would ever find or remove them."""
+    """Rows without those of chunks that were not imported: nothing would ever find or remove them."""
     out = intake.recall("chunks that stayed out", [hash(row["id"]) for row in rows if row["kind"] == "chunk"])
     kept = [row for row in rows if row["kind"] != "chunk" or hash(row["id"]) not in out]
     intake.skipped["vectors"] += len(rows) - len(kept)
