@@ -131,9 +131,8 @@ class Adding(Replacing):
 
     def _here(self, connection: Connection, item: Arrival) -> Document | None:
         """The document that has the identity of the one that is added, hidden or not."""
-        user_id = item.columns["user_id"]
-        key = uri_key(item.columns["uri"], item.columns["content_hash"], connection.cipher)
-        return self._same(connection, key, self._canonical(item.project, user_id), user_id)
+        columns, user_id = item.columns, item.columns["user_id"]
+        return self._same(connection, columns["uri"], columns["content_hash"], self._canonical(item.project, user_id), user_id)
 
     def _arrive(
         self, connection: Connection, item: Arrival, fresh: list[Fresh], event: dict[str, str]

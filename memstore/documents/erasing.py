@@ -8,7 +8,7 @@ from ..kernel.rows import AMONG, listed
 from ..kernel.subject import IN_PROJECT, Subject
 from .joining import move
 from .removal import take_chunks
-from .tables import DOCUMENTS, Document, uri_key
+from .tables import DOCUMENTS, Document
 
 if TYPE_CHECKING:
     from ..kernel import Connection
@@ -36,7 +36,7 @@ def _keep(room: Library, connection: Connection, subject: Subject, left: list[Do
     """Move other users' documents out of a project that is erased, except where its user has another text at that uri in no project."""
     what, stayed = "documents of other users in a project that went", 0
     for item in left:
-        twin = room._same(connection, uri_key(item.uri, item.content_hash, connection.cipher), None, item.user_id)
+        twin = room._same(connection, item.uri, item.content_hash, None, item.user_id)
         if twin is None or twin.content_hash == item.content_hash:
             move(room, connection, [item], None)
         else:

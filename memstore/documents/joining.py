@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..kernel.rows import THEIRS, followers
 from .removal import remove
-from .tables import DOCUMENTS, Document, uri_key
+from .tables import DOCUMENTS, Document
 
 if TYPE_CHECKING:
     from ..kernel import Connection
@@ -34,7 +34,7 @@ def join(room: Library, connection: Connection, name: str, project_id: str, user
 def move(room: Library, connection: Connection, items: Iterable[Document], project_id: str | None) -> None:
     """Move documents to another project, or to none."""
     for item in items:
-        twin = room._same(connection, uri_key(item.uri, item.content_hash, connection.cipher), project_id, item.user_id)
+        twin = room._same(connection, item.uri, item.content_hash, project_id, item.user_id)
         older = None
         if twin is not None:
             older, newer = sorted((twin, item), key=lambda each: (not each.is_deleted, each.updated_at))

@@ -164,11 +164,14 @@ class Library:
         terms = self._terms_of("", project, user_id, None, include_deleted=include_deleted)
         with self.db.read(snapshot=True) as connection:
             own = ("uri_key = ?", uri_key(uri, content_hash or "", connection.cipher))
-            found = newest(connection, DOCUMENTS, "document", [*terms(connection), own], 1, None, "store.documents.find()")
-        return found[0] if found else None
+            clause, params = joined([*terms(connection), own])
+            return DOCUMENTS.first(connection, f"WHERE {clause} ORDER BY created_at DESC, pk DESC LIMIT 1", params)
 
-    def _same(self, connection: Connection, key: str, project_id: str | None, user_id: str | None) -> Document | None:
+    def _same(
+        self, connection: Connection, uri: str | None, content_hash: str, project_id: str | None, user_id: str | None
+    ) -> Document | None:
         """The document with an identity, hidden or not."""
+        key = uri_key(uri, content_hash, connection.cipher)
         return DOCUMENTS.first(connection, f"WHERE uri_key = ? AND {OWNED}", (key, project_id or "", user_id or ""))
 
     # -- chunks -----------------------------------------------------------------------------------------------------
@@ -268,11 +271,10 @@ class Library:
 
     def _rewrite(self, connection: Connection, old: Document, changes: dict[str, Any]) -> Document:
         new = replace(old, **{"updated_at": self.db.now, **changes}, version=old.version + 1)
-        key = uri_key(new.uri, new.content_hash, connection.cipher)
-        twin = self._same(connection, key, new.project_id, new.user_id)
+        twin = self._same(connection, new.uri, new.content_hash, new.project_id, new.user_id)
         if twin is not None and twin.id != old.id:
             raise Exists(f"document {twin.id} {'says that' if new.uri is None else 'has that uri'} already; give another one")
-        DOCUMENTS.rewrite(connection, new, uri_key=key)
+        DOCUMENTS.rewrite(connection, new, uri_key=uri_key(new.uri, new.content_hash, connection.cipher))
         return new
 
     # -- remove -----------------------------------------------------------------------------------------------------
