@@ -119,15 +119,13 @@ class Embedding(Library):
     def _vectors_of(self, names: dict[str, str], fn: Fn, model: str, dims: int | None = None) -> dict[str, Any]:
         """The vectors of texts, each with a name for messages; texts that are blank or get a vector of zeros are left out."""
         texts = [text for text in names if text.strip()]
-        made: dict[str, Any] = {}
+        found: dict[str, Any] = {}
         for start in range(0, len(texts), BATCH):
             batch = texts[start : start + BATCH]
-            made.update(zip(batch, embedded(fn, batch), strict=True))
-        found: dict[str, Any] = {}
-        for text, vector in made.items():
-            own = self._dimensions(names[text], vector, model, dims)
-            if own:
-                found[text], dims = vector, own
+            for text, vector in zip(batch, embedded(fn, batch), strict=True):
+                own = self._dimensions(names[text], vector, model, dims)
+                if own:
+                    found[text], dims = vector, own
         return found
 
     def _dimensions(self, name: str, vector: Any, model: str, dims: int | None) -> int:
