@@ -38,7 +38,8 @@ HEADINGS = {band.name: band.heading for band in BANDS}
 class ContextPiece(Record):
     """One piece of a pack: what it is (`kind`, `id`, `version`), its source, and why it is there.
 
-    `band` is its place in the order of trust, `tokens` the cost of `text` with its number, `document_id` the document of a chunk.
+    `band` is where it stands in the order of trust, `text` what is told of it, `tokens` what that costs by itself, and
+    `document_id` where a chunk is from.
     """
 
     kind: str

@@ -148,12 +148,9 @@ def annotate_noticed(connection: Connection, now: float, texts: Iterable[tuple[i
         for notice in noticed(content):
             id = new_id()
             (detail,) = ANNOTATIONS.sealed(connection, id, detail=notice.detail)
-            rows.append(
-                (id, now, chunk, notice.kind, notice.start, notice.end, detail, notice.confidence, f"rule:{notice.rule}"),
-            )
-    if rows:
-        connection.many(
-            "INSERT INTO annotations(id, created_at, chunk, kind, start_char, end_char, detail, confidence, source)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            rows,
-        )
+            rows.append((id, now, chunk, notice.kind, notice.start, notice.end, detail, notice.confidence, f"rule:{notice.rule}"))
+    connection.many(
+        "INSERT INTO annotations(id, created_at, chunk, kind, start_char, end_char, detail, confidence, source)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        rows,
+    )
