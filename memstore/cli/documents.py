@@ -91,11 +91,6 @@ def _print_report(report: IngestReport, place: str) -> None:
 # -- documents ----------------------------------------------------------------------------------------------------------
 
 
-def _find(store: Store, options: Namespace, limit: int | None) -> Sequence[Document]:
-    chosen = {"source_type": options.type, "project": options.project, "user_id": options.user}
-    return store.documents.find(**chosen, include_deleted=options.hidden, limit=limit)
-
-
 def _name(document: Document) -> str:
     """The title of a document, or else where it is from."""
     return document.title or document.relative_path or document.uri or document.display_name or document.id
@@ -121,17 +116,17 @@ def _typed(store: Store, typed: str) -> Document:
 
 def listed(options: Namespace) -> int:
     """List documents, newest first."""
-    limit = options.limit
+    limit, chosen = options.limit, {"source_type": options.type, "project": options.project, "user_id": options.user}
     with open_for(options) as store:
-        found = _find(store, options, one_more(limit))
+        found = store.documents.find(**chosen, include_deleted=options.hidden, limit=one_more(limit))
         projects = projects_by_id(store)
         if not found and options.project is not None:
             _refuse_unknown(store, options.project)
     if options.json:
         print_json({"documents": [item.to_dict() for item in found[:limit]]})
         return 0
-    told = ((item, f"{_name(item)} (hidden)" if item.is_deleted else _name(item)) for item in found[:limit])
-    print_list([(item, (item.source_type,), text) for item, text in told], projects)
+    names = [f"{_name(item)} (hidden)" if item.is_deleted else _name(item) for item in found[:limit]]
+    print_list([(item, (item.source_type,), name) for item, name in zip(found, names)], projects)
     tell_of_others(len(found), options, DOCUMENT)
     return 0
 
