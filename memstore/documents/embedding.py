@@ -21,7 +21,7 @@ PAGE = 1000  # chunks that are looked at at once
 class Embedding(Library):
     """The part of the documents room that embeds chunks."""
 
-    _told_forbidden = False  # whether the warning that vectors are not allowed was given
+    _warned_of_ban = False  # whether the warning that vectors are not allowed was given
 
     @property
     def _model(self) -> str | None:
@@ -138,8 +138,8 @@ class Embedding(Library):
     def _allowed(self, model: str) -> bool:
         """Whether vectors of a model may be stored; where they may not, a warning says so once."""
         allowed = self._vectors().permits(model)
-        if not allowed and not self._told_forbidden:
-            self._told_forbidden = True
+        if not allowed and not self._warned_of_ban:
+            self._warned_of_ban = True
             warnings.warn(
                 f"vectors of {model!r} are not allowed in this encrypted store, so chunks are found by their words alone;"
                 f" store.vectors.allow({model!r}) lets vectors lie in it unencrypted",

@@ -48,7 +48,7 @@ class QueryVector(NamedTuple):
 class Search(Embedding):
     """The part of the documents room that finds."""
 
-    _told_mismatch = False
+    _warned_of_mismatch = False
 
     @property
     def texts(self) -> ChunkTexts:
@@ -93,17 +93,17 @@ class Search(Embedding):
         with self.db.read(snapshot=True) as connection:
             terms = [*self._terms(connection, project, conversation_id, user_id), *conditions(connection, groups)]
             most = max(POOL, 2 * count) if count > 0 else count  # a chunk that both sides find may overtake what one finds
-            near = None if vector is None else self._near(connection, vector, terms, most)
-            told = None
-            if near is None or ranks or weight > 0:
-                told = self._told(connection, sought, terms, count if near is None else most)
-            if vector is not None and told and near:
-                told, near = self._asked_of_both(connection, sought, vector, told, near, most)
-            best = max((told or {}).values(), default=1.0)
-            told = None if told is None else {id: score / best for id, score in told.items()}
-            ranked = fused(told, near, 1.0 if near is None else 0.0 if told is None else weight, ranks)
+            semantic = None if vector is None else self._by_vectors(connection, vector, terms, most)
+            lexical = None
+            if semantic is None or ranks or weight > 0:
+                lexical = self._by_words(connection, sought, terms, count if semantic is None else most)
+            if vector is not None and lexical and semantic:
+                lexical, semantic = self._scored_by_both(connection, sought, vector, lexical, semantic, most)
+            best = max((lexical or {}).values(), default=1.0)
+            lexical = None if lexical is None else {id: score / best for id, score in lexical.items()}
+            ranked = fused(lexical, semantic, 1.0 if semantic is None else 0.0 if lexical is None else weight, ranks)
             shown = words(query) if keywords is None else {*words(query), *sought.casefold().split()}
-            return _hits(connection, shown, ranked[: count if count > 0 else None], told, near)
+            return _hits(connection, shown, ranked[: count if count > 0 else None], lexical, semantic)
 
     def rebuild(self) -> None:
         """Make the index of words anew from the chunks, in one transaction."""
@@ -154,14 +154,14 @@ class Search(Embedding):
             raise Invalid(f"chunks have vectors of several models ({', '.join(models)}); name that of the embedding with model=")
         return models[0] if models else "none"
 
-    def _near(self, connection: Connection, vector: QueryVector, terms: Sequence[Term], most: int) -> Scores | None:
+    def _by_vectors(self, connection: Connection, vector: QueryVector, terms: Sequence[Term], most: int) -> Scores | None:
         """The cosines of the nearest chunks; None where nothing can be compared."""
         try:
             found = self._nearest_of_all(connection, vector, terms, most)
             if found is None:
                 found = self._nearest(vector, _visible(connection, terms), most)
         except ModelMismatch as error:
-            self._tell_mismatch(vector.model, error)
+            self._warn_of_mismatch(vector.model, error)
             return None
         return found or None
 
@@ -184,20 +184,20 @@ class Search(Embedding):
         hits = self._vectors().nearest(vector.numbers, model=vector.model, kind="chunk", only=ids, limit=limit)
         return {hit.id: hit.score for hit in hits}
 
-    def _asked_of_both(
-        self, connection: Connection, query: str, vector: QueryVector, told: Scores, near: Scores, most: int
+    def _scored_by_both(
+        self, connection: Connection, query: str, vector: QueryVector, lexical: Scores, semantic: Scores, most: int
     ) -> tuple[Scores, Scores]:
         """Both sides, each with its scores for what only the other has found; a side with fewer than `most` has found all it can."""
-        untold, far = [id for id in near if id not in told], [id for id in told if id not in near]
+        only_semantic, only_lexical = [id for id in semantic if id not in lexical], [id for id in lexical if id not in semantic]
         more: Scores = {}
-        if untold and len(told) == most:
-            ids: dict[int, str] = dict(connection.rows(f"SELECT pk, id FROM chunks WHERE id {AMONG}", (listed(untold),)))
+        if only_semantic and len(lexical) == most:
+            ids: dict[int, str] = dict(connection.rows(f"SELECT pk, id FROM chunks WHERE id {AMONG}", (listed(only_semantic),)))
             more = {ids[pk]: score for pk, score in self._index.scores(connection, query, list(ids))}
-        return told | more, near | (self._nearest(vector, far, -1) if far and len(near) == most else {})
+        return lexical | more, semantic | (self._nearest(vector, only_lexical, -1) if only_lexical and len(semantic) == most else {})
 
-    def _tell_mismatch(self, model: str, error: ModelMismatch) -> None:
-        if not self._told_mismatch:
-            self._told_mismatch = True
+    def _warn_of_mismatch(self, model: str, error: ModelMismatch) -> None:
+        if not self._warned_of_mismatch:
+            self._warned_of_mismatch = True
             warnings.warn(
                 f"chunks are found by their words alone: {error}; store.documents.reembed(fn, model={model!r}) brings them to that model",
                 stacklevel=4,
@@ -205,7 +205,7 @@ class Search(Embedding):
 
     # -- by words ---------------------------------------------------------------------------------------------------
 
-    def _told(self, connection: Connection, query: str, terms: Sequence[Term], count: int) -> Scores | None:
+    def _by_words(self, connection: Connection, query: str, terms: Sequence[Term], count: int) -> Scores | None:
         """BM25 of the chunks that have any of the question's words, best first; None where the question has no words."""
         best = self._index.best(connection, query, terms, count)
         if not best:
@@ -258,7 +258,7 @@ def _sound(ids: Iterable[Any]) -> list[str]:
 
 
 def _hits(
-    connection: Connection, shown: set[str], ranked: list[tuple[str, float]], told: Scores | None, near: Scores | None
+    connection: Connection, shown: set[str], ranked: list[tuple[str, float]], lexical: Scores | None, semantic: Scores | None
 ) -> list[ChunkHit]:
     found = CHUNKS.find(connection, f"WHERE id {AMONG}", (listed(_sound(id for id, _ in ranked)),))
     chunks = {chunk.id: chunk for chunk in found}
@@ -272,8 +272,8 @@ def _hits(
             chunk := chunks[id],
             documents[chunk.document_id],
             score,
-            None if told is None else told.get(id, 0.0),
-            None if near is None else near.get(id, 0.0),
+            None if lexical is None else lexical.get(id, 0.0),
+            None if semantic is None else semantic.get(id, 0.0),
             densest(chunk.content, shown),
         )
         for id, score in ranked
