@@ -124,10 +124,9 @@ class Adding(Replacing):
             if not same:
                 self._fill(item.drafts, None if old is None else old.id, item.columns["uri"] or item.columns["title"])
         with self.db.write() as connection:
-            fresh: list[Fresh] = []
-            found = [self._arrive(connection, item, fresh, event) for item in items]
-            self._write(connection, fresh, self._model)
-            return found
+            arrived = [self._arrive(connection, item, event) for item in items]
+            self._write(connection, [each for *_, fresh in arrived for each in fresh], self._model)
+            return [(new, old) for new, old, _ in arrived]
 
     def _here(self, connection: Connection, item: Arrival) -> Document | None:
         """The document that has the identity of the one that is added, hidden or not."""
@@ -135,19 +134,20 @@ class Adding(Replacing):
         return self._same(connection, columns["uri"], columns["content_hash"], self._canonical(item.project, user_id), user_id)
 
     def _arrive(
-        self, connection: Connection, item: Arrival, fresh: list[Fresh], event: dict[str, str]
-    ) -> tuple[Document, Document | None]:
-        """Add one document; its new chunks are appended to `fresh`, to be written with those of the others."""
+        self, connection: Connection, item: Arrival, event: dict[str, str]
+    ) -> tuple[Document, Document | None, Sequence[Fresh]]:
+        """Add one document, and return it as it is and as it was, with its new chunks, which are yet to be written."""
         old = self._here(connection, item)
         if old is None:
-            return self._begin(connection, item, fresh), None
+            return self._begin(connection, item)
         given = {name: value for name, value in item.columns.items() if name not in _BORN and value is not None}
         changes = {name: value for name, value in given.items() if not values.same(value, UNSAID.get(name))}
         before: dict[str, Any] = {}
         after: dict[str, Any] = {}
+        fresh: Sequence[Fresh] = ()
         if not _says(connection, old, item):
-            outcome = self._replace(connection, old, item.drafts, fresh, self._model)
-            before["chunks"], after["chunks"] = outcome.before, outcome.after
+            outcome = self._replace(connection, old, item.drafts, self._model)
+            before["chunks"], after["chunks"], fresh = outcome.before, outcome.after, outcome.fresh
             changes = {"ingested_at": self.db.now, **self._progress(outcome.embedded), **changes}
         elif old.is_deleted:
             self._index.add(connection, texts_of(connection, old.id))
@@ -159,10 +159,10 @@ class Adding(Replacing):
             verb = "restore" if old.is_deleted else "update"
             was, now = shown(old, names) | before, shown(new, names) | after
             log(self._audit, "document", verb, old, was, now, **event)
-        return new, old
+        return new, old, fresh
 
-    def _begin(self, connection: Connection, item: Arrival, fresh: list[Fresh]) -> Document:
-        """Write the row of a new document, and append its chunks to `fresh`."""
+    def _begin(self, connection: Connection, item: Arrival) -> tuple[Document, None, list[Fresh]]:
+        """Write the row of a new document."""
         columns, now = item.columns, self.db.now
         if columns["id"] is not None:
             refuse_taken(connection, DOCUMENTS, "a document", columns["id"], "give another id, or the uri of that one")
@@ -178,8 +178,7 @@ class Adding(Replacing):
         filled["updated_at"] = filled["created_at"] if columns["updated_at"] is None else columns["updated_at"]
         new = Document(**filled, project_id=project_id, is_deleted=False, deleted_at=None, version=1)
         pk = DOCUMENTS.insert(connection, new, uri_key=uri_key(new.uri, new.content_hash, connection.cipher))
-        fresh += [self._fresh(connection, new, pk, place, draft) for place, draft in enumerate(item.drafts)]
-        return new
+        return new, None, [self._fresh(connection, new, pk, place, draft) for place, draft in enumerate(item.drafts)]
 
 
 def _says(connection: Connection, document: Document, item: Arrival) -> bool:

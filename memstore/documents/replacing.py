@@ -37,10 +37,11 @@ class Fresh(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of the chunks of a document: how many there were and are, and whether anything changed."""
+    """What became of the chunks of a document: how many there were and are, which are yet to be written, and whether any changed."""
 
     before: int
     after: int
+    fresh: list[Fresh]
     touched: bool
     embedded: bool  # whether each has a vector of the model
 
@@ -76,9 +77,8 @@ class Replacing(Annotations, Embedding):
             old = self._known(connection, document_id)
             if old.is_deleted:
                 raise Invalid(f"document {values.shorten(document_id)} was removed; add_text() brings it back")
-            fresh: list[Fresh] = []
-            outcome = self._replace(connection, old, drafts, fresh, model)
-            self._write(connection, fresh, model)
+            outcome = self._replace(connection, old, drafts, model)
+            self._write(connection, outcome.fresh, model)
             if outcome.touched:
                 self._rewrite(connection, old, self._progress(outcome.embedded) | ({} if at is None else {"updated_at": at}))
             if outcome.touched and outcome.before:
@@ -86,8 +86,8 @@ class Replacing(Annotations, Embedding):
                 log(self._audit, "document", "update", old, before, after, actor=actor, note=note)
             return chunks_of(connection, document_id)
 
-    def _replace(self, connection: Connection, owner: Document, drafts: Sequence[Draft], fresh: list[Fresh], model: str | None) -> Outcome:
-        """Replace the chunks of a document; new ones are appended to `fresh`, for `_write`."""
+    def _replace(self, connection: Connection, owner: Document, drafts: Sequence[Draft], model: str | None) -> Outcome:
+        """Replace the chunks of a document, but for writing the new ones, which `_write` does for many documents at once."""
         old, keys = chunks_of(connection, owner.id), keys_of(connection, owner.id)
         found = matched(old, drafts, connection.cipher)
         kept = {chunk.id for chunk in found if chunk is not None}
@@ -101,11 +101,11 @@ class Replacing(Annotations, Embedding):
             self._vectors().add(again, model=model)
         pk = connection.value("SELECT pk FROM documents WHERE id = ?", (owner.id,))
         new = [(place, draft) for place, (chunk, draft) in enumerate(zip(found, drafts)) if chunk is None]
-        fresh += [self._fresh(connection, owner, pk, place, draft) for place, draft in new]
+        fresh = [self._fresh(connection, owner, pk, place, draft) for place, draft in new]
         waiting = [None if chunk is None else chunk.id for chunk, draft in zip(found, drafts) if draft.lacks]
         known = [id for id in waiting if id is not None]
         lacks = model is None or len(known) < len(waiting) or bool(known and self._vectors().lacking(known, model=model))
-        return Outcome(len(old), len(drafts), bool(gone or new or moved or again), not lacks)
+        return Outcome(len(old), len(drafts), fresh, bool(gone or new or moved or again), not lacks)
 
     def _progress(self, embedded: bool) -> dict[str, Any]:
         """The columns that say how far a document is whose text was just added."""
