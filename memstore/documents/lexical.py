@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from ..kernel import Corrupt, Finding, Invalid, NotSupported, Room, StoreError, values
@@ -191,10 +191,8 @@ class ChunkIndex:
         return serving
 
     def _try_to_mend(self) -> None:
-        try:
+        with suppress(StoreError):  # search is complete without it, and the next write tries again
             self.compact()
-        except StoreError:
-            return  # search is complete without it, and the next write tries again
 
     def _allowed(self, connection: Connection, terms: Sequence[Term]) -> set[int]:
         clause, params = joined(terms)
