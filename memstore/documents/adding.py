@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ..kernel import Connection
 
 #: The defaults of `add_text` that are not None: a column at its default counts as not given.
-UNSAID = {"title": "", "source_type": "unknown", "tags": [], "extra_text": "", "analyzed": False}
+DEFAULTS = {"title": "", "source_type": "unknown", "tags": [], "extra_text": "", "analyzed": False}
 _BORN = ("id", "created_at", "updated_at")  # only a new row takes them
 #: As `CHECKS`, with None for columns that are made up where they are not given.
 _CHECKS = CHECKS | {name: partial(values.optional, CHECKS[name]) for name in ("display_name", "ingestion_status")}
@@ -141,7 +141,7 @@ class Adding(Replacing):
         if old is None:
             return self._begin(connection, item)
         given = {name: value for name, value in item.columns.items() if name not in _BORN and value is not None}
-        changes = {name: value for name, value in given.items() if not values.same(value, UNSAID.get(name))}
+        changes = {name: value for name, value in given.items() if not values.same(value, DEFAULTS.get(name))}
         before: dict[str, Any] = {}
         after: dict[str, Any] = {}
         fresh: Sequence[Fresh] = ()

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..kernel import Invalid, Record, path_of, record, values
 from ..kernel.rows import AMONG, Term, listed
-from .adding import UNSAID, Adding
+from .adding import DEFAULTS, Adding
 from .chunking import SIZE, sizes
 from .filters import opened
 from .library import OWNED
@@ -197,7 +197,7 @@ def _outcome(new: Document, old: Document | None) -> str:
 
 
 #: The columns of a document at their defaults.
-BARE = {name: UNSAID.get(name) for name in CHECKS}
+BARE = {name: DEFAULTS.get(name) for name in CHECKS}
 
 
 def _columns(file: _File) -> dict[str, Any]:

@@ -228,9 +228,9 @@ class Question:
             return self._matching(match, count)
         if count > 0:
             found = self._matching(match, WIDER * count)
-            heard = self._heard(found)
-            if len(heard) >= count or len(found) < WIDER * count:
-                return heard[:count]
+            allowed = self._allowed(found)
+            if len(allowed) >= count or len(found) < WIDER * count:
+                return allowed[:count]
         return self.connection.rows(
             f"""
             SELECT chunk_index__words.rowid, -bm25(chunk_index__words) AS score
@@ -251,7 +251,7 @@ class Question:
             (match, count),
         )
 
-    def _heard(self, found: list[Scored]) -> list[Scored]:
+    def _allowed(self, found: list[Scored]) -> list[Scored]:
         """Those of some texts whose documents meet the conditions."""
         rows = self.connection.rows(
             f"""
@@ -260,8 +260,8 @@ class Question:
             """,
             (listed(number for number, _ in found), *self.params),
         )
-        heard = {number for (number,) in rows}
-        return [(number, score) for number, score in found if number in heard]
+        allowed = {number for (number,) in rows}
+        return [(number, score) for number, score in found if number in allowed]
 
     def scores(self, numbers: list[int]) -> list[Scored]:
         """The scores of some texts by all words of the question."""

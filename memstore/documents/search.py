@@ -20,7 +20,7 @@ from ..kernel.rows import AMONG, Term, joined, listed
 from ..kernel.words import words
 from .embedding import Embedding
 from .filters import Filters, checked, conditions
-from .selection import heard, wanted
+from .selection import concerning, wanted
 from .tables import CHUNKS, DOCUMENTS, ChunkHit
 from .texts import ChunkTexts
 
@@ -116,7 +116,7 @@ class Search(Embedding):
 
     def _terms(self, connection: Connection, project: str | None, conversation_id: str | None, user_id: str | None) -> list[Term]:
         """The conditions on documents for a project, a conversation and a user."""
-        terms = heard(self._canonical, project, user_id)
+        terms = concerning(self._canonical, project, user_id)
         # Mostly nothing is deselected, and to find that out takes less time than to ask it of each document.
         unwanted = "SELECT 1 FROM selections WHERE enabled = 0 AND (user_id = ? OR conversation_id = ?)"
         if connection.value(unwanted, (user_id, conversation_id)) is not None:
@@ -174,7 +174,7 @@ class Search(Embedding):
                 found = self._nearest(vector, None, wide)
             except ModelMismatch:
                 return None  # perhaps only vectors that the conditions exclude are of another model
-            there = _heard(connection, found, terms)
+            there = _allowed(connection, found, terms)
             if len(there) >= most or len(found) < wide:
                 return dict(list(there.items())[:most])
         return None
@@ -234,7 +234,7 @@ def _visible(connection: Connection, terms: Sequence[Term]) -> list[str]:
     return [id for (id,) in rows]
 
 
-def _heard(connection: Connection, found: Scores, terms: Sequence[Term]) -> Scores:
+def _allowed(connection: Connection, found: Scores, terms: Sequence[Term]) -> Scores:
     """Those of some chunks whose documents are not hidden and meet the conditions."""
     clause, params = joined([("documents.is_deleted = 0",), *terms])
     rows = connection.rows(

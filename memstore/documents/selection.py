@@ -34,8 +34,8 @@ def wanted(user_id: str | None, conversation_id: str | None) -> Term:
     )
 
 
-def heard(canonical: Canonical, project: str | None, user_id: str | None) -> list[Term]:
-    """The conditions on documents that a user can see in a project: his and everybody's, of that project or of none."""
+def concerning(canonical: Canonical, project: str | None, user_id: str | None) -> list[Term]:
+    """The conditions on documents that concern a user and a project: his and everybody's, of that project and of none."""
     return [*scope(canonical, None, user_id), *filters(("(project_id IS NULL OR project_id = ?)", canonical(project, user_id)))]
 
 
@@ -107,7 +107,7 @@ class Selections(Library):
         """
         limit = values.limit(limit)
         project, tier = values.optional(values.key, "project", project), _tier(user_id, conversation_id)
-        terms = [("is_deleted = 0",), wanted(*tier), *heard(self._canonical, project, user_id)]
+        terms = [("is_deleted = 0",), wanted(*tier), *concerning(self._canonical, project, user_id)]
         clause, params = joined(terms)
         found = DOCUMENTS.find(self.db, f"WHERE {clause} ORDER BY pk", params)
         found.sort(key=lambda item: (item.display_name, item.title))  # not by SQL: in an encrypted file both are encrypted
@@ -116,7 +116,7 @@ class Selections(Library):
     def is_selected(self, document_id: str, *, user_id: str | None = None, conversation_id: str | None = None) -> bool:
         """Return whether a document is among the `selected`."""
         document_id = values.key("document_id", document_id)
-        terms = [wanted(*_tier(user_id, conversation_id)), *heard(self._canonical, None, user_id)]
+        terms = [wanted(*_tier(user_id, conversation_id)), *concerning(self._canonical, None, user_id)]
         clause, params = joined([("id = ?", document_id), ("is_deleted = 0",), *terms])
         self.get(document_id)  # or NotFound
         return self.db.value(f"SELECT 1 FROM documents WHERE {clause}", params) is not None
