@@ -43,7 +43,7 @@ class ChunkIndex:
     # -- write ------------------------------------------------------------------------------------------------------
 
     def add(self, connection: Connection, texts: Sequence[Text]) -> None:
-        """Index chunks of documents that are not hidden, in the transaction that writes them."""
+        """Index new chunks of documents that are not hidden, in the transaction that writes them."""
         serving = self._serving(connection, {number for number, _ in texts}) if texts else ""
         if serving == "fts5":
             with mending():
