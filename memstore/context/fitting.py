@@ -93,7 +93,7 @@ def fitted(
     """
     bands = {name: tee(found.get(name, ())) for name in KEPT}
     told = Told(budget)
-    told.take_most(_shared({name: iter(offered) for name, (offered, _) in bands.items()}, budget))
+    told.take_most(_shared({name: offered for name, (offered, _) in bands.items()}, budget))
     told.take_most(_chosen(found.get("retrieval", ()), budget.max_tokens - told.tokens, budget))
     note = list(bands["backup"][1])
     told.take_most(_rest({name: chain(offered, more.get(name, ())) for name, (_, offered) in bands.items()}, told, budget))

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from ..kernel import Connection
 
+INSERT = f"INSERT INTO chunks(pk, document, {', '.join(CHUNKS.stored)}) VALUES (?, ?, {', '.join('?' * len(CHUNKS.stored))})"
+
 
 class Fresh(NamedTuple):
     """A chunk that is about to be written, with the key of its document, and its vector or None."""
@@ -171,6 +173,3 @@ class Replacing(Annotations, Embedding):
         vectors = [(each.chunk.id, each.embedding) for each in fresh if each.embedding is not None]
         if vectors and model is not None:
             self._vectors().add(vectors, model=model)
-
-
-INSERT = f"INSERT INTO chunks(pk, document, {', '.join(CHUNKS.stored)}) VALUES (?, ?, {', '.join('?' * len(CHUNKS.stored))})"

@@ -26,12 +26,12 @@ class ChunkTexts:
 
     def present(self) -> bool:
         """Whether this file uses the keyword index."""
-        if self._served is None and self.db.present("documents"):
+        served = self._served
+        if served is None and self.db.present("documents"):
             served = self.db.value("SELECT kind FROM chunk_index")
             if not self.db.in_transaction:
                 self._served = served
-            return bool(served == "keywords")
-        return self._served == "keywords"
+        return served == "keywords"
 
     def last(self, conn: Connection) -> int:
         """The highest number ever given."""

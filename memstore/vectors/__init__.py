@@ -156,6 +156,7 @@ class VectorIndex:
         return search.hits
 
     def _may_keep(self, space: Space) -> bool:
+        """Whether memory may keep what is read: only committed rows, and not the empty tables of a read-only store without the room."""
         return not self.db.in_transaction and "vectors" not in space.connection.shadows
 
     def _spaces(self, connection: Connection, query: Query, model: str, kind: str | None, ids: list[str] | None) -> list[Space]:
