@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from ..kernel.rows import THEIRS, followers
+from ..kernel.rows import JOINER, THEIRS, followers
 from .removal import remove
 from .tables import DOCUMENTS, Document
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from ..kernel import Connection
     from .library import Library
 
-ACTOR = "project-join"
 #: A selection of the document that goes is dropped where its owner has one of the document that stays.
 INHERIT = "UPDATE OR IGNORE selections SET document = ? WHERE document = ?"
 
@@ -51,5 +50,5 @@ def _replace(room: Library, connection: Connection, older: Document, newer: Docu
     room._audit(
         "document.supersede", entity_kind="document", entity_id=older.id, user_id=older.user_id, project=older.project_id,
         before={"uri": older.uri, "content_hash": older.content_hash, "chunks": removed["chunks"]}, after={"superseded_by": newer.id},
-        actor=ACTOR,
+        actor=JOINER,
     )  # fmt: skip
