@@ -54,7 +54,7 @@ class Told:
         self._budget = budget
 
     def names(self, piece: ContextPiece) -> bool:
-        """Whether a piece is in the pack, in whatever form."""
+        """Whether a piece is told, in whatever form."""
         return any((each.kind, each.id) == (piece.kind, piece.id) for each in self.pieces)
 
     def take(self, piece: ContextPiece) -> bool:
