@@ -1,13 +1,13 @@
 """The context pack: what an agent should know for one question, within a number of tokens, and why each piece is there.
 
-1. Pieces stand in bands, in the order of trust: what people have set, identity and preferences, memories, corrections, entities, then
-   documents, which anybody may have written, and the handoff note. Each band has a share of the tokens, which its best piece may
-   exceed while there is room; what bands leave goes to documents, and what documents leave to the bands again.
-2. Within a band the most relevant comes first: by the share of a piece's words that the question has, then by their number, so that a
-   long overview does not push out a short fact.
-3. The pack is never over its budget, by the caller's own count of the whole text. Documents are cut first, then the note, entities,
-   memories, corrections, preferences, identity, and project state last.
-4. The same store and the same question give the same pack, to the byte. Asking writes nothing and creates no room.
+1. Trust decides the order: what people have set, who somebody is and what he prefers, memories, corrections, entities, then documents,
+   which anybody may have written, and the note of an earlier window. Each band has a share of the tokens, which its best piece may
+   go over while there is room; what is not needed goes to documents, and what these leave to the bands again.
+2. Within a band what says most about the question comes first: by the share of a piece's words that the question has, then by how many
+   those are, so that a long overview does not push out the short fact.
+3. Never over the budget, by the caller's own count of the whole text. Where it would be, documents go first, then the note, entities,
+   memories, corrections, preferences and identity, and project state last.
+4. The same store and the same question give the same pack, to the byte. Nothing is written by asking, and no room is made.
 
 The trap: rooms are read one after the other, so a write in between may be seen by the later ones only. Inside `transaction()` all of
 them see one state.

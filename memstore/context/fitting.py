@@ -1,7 +1,8 @@
-"""Fitting as much as possible of what there is into a number of tokens.
+"""How much of what there is fits into a number of tokens.
 
-1. The caller's count may be slow and need not be additive. Sums over pieces only propose what to take; the text of the whole decides.
-2. It is called once for each piece, and about ten times for the whole.
+1. Whatever counts tokens may be slow and need not be additive: that a part fits says nothing of the whole, so it is asked of the text
+   that goes out, and never goes by a sum.
+2. It is asked for each piece once, and then for the whole some ten times.
 """
 
 from __future__ import annotations
@@ -14,15 +15,15 @@ from ..kernel import values
 from .gathering import Forms
 from .pieces import BANDS, ContextPiece, block, written
 
-#: The bands besides documents; when the whole is too long, those at the end lose their pieces first.
+#: Which bands keep their pieces when the whole is too long, first those that lose theirs last.
 KEPT = ("project_state", "identity", "preference", "correction", "memory", "entity", "backup")
-PATIENCE = 3  # pieces in a row that do not fit, after which no more are tried
-WASTE = 20  # one token in so many may stay unused before the bands are offered more
+PATIENCE = 3  # pieces
+WASTE = 20  # one token in so many may be left unused before the bands are asked again
 _PLACES = {band.name: place for place, band in enumerate(BANDS)}
 
 
 class Budget:
-    """A number of tokens, and the caller's way to count them, which is asked once for each text."""
+    """Tokens, and who counts them."""
 
     def __init__(self, max_tokens: int, count: Callable[[str], int]) -> None:
         self.max_tokens = max_tokens
@@ -30,22 +31,22 @@ class Budget:
         self._costs: dict[str, int] = {}
 
     def cost(self, text: str) -> int:
-        """The tokens of a text."""
+        """What a text costs."""
         if text not in self._costs:
             self._costs[text] = values.integer("what count= returned", self._count(text), low=0)
         return self._costs[text]
 
     def costed(self, piece: ContextPiece) -> ContextPiece:
-        """A piece with the tokens of its own block."""
+        """A piece with what it costs by itself."""
         return replace(piece, tokens=self.cost(block(1, piece)))
 
     def share(self, name: str) -> int:
-        """The tokens that are meant for a band."""
+        """What is meant for a band."""
         return self.max_tokens * BANDS[_PLACES[name]].share // 100
 
 
 class Told:
-    """The pieces of the pack so far, in their order, with the text and its tokens, which never exceed the budget."""
+    """The pieces that are told so far, in their order, with the text and its tokens; never more than the budget."""
 
     def __init__(self, budget: Budget) -> None:
         self.pieces: list[ContextPiece] = []
@@ -58,15 +59,15 @@ class Told:
         return any((each.kind, each.id) == (piece.kind, piece.id) for each in self.pieces)
 
     def take(self, piece: ContextPiece) -> bool:
-        """Add a piece, or put it in place of another form of it, if the whole fits then; return whether the pack has it."""
+        """Tell one more piece, or one in another form, if the whole fits then."""
         others = [each for each in self.pieces if (each.kind, each.id) != (piece.kind, piece.id)]
         return piece in self.pieces or self._become([*others, piece])
 
     def take_most(self, more: list[ContextPiece]) -> None:
-        """Add as many pieces from the front of a list as fit together."""
+        """Tell as many more pieces from the front as fit together."""
         before = self.pieces
         low, high = 0, len(more)
-        middle = high  # mostly all of them fit
+        middle = high  # mostly all of them do
         while low < high:
             if self._become([*before, *more[:middle]]):
                 low = middle
@@ -86,14 +87,14 @@ class Told:
 def fitted(
     found: Mapping[str, Iterable[Forms]], more: Mapping[str, Iterable[Forms]], budget: Budget
 ) -> tuple[list[ContextPiece], str, int]:
-    """Choose pieces, and return them in their order, with the text and its tokens; `more` follows `found` where there is room.
+    """The pieces that are told, in their order, with the text and its tokens; `more` follows `found` where there is room.
 
-    First each band gets its best piece, which may exceed its share, and is filled up to that. What is over the budget is cut, chunks of
-    documents take what is left, and what they leave goes to the bands again and to a longer form of the note.
+    First each band has its best piece, which may go over its share, and is filled up to that; then all is cut to what fits, chunks of
+    documents take what is left, what they leave goes to the bands again, and a note that was cut is told longer where it can be.
     """
     bands = {name: tee(found.get(name, ())) for name in KEPT}
     told = Told(budget)
-    told.take_most(_shared({name: offered for name, (offered, _) in bands.items()}, budget))
+    told.take_most(_shared({name: iter(offered) for name, (offered, _) in bands.items()}, budget))
     told.take_most(_chosen(found.get("retrieval", ()), budget.max_tokens - told.tokens, budget))
     note = list(bands["backup"][1])
     told.take_most(_rest({name: chain(offered, more.get(name, ())) for name, (_, offered) in bands.items()}, told, budget))
@@ -102,7 +103,7 @@ def fitted(
 
 
 def _shared(bands: Mapping[str, Iterator[Forms]], budget: Budget) -> list[ContextPiece]:
-    """The best piece of each band, and those of its others that fit into its share."""
+    """The best piece of each band, and what of the others fits into its share."""
     left, firsts = budget.max_tokens, dict[str, list[ContextPiece]]()
     for name in KEPT:
         firsts[name] = _first(next(bands[name], ()), budget.share(name), left, budget)
@@ -116,14 +117,14 @@ def _shared(bands: Mapping[str, Iterator[Forms]], budget: Budget) -> list[Contex
 
 
 def _first(forms: Forms, share: int, left: int, budget: Budget) -> list[ContextPiece]:
-    """The best piece of a band: a longer form may take the share, or half of what is left; the shortest one, all that is left."""
+    """The best piece of a band: at length it takes no more than its share or half of what is left, at its shortest whatever is left."""
     costed = [budget.costed(piece) for piece in forms]
     fitting = [piece for piece in costed if piece.tokens <= min(left, max(share, left // 2))]
     return fitting[:1] or [piece for piece in costed[-1:] if piece.tokens <= left]
 
 
 def _rest(bands: Mapping[str, Iterable[Forms]], told: Told, budget: Budget) -> list[ContextPiece]:
-    """Pieces of the bands that are not in the pack yet and fit into what is left."""
+    """What of the bands is not told yet and fits into what is left."""
     left, pieces = budget.max_tokens - told.tokens, list[ContextPiece]()
     for name in KEPT if left * WASTE > budget.max_tokens else ():
         chosen = _chosen((forms for forms in bands[name] if not told.names(forms[0])), left, budget)
@@ -133,7 +134,7 @@ def _rest(bands: Mapping[str, Iterable[Forms]], told: Told, budget: Budget) -> l
 
 
 def _chosen(found: Iterable[Forms], left: int, budget: Budget) -> list[ContextPiece]:
-    """The pieces that fit into `left` tokens, each counted by itself."""
+    """The pieces that fit into so many tokens by what each costs by itself."""
     taken: list[ContextPiece] = []
 
     def taking(piece: ContextPiece) -> bool:
@@ -153,7 +154,7 @@ def _sum(pieces: Iterable[ContextPiece]) -> int:
 
 
 def _fill(found: Iterable[Forms], budget: Budget, take: Callable[[ContextPiece], bool]) -> None:
-    """Offer pieces, each in the longest form that `take` accepts, until PATIENCE of them in a row are refused."""
+    """Offer pieces, each in its longest form that is taken; one that is too long gives way to the next, three in a row end it."""
     missed = 0
     for forms in found:
         missed = 0 if any(take(budget.costed(piece)) for piece in forms) else missed + 1
