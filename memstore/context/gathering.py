@@ -29,8 +29,8 @@ EPISODES: tuple[MemoryType, ...] = ("project", "knowledge", "episodic", "adaptat
 ALWAYS = "told with every question"
 WARNED = ("instruction", "hidden-text")  # kinds of annotation
 MATCHES = 6  # words of a match that are shown
-COPIES = 2  # other places of the same text that are named
-MANY = 8  # times as many chunks are asked for where some have the same text
+COPIES = 2  # places of the same text that are named
+MANY = 8  # times as many chunks are asked for where some of them say the same
 
 
 @dataclass
@@ -143,9 +143,9 @@ def entities(store: Store, asked: Question, most: int) -> Iterator[Forms]:
 
 
 def documents(store: Store, asked: Question, most: int) -> Iterator[Forms]:
-    """Chunks of documents of the project or of none, whole and as a snippet.
+    """Chunks of documents of the project or of none, whole and as the snippet around what was found.
 
-    A text that stands in several places comes once, from the place that ranks highest.
+    A text that stands in several places is told once, from where it was found best.
     """
     keywords = " ".join(sorted(set().union(*asked.forms.values())))
     places: dict[str, list[ChunkHit]] = {}

@@ -66,9 +66,10 @@ def made(chunks: Iterable[str | Mapping[str, Any]]) -> list[Draft]:
     if isinstance(chunks, (str, bytes, Mapping)) or not isinstance(chunks, Iterable):
         raise Invalid(f"chunks must be a list of texts or dicts, not {type(chunks).__name__}")
     drafts = [_made(f"chunks[{place}]", chunk) for place, chunk in enumerate(chunks)]
-    for id, times in Counter(draft.id for draft in drafts).items():
-        if id is not None and times > 1:
-            raise Invalid(f"chunks has the id {values.shorten(id)} twice; each chunk needs one of its own")
+    ids = Counter(draft.id for draft in drafts if draft.id is not None)
+    if len(ids) < ids.total():
+        ((twice, _),) = ids.most_common(1)
+        raise Invalid(f"chunks has the id {values.shorten(twice)} twice; each chunk needs one of its own")
     return drafts
 
 

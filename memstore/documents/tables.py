@@ -85,7 +85,7 @@ CREATE TABLE chunks(
     chunk_hash     TEXT NOT NULL DEFAULT '',                    -- SHA-256 of the content; under a codec a keyed tag
     sanitized_hash TEXT,                                        -- hash of the content after the caller cleaned it
     metadata       TEXT CHECK (metadata IS NULL OR json_valid(metadata)),
-    version        INTEGER NOT NULL DEFAULT 1,                  -- rises when the chunk moves; other content is another chunk
+    version        INTEGER NOT NULL DEFAULT 1,                  -- rises when it moves: other content is another chunk
     UNIQUE (document, chunk_index)
 ) STRICT;
 
