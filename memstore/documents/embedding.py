@@ -39,7 +39,7 @@ class Embedding(Library):
         fn, model = self._asked_model(fn, model)
         values.listener("progress", progress)
         with self.db.read(snapshot=True) as connection:
-            stray = bool(lost(self, connection))
+            stray = lost(self, connection)
         total = self.db.value("SELECT count(*) FROM chunks")
         done = given = last = 0
         without: set[str] = set()
@@ -48,8 +48,8 @@ class Embedding(Library):
             lacking = self._vectors().lacking([id for _, id in page], model=model)
             for start in range(0, len(lacking), BATCH):
                 batch = lacking[start : start + BATCH]
-                got = self._embed_chunks(fn, model, batch, stray)
-                stray = False
+                got = self._embed_chunks(fn, model, batch, bool(stray))
+                stray = []
                 given += len(got)
                 without |= {*batch} - got
             done += len(page)
