@@ -1,4 +1,4 @@
-"""What turns texts into vectors, as a caller gives it to `open_store`."""
+"""The embedding model that a caller gives to `open_store`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .kernel.embedding import Fn
 
 @record
 class Embedder:
-    """A model that turns texts into vectors: its name, a function from texts to as many vectors, and their length if that is fixed."""
+    """A model that turns texts into vectors: its name, a function from texts to as many vectors, and their dimensions if known."""
 
     model: str
     fn: Fn

@@ -1,4 +1,4 @@
-"""What a store tells of itself: findings, sizes, state."""
+"""Reports of a store on itself: findings, sizes, state."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Report(Record):
 
 @record
 class TableStats(Record):
-    """Rows of one table, its bytes with those of its indexes, and how many of them are what callers have said.
+    """Rows of one table, its bytes with those of its indexes, and how many of them are texts of callers.
 
-    `bytes` are None where SQLite was built without the means to tell. `text_bytes` are of texts and JSON, in UTF-8 or encrypted;
-    0 in a table that has none or whose texts are derived from another's.
+    `bytes` is None where this SQLite cannot tell. `text_bytes` counts texts and JSON, in UTF-8 or encrypted; it is 0 for a table
+    without any, or with texts that are derived from another table.
     """
 
     room: str

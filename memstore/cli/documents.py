@@ -1,4 +1,4 @@
-"""Texts to look things up in, and what an agent should know for a question: `ingest`, `documents`, `ask`."""
+"""The commands `ingest`, `documents` and `ask`: documents in, documents shown, and the context pack for a question."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 
 def ingest(options: Namespace) -> int:
-    """Take in files and folders, into a store that is begun if need be."""
+    """Add files and folders as documents, to a store that is created if need be."""
     for path in options.paths:
         os.stat(path)
     target = options.db or os.environ.get("MEMSTORE_DB") or store_path(options)
@@ -63,7 +63,7 @@ def ingest(options: Namespace) -> int:
 
 
 def _refuse_to_begin(paths: Sequence[str]) -> None:
-    """Raise where nothing that is named can be taken in: that must not leave an empty store."""
+    """Raise Invalid where nothing that is named can be added, which must not leave an empty store behind."""
     from ..documents.files import refusal
 
     reasons = [] if any(map(os.path.isdir, paths)) else [(path, refusal(path)) for path in paths]
@@ -73,7 +73,7 @@ def _refuse_to_begin(paths: Sequence[str]) -> None:
 
 
 def _bare(store: Store, report: IngestReport) -> str:
-    """What to do where other chunks have vectors, and those that have just come in have not."""
+    """A hint where other chunks have vectors and those just added have none."""
     if store.embedder is not None or not report.added + report.changed or not store.documents.db.present("vectors"):
         return ""
     models = [repr(each.model) for each in store.vectors.models() if each.kinds.get("chunk")]
@@ -91,13 +91,8 @@ def _print_report(report: IngestReport, place: str) -> None:
 # -- documents ----------------------------------------------------------------------------------------------------------
 
 
-def _find(store: Store, options: Namespace, limit: int | None) -> Sequence[Document]:
-    chosen = {"source_type": options.type, "project": options.project, "user_id": options.user}
-    return store.documents.find(**chosen, include_deleted=options.hidden, limit=limit)
-
-
 def _name(document: Document) -> str:
-    """What it is called, or else where it is from."""
+    """The title of a document, or else where it is from."""
     return document.title or document.relative_path or document.uri or document.display_name or document.id
 
 
@@ -105,7 +100,7 @@ DOCUMENT = Kind("document", "documents", "SELECT id FROM documents WHERE substr(
 
 
 def _typed(store: Store, typed: str) -> Document:
-    """The document with an id, or else the one with a uri, which of a file is its path."""
+    """The document with an id, or else with a uri, which may be typed as the path of a file."""
     try:
         found: Document = one(store, DOCUMENT, typed)
     except NotFound:
@@ -121,23 +116,23 @@ def _typed(store: Store, typed: str) -> Document:
 
 def listed(options: Namespace) -> int:
     """List documents, newest first."""
-    limit = options.limit
+    limit, chosen = options.limit, {"source_type": options.type, "project": options.project, "user_id": options.user}
     with open_for(options) as store:
-        found = _find(store, options, one_more(limit))
+        found = store.documents.find(**chosen, include_deleted=options.hidden, limit=one_more(limit))
         projects = projects_by_id(store)
         if not found and options.project is not None:
             _refuse_unknown(store, options.project)
     if options.json:
         print_json({"documents": [item.to_dict() for item in found[:limit]]})
         return 0
-    told = ((item, f"{_name(item)} (hidden)" if item.is_deleted else _name(item)) for item in found[:limit])
-    print_list([(item, (item.source_type,), text) for item, text in told], projects)
+    names = [f"{_name(item)} (hidden)" if item.is_deleted else _name(item) for item in found[:limit]]
+    print_list([(item, (item.source_type,), name) for item, name in zip(found, names)], projects)
     tell_of_others(len(found), options, DOCUMENT)
     return 0
 
 
 def _refuse_unknown(store: Store, project: str) -> None:
-    """Refuse a project that nobody has registered and that nothing names: a misspelt one is no empty one."""
+    """Raise NotFound for a project that is neither registered nor named by any row: it may be misspelt."""
     documents, memories, knowledge = store.documents, store.memories, store.knowledge
     if not (
         documents.find(project=project, include_deleted=True, limit=1)
@@ -166,7 +161,7 @@ def search(options: Namespace) -> int:
 
 
 def _print_hits(hits: Sequence[ChunkHit], asked: Sequence[str]) -> None:
-    """A line for each document and heading, and beneath it what was found there."""
+    """A line for the place of each hit, and beneath it the snippet."""
     page = Page()
     for hit in hits:
         place = " > ".join(part for part in (_name(hit.document), hit.chunk.heading_path) if part)
@@ -174,12 +169,12 @@ def _print_hits(hits: Sequence[ChunkHit], asked: Sequence[str]) -> None:
         print(*page.table([(f"{hit.score:.2f}", one_line(hit.snippet))], (page.dim,), indent="  ", found=asked), sep="\n")
 
 
-#: What might look like a failure and is none.
+#: Explains what might look like a failure and is none.
 STATES: dict[str | None, str] = {"pending": "words find it; not all of its chunks have vectors"}
 
 
 def show(options: Namespace) -> int:
-    """Show one document, its chunks, and what has become of it."""
+    """Show one document, its chunks, and its history."""
     with open_for(options) as store:
         item = _typed(store, options.id)
         chunks = store.documents.chunks(item.id)
@@ -215,7 +210,7 @@ def remove(options: Namespace) -> int:
 
 
 def reembed(options: Namespace) -> int:
-    """Get vectors for the chunks that have none of the embedder's."""
+    """Embed the chunks that have no vector of the embedder's model."""
     with open_for(options, read_only=False) as store, shown_progress() as progress:
         if store.embedder is None:
             raise Invalid("nothing says what makes vectors; give --embedder MODULE:NAME, or set MEMSTORE_EMBEDDER")
@@ -267,7 +262,7 @@ def _print_pack(pack: ContextPack) -> None:
 
 
 def _print_piece(page: Page, number: int, piece: ContextPiece) -> None:
-    """Its number in the pack's text, where it is from and why it is told; then what it says, line by line as it stands there."""
+    """Print the number, source and reason of a piece, and then its text line by line."""
     for about in (f"[{number}] {one_line(piece.source)}  {piece.kind} {shown_id(piece.id, page)}", one_line(piece.why)):
         for lines in page.whole([(about,)], indent="  "):
             print(*map(page.dim, lines), sep="\n")

@@ -9,8 +9,8 @@
    is trusted least.
 4. The same store and the same question give the same pack, to the byte. Nothing is written by asking, and no room is made.
 
-The trap: rooms are read one after the other, so that a write in between may be seen by the later ones only. Inside `transaction()`
-all of them see one state.
+The trap: rooms are read one after the other, so a write in between may be seen by the later ones only. Inside `transaction()` all of
+them see one state.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ContextPack", "ContextPiece", "build"]
 
-CANDIDATES = 8  # of a band, and another one for each 20 tokens of its share; where documents leave room, for each 10 of all tokens
-SHARE = 8  # percent, for documents, whose chunks take more tokens
+CANDIDATES = 8  # pieces of a band, and one more for each 20 tokens of its share; where documents leave room, for each 10 of all tokens
+SHARE = 8  # percent of the tokens that count for documents here: their chunks are long
 
 
 def build(
@@ -48,7 +48,7 @@ def build(
     count: Callable[[str], int],
     embedding: Any,
 ) -> ContextPack:
-    """Put together what some rooms of a store have for a question."""
+    """Build the pack from what some rooms of a store have for a question."""
     query, max_tokens = values.text("query", query), values.integer("max_tokens", max_tokens, low=0)
     user_id = values.optional(values.key, "user_id", user_id)
     if not callable(count):
@@ -56,7 +56,7 @@ def build(
     if embedding is not None:
         from ..vectors.floats import packed
 
-        packed("embedding", embedding)  # refused here, whether or not there is anything to compare it with
+        packed("embedding", embedding)  # a bad one is refused even where there is nothing to compare it with
     asked = Question(
         query,
         *_project(store, rooms, values.optional(values.key, "project", project), user_id),
@@ -77,7 +77,7 @@ def build(
 
 
 def _project(store: Store, rooms: Container[str], project: str | None, user_id: str | None) -> tuple[str | None, bool]:
-    """What a project's id, name or alias means, and whether that is a project that chat knows."""
+    """The project that an id, name or alias means, and whether chat knows it."""
     if project is None or "chat" not in rooms:
         return project, False
     meant = store.chat.canonical(project, user_id) or project

@@ -1,7 +1,7 @@
-"""What the rooms of a store have for a question, band by band, best first.
+"""Gathering what the rooms of a store have for a question, band by band, best first.
 
-Only rooms that the file has are asked, and they by their own reads: what is no longer believed, expired, hidden, or another user's,
-they leave out. A piece is made when somebody has room for it.
+Rooms are asked by their own reads, which leave out what is not believed any more, expired, hidden, or another user's. Gatherers are
+generators: a piece is made only when there may be room for it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..memories.tables import MemoryType
     from ..store import Store
 
-Forms = tuple[ContextPiece, ...]  # one piece, whole and then shorter ones of it
+Forms = tuple[ContextPiece, ...]  # forms of one piece, the longest first
 
 WIDTH = 250  # characters of an entry
 EPISODES: tuple[MemoryType, ...] = ("project", "knowledge", "episodic", "adaptation")  # told only where they match
@@ -64,7 +64,7 @@ class Question:
         return sorted(whole, key=lambda word: (folded.find(word), word)), round(len(shared) / len(own), 6)
 
     def found(self, said: str) -> list[str]:
-        """The words for which an index of words finds a text; it knows no stems, but neither accents nor where CJK words end."""
+        """The words of the question that a text matches; without a common stem, those by which the index of words finds it."""
         if matches := self.matched(said)[0]:
             return matches
         plain = said.translate(FOLDING)
@@ -73,12 +73,12 @@ class Question:
 
 
 def _stands(form: str, own: set[str], plain: str) -> bool:
-    """Whether any part of a word is among the words of a text, or of a script without spaces anywhere in it."""
+    """Whether any part of a word is a word of a text, or, in a script without spaces, stands anywhere in it."""
     return any(part in own or (UNSPACED.search(part) is not None and part in plain) for part in form.split())
 
 
 def project_state(store: Store, asked: Question, most: int) -> Iterator[Forms]:
-    """What people have set in the project, the most to the point first; no question has to call for it."""
+    """The state of the project, most relevant first; told with every question."""
     ranked = []
     for item in () if asked.project is None else store.memories.states(asked.project, user_id=asked.user_id):
         matches, density = asked.matched(f"{item.key} {item.value}")
@@ -91,13 +91,13 @@ def project_state(store: Store, asked: Question, most: int) -> Iterator[Forms]:
 
 
 def personal(store: Store, asked: Question, most: int, *, band: Literal["identity", "preference"]) -> Iterator[Forms]:
-    """Who somebody is, or what he prefers; no question has to call for it."""
+    """The user's identity or preferences; told with every question."""
     hits = store.memories.recall(asked.text, [band], project=asked.project, user_id=asked.user_id, unmatched=True, limit=most)
     yield from ((_memory(asked, hit.memory, band, band),) for hit in hits)
 
 
 def memories(store: Store, asked: Question, most: int) -> Iterator[Forms]:
-    """What is believed of the project, if it is registered, and what is believed everywhere, of all types in one order."""
+    """Memories of the project, if it is registered, and of no project, all types in one order."""
     project = asked.project if asked.registered else None
     hits = store.memories.recall(asked.text, EPISODES, project=project, user_id=asked.user_id, limit=most)
     kinds = {True: "memory of no project", False: "project memory"}
@@ -117,7 +117,7 @@ def _memory(asked: Question, item: Memory, band: str, kind: str) -> ContextPiece
 
 
 def corrections(store: Store, asked: Question, most: int) -> Iterator[Forms]:
-    """What was wrong before and touches the question."""
+    """Corrections that apply to the question."""
     from ..corrections.correction import line_of
 
     for hit in store.corrections.relevant(asked.text, user_id=asked.user_id, limit=most):
@@ -127,7 +127,7 @@ def corrections(store: Store, asked: Question, most: int) -> Iterator[Forms]:
 
 
 def entities(store: Store, asked: Question, most: int) -> Iterator[Forms]:
-    """Things that the question names, each followed by what was noted about it."""
+    """Entities that the question names, each followed by its observations."""
     for item in store.knowledge.mentioned(asked.text, project=asked.project, user_id=asked.user_id, limit=most):
         matches, density = max((asked.matched(name) for name in (item.name, *item.aliases)), key=lambda match: match[1])
         aliases = f", also {', '.join(item.aliases)}" if item.aliases else ""
@@ -187,7 +187,7 @@ def _chunk(found: list[ChunkHit], matches: list[str], flags: Iterable[Annotation
 
 
 def _place(hit: ChunkHit) -> str:
-    """Where a chunk stands, as somebody would look it up."""
+    """Where a chunk stands, for a person who looks it up."""
     document, chunk = hit.document, hit.chunk
     named = document.relative_path or document.title or document.display_name or document.uri or document.id
     where = " > ".join(filter(None, [named, chunk.heading_path]))
@@ -197,7 +197,7 @@ def _place(hit: ChunkHit) -> str:
 
 
 def note(store: Store, asked: Question, _most: int) -> Iterator[Forms]:
-    """The newest handoff note of the conversation, whole and cut."""
+    """The newest handoff note of the conversation, whole and shortened."""
     found = None if asked.conversation_id is None else store.backups.latest(asked.conversation_id, asked.specialist)
     if found is None or _anothers(store, found.conversation_id, asked.user_id):
         return
@@ -208,7 +208,7 @@ def note(store: Store, asked: Question, _most: int) -> Iterator[Forms]:
 
 
 def _anothers(store: Store, conversation_id: str, user_id: str | None) -> bool:
-    """Whether chat knows a conversation as that of another user."""
+    """Whether a conversation belongs to another user, as far as chat knows."""
     if user_id is None or not store.backups.db.present("chat"):
         return False
     from ..chat.tables import LOCAL
@@ -222,7 +222,7 @@ def _anothers(store: Store, conversation_id: str, user_id: str | None) -> bool:
 
 Gatherer = Callable[["Store", Question, int], Iterator[Forms]]
 
-#: Of each band the room that has it, and what asks the room.
+#: For each band the room that has it, and what gathers it.
 GATHERERS: dict[str, tuple[str, Gatherer]] = {
     "project_state": ("memories", project_state),
     "identity": ("memories", partial(personal, band="identity")),

@@ -1,7 +1,7 @@
-"""What a context pack is made of, and how its pieces are written down.
+"""What a context pack consists of, and how it is written as text.
 
-A piece of one line can hold no line break, and a longer one is quoted line by line: nothing that a document or a memory says can
-pass for a heading of the pack, or for a piece that is trusted more.
+A piece is one line without line breaks, or quoted line by line: nothing in a document or a memory can pass for a heading of the pack,
+or for a piece that is trusted more.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class Band(NamedTuple):
     share: int
 
 
-#: All bands, trusted most first. Documents get what is left.
+#: All bands, the most trusted first. Documents get what the others leave.
 BANDS = (
     Band("project_state", "Project state", 20),
     Band("identity", "Identity", 5),
@@ -36,7 +36,7 @@ HEADINGS = {band.name: band.heading for band in BANDS}
 
 @record
 class ContextPiece(Record):
-    """One thing that is told: what it is (`kind`, `id`, `version`), from where, and why.
+    """One piece of a pack: what it is (`kind`, `id`, `version`), its source, and why it is there.
 
     `band` is where it stands in the order of trust, `text` what is told of it, `tokens` what that costs by itself,
     `document_id` where a chunk is from, and `refs` what else `source` and `why` name, as "kind:id".
@@ -57,9 +57,9 @@ class ContextPiece(Record):
 
 @record
 class ContextPack(Record):
-    """What an agent is told for one question; `text` is ready for a prompt, `tokens` what it counts.
+    """What an agent should know for one question; `text` is ready for a prompt and has `tokens` tokens.
 
-    The numbers in `text` are the places of the pieces in `pieces`, beginning with 1.
+    The numbers in `text` are positions in `pieces`, counted from 1.
     """
 
     query: str

@@ -1,14 +1,15 @@
-"""Documents that an agent can look things up in, in chunks that are found by their words and their meaning.
+"""Documents that an agent can look things up in, cut into chunks that are found by their words and by their meaning.
 
-1. A document is known by its uri, within a project and for a user, and without one by what it says; the same bytes are no change.
-2. The chunks of a text tile it: each is `text[start_char:end_char]` of the source, and `text` gives that back to the last character.
-3. A chunk never says anything else: where a document changes, what says the same keeps its id and its vector, the rest are other chunks,
-   and evidence that rests on those that are gone is stale.
-4. Words and vectors are written in the transaction of the chunks. No search finds what it would not find in the text now.
-5. What is removed is hidden until it is added again. Rows go by `erase` and `prune` alone, and where two names turn out to mean one
-   project: there of two documents that are one the newer stays.
+1. Within a project and for a user, a document is identified by its uri, or by its content where it has none. The same bytes again are
+   no change.
+2. The chunks cut from a text tile it: each is `text[start_char:end_char]` of the source, and `text` returns the source exactly.
+3. The content of a chunk never changes. When a document does, chunks with the same content keep their id and vector, the others are
+   replaced, and evidence that rested on them is marked stale.
+4. Words and vectors are written in the transaction of the chunks, so a search finds only what the text says now.
+5. A removed document is hidden until it is added again. Only `erase` and `prune` delete documents, and a project that gets a second
+   name: where both names have the same document, the one changed last stays.
 
-The trap: a selection that was cleared is not one that says no. Without a row the next tier decides, and in the end all are wanted.
+The trap: a selection that was cleared does not say no. Without a row the next tier decides, and in the end every document is wanted.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ __all__ = ["SCHEMA", "Annotation", "Chunk", "ChunkHit", "Document", "DocumentSto
 
 
 class DocumentStore(Search, Selections, Files):
-    """Documents, their chunks, who wants them, and what was noticed about them.
+    """Documents, their chunks, annotations of these, and who has selected what.
 
     >>> from memstore import open_store
     >>> with open_store(":memory:") as store:
@@ -40,26 +41,26 @@ class DocumentStore(Search, Selections, Files):
     """
 
     def join_project(self, connection: Connection, name: str, project_id: str, user_id: str) -> int:
-        """Let what carries a name follow it to the project that it has come to mean; return how many rows may clash there."""
+        """Move documents that carry a name to the project that it now means; return how many beliefs may clash there, which is none."""
         return joining.join(self, connection, name, project_id, user_id)
 
     # -- remove -----------------------------------------------------------------------------------------------------
 
     def erase(self, connection: Connection, subject: Subject) -> None:
-        """Remove what is the subject's for `Store.erase`."""
+        """Remove what belongs to the subject, for `Store.erase`."""
         from . import erasing
 
         erasing.erase(self, connection, subject)
 
     @property
     def prunable(self) -> list[Prunable]:
-        """What `Store.prune` may remove: documents that are hidden."""
+        """What `Store.prune` may remove: hidden documents."""
         return removal.prunable(self)
 
     # -- check ------------------------------------------------------------------------------------------------------
 
     def check(self) -> list[Finding]:
-        """Recompute all that is derived from documents and chunks, the word index included, and report what differs."""
+        """Recompute what is derived from documents and chunks, including the index of words, and report differences."""
         from .derived import differences
 
         with self.db.read(snapshot=True) as connection:

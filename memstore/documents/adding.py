@@ -1,6 +1,6 @@
-"""Texts on their way in, as new documents or in the place of what a document said.
+"""Adding texts, as new documents or as the new text of a known one.
 
-All that one call changes is one transaction; what takes long, cutting and a model's vectors, is done before it begins.
+A call is one transaction; what takes long, cutting and embedding, is done before it begins.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ if TYPE_CHECKING:
 
     from ..kernel import Connection
 
-#: What `add_text` is given where nothing is said of a column; None for all others.
-UNSAID = {"title": "", "source_type": "unknown", "tags": [], "extra_text": "", "analyzed": False}
+#: The defaults of `add_text` that are not None: a column at its default counts as not given.
+DEFAULTS = {"title": "", "source_type": "unknown", "tags": [], "extra_text": "", "analyzed": False}
 _BORN = ("id", "created_at", "updated_at")  # only a new row takes them
-#: The check of each column, those included that are made up where nothing is said of them.
+#: As `CHECKS`, with None for columns that are made up where they are not given.
 _CHECKS = CHECKS | {name: partial(values.optional, CHECKS[name]) for name in ("display_name", "ingestion_status")}
 
 
 @dataclass(slots=True)
 class Arrival:
-    """A document as it comes in."""
+    """A document that is about to be added."""
 
     project: str | None
-    text: str | None  # where the hash is that of the text, and not one by which others know it
+    text: str | None  # None where the caller gave a content_hash of his own
     columns: dict[str, Any]
     drafts: list[Draft]
 
 
 class Adding(Replacing):
-    """The part of the documents room that takes texts in."""
+    """The part of the documents room that adds texts."""
 
     def add_text(
         self,
@@ -87,11 +87,11 @@ class Adding(Replacing):
         actor: str = "",
         note: str = "",
     ) -> Document:
-        """Store a text in chunks and return its document; of one uri, project and user there is one, without a uri one of this text.
+        """Store a text in chunks and return its document, the one that is known by `uri` in the project and for the user, if there is.
 
-        The same text again, by `content_hash`, the SHA-256 unless given, is that document as it is, with the columns that are given, as
-        long as `set_chunks` has left none of it out. Another one takes the place of its chunks, of which those that say the same stay; ""
-        leaves what `set_chunks` made. A removed document comes back. Chunks have at most `chunk_size` characters.
+        Without a `uri` a document is known by its `content_hash`, the SHA-256 of the text unless given. The same text again changes only
+        the columns that are given; chunks that `set_chunks` made stay if they are all of the text, or it is empty. Another text replaces
+        the chunks, except those with the same content. A removed document comes back. Chunks have at most `chunk_size` characters.
         """
         given = {
             "uri": uri, "title": title, "source_type": source_type, "user_id": user_id, "metadata": metadata, "updated_at": updated_at,
@@ -109,14 +109,14 @@ class Adding(Replacing):
     def _arrival(
         self, text: str, project: str | None, given: dict[str, Any], cutting: dict[str, int], *, content_hash: str | None
     ) -> Arrival:
-        """A document with all its columns checked, and its text cut."""
+        """Check all columns of a document, and cut its text."""
         text, project = values.text("text", text), values.optional(values.key, "project", project)
         said = {**given, "content_hash": text_key(text) if content_hash is None else content_hash}
         columns = values.checked(_CHECKS, said)
         return Arrival(project, text if content_hash is None else None, columns, cut(text, columns, **cutting))
 
     def _bring(self, items: Sequence[Arrival], event: dict[str, str]) -> list[tuple[Document, Document | None]]:
-        """Take documents in by one transaction, and return each as it is now and as it was."""
+        """Add documents in one transaction, and return each as it is now and as it was."""
         for item in items if self._embedder is not None else ():
             with self.db.read(snapshot=True) as connection:
                 old = self._here(connection, item)
@@ -124,31 +124,30 @@ class Adding(Replacing):
             if not same:
                 self._fill(item.drafts, None if old is None else old.id, item.columns["uri"] or item.columns["title"])
         with self.db.write() as connection:
-            fresh: list[Fresh] = []
-            found = [self._arrive(connection, item, fresh, event) for item in items]
-            self._write(connection, fresh, self._model)
-            return found
+            arrived = [self._arrive(connection, item, event) for item in items]
+            self._write(connection, [each for *_, fresh in arrived for each in fresh], self._model)
+            return [(new, old) for new, old, _ in arrived]
 
     def _here(self, connection: Connection, item: Arrival) -> Document | None:
-        """The document that a text is the text of, hidden or not."""
-        user_id = item.columns["user_id"]
-        key = uri_key(item.columns["uri"], item.columns["content_hash"], connection.cipher)
-        return self._same(connection, key, self._canonical(item.project, user_id), user_id)
+        """The document that has the identity of the one that is added, hidden or not."""
+        columns, user_id = item.columns, item.columns["user_id"]
+        return self._same(connection, columns["uri"], columns["content_hash"], self._canonical(item.project, user_id), user_id)
 
     def _arrive(
-        self, connection: Connection, item: Arrival, fresh: list[Fresh], event: dict[str, str]
-    ) -> tuple[Document, Document | None]:
-        """Take one document in, and have its new chunks written."""
+        self, connection: Connection, item: Arrival, event: dict[str, str]
+    ) -> tuple[Document, Document | None, Sequence[Fresh]]:
+        """Add one document, and return it as it is and as it was, with its new chunks, which are yet to be written."""
         old = self._here(connection, item)
         if old is None:
-            return self._begin(connection, item, fresh), None
+            return self._begin(connection, item)
         given = {name: value for name, value in item.columns.items() if name not in _BORN and value is not None}
-        changes = {name: value for name, value in given.items() if not values.same(value, UNSAID.get(name))}
+        changes = {name: value for name, value in given.items() if not values.same(value, DEFAULTS.get(name))}
         before: dict[str, Any] = {}
         after: dict[str, Any] = {}
+        fresh: Sequence[Fresh] = ()
         if not _says(connection, old, item):
-            outcome = self._replace(connection, old, item.drafts, fresh, self._model)
-            before["chunks"], after["chunks"] = outcome.before, outcome.after
+            outcome = self._replace(connection, old, item.drafts, self._model)
+            before["chunks"], after["chunks"], fresh = outcome.before, outcome.after, outcome.fresh
             changes = {"ingested_at": self.db.now, **self._progress(outcome.embedded), **changes}
         elif old.is_deleted:
             self._index.add(connection, texts_of(connection, old.id))
@@ -160,10 +159,10 @@ class Adding(Replacing):
             verb = "restore" if old.is_deleted else "update"
             was, now = shown(old, names) | before, shown(new, names) | after
             log(self._audit, "document", verb, old, was, now, **event)
-        return new, old
+        return new, old, fresh
 
-    def _begin(self, connection: Connection, item: Arrival, fresh: list[Fresh]) -> Document:
-        """Write the row of a document that is new, and have its chunks written."""
+    def _begin(self, connection: Connection, item: Arrival) -> tuple[Document, None, list[Fresh]]:
+        """Write the row of a new document."""
         columns, now = item.columns, self.db.now
         if columns["id"] is not None:
             refuse_taken(connection, DOCUMENTS, "a document", columns["id"], "give another id, or the uri of that one")
@@ -179,11 +178,10 @@ class Adding(Replacing):
         filled["updated_at"] = filled["created_at"] if columns["updated_at"] is None else columns["updated_at"]
         new = Document(**filled, project_id=project_id, is_deleted=False, deleted_at=None, version=1)
         pk = DOCUMENTS.insert(connection, new, uri_key=uri_key(new.uri, new.content_hash, connection.cipher))
-        fresh += [self._fresh(connection, new, pk, place, draft) for place, draft in enumerate(item.drafts)]
-        return new
+        return new, None, [self._fresh(connection, new, pk, place, draft) for place, draft in enumerate(item.drafts)]
 
 
 def _says(connection: Connection, document: Document, item: Arrival) -> bool:
-    """Whether a document is of the text that comes in, and its chunks have all of that."""
+    """Whether a document has the text that is added, and its chunks all of it."""
     same = document.content_hash == item.columns["content_hash"]
     return same and (not item.text or tiled(connection, document.id, item.text))

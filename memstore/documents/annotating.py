@@ -1,40 +1,28 @@
-"""Annotations: what was noticed about a chunk, by a rule or by somebody.
+"""Annotations: notes on chunks, made by a rule or by a caller.
 
-The rules look at a chunk when it comes in; a chunk that stays as it is keeps what was noticed about it, and is not looked at again.
+The rules read a chunk when it is written; one that stays when its document changes keeps its annotations and is not read again.
 """
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..kernel import Invalid, values
 from ..kernel.lifecycle import shown
 from ..kernel.rows import AMONG, Term, filled, filters, known, listed, newest
 from .library import Library
-from .tables import ANNOTATIONS, CHUNKS, DOCUMENTS, Annotation
+from .tables import ANNOTATION_CHECKS, ANNOTATIONS, CHUNKS, DOCUMENTS, Annotation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
     from datetime import datetime
 
 LISTED = "store.documents.annotations()"
 _SAID = ("chunk_id", "kind", "start_char", "end_char", "detail", "confidence", "source")
-_CHECKS: dict[str, Callable[[str, Any], Any]] = {
-    "kind": values.key,
-    "start_char": partial(values.optional, partial(values.integer, low=0)),
-    "end_char": partial(values.optional, partial(values.integer, low=0)),
-    "detail": values.text,
-    "confidence": partial(values.real, low=0.0, high=1.0),
-    "source": values.key,
-    "metadata": partial(values.optional, values.json_object),
-    "id": partial(values.optional, values.key),
-    "created_at": partial(values.optional, values.moment),
-}
 
 
 class Annotations(Library):
-    """The part of the documents room that keeps what was noticed."""
+    """The part of the documents room that keeps annotations."""
 
     def annotate(
         self,
@@ -50,13 +38,13 @@ class Annotations(Library):
         id: str | None = None,
         created_at: float | datetime | None = None,
     ) -> Annotation:
-        """Note something about a chunk, or about the characters `start_char` to `end_char` of its content, and return the note.
+        """Annotate a chunk, or the characters `start_char` to `end_char` of its content, and return the annotation.
 
-        `kind` is any word: "instruction" and "hidden-text" are what the rules give.
+        `kind` is any word; the rules use "instruction" and "hidden-text".
         """
         chunk_id = values.key("chunk_id", chunk_id)
         given = values.checked(
-            _CHECKS,
+            ANNOTATION_CHECKS,
             {"kind": kind, "start_char": start_char, "end_char": end_char, "detail": detail, "confidence": confidence,
              "source": source, "metadata": metadata, "id": id, "created_at": created_at},
         )  # fmt: skip
@@ -98,7 +86,7 @@ class Annotations(Library):
             return newest(connection, ANNOTATIONS, "annotation", terms, limit, before, LISTED)
 
     def flagged(self, chunk_ids: Iterable[str]) -> dict[str, list[Annotation]]:
-        """Return what was noticed about some chunks, by chunk and in order of arrival; those without annotations are left out."""
+        """Return the annotations of some chunks by chunk id, in order of arrival; chunks without any are left out."""
         ids = values.strings("chunk_ids", chunk_ids)
         found: dict[str, list[Annotation]] = {}
         clause = f"chunk IN (SELECT pk FROM chunks WHERE id {AMONG})"
@@ -121,7 +109,7 @@ class Annotations(Library):
 
 
 def _confirm_span(start: int | None, end: int | None, size: int) -> None:
-    """Raise Invalid unless the characters are those of a text of that size, or none are named."""
+    """Raise Invalid unless both ends are None, or lie in this order within `size` characters."""
     if (start is None) != (end is None):
         raise Invalid("start_char and end_char go together: give both or neither")
     if start is not None and end is not None and not start <= end <= size:

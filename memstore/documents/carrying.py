@@ -1,4 +1,4 @@
-"""Documents of an export on their way in: keys, hashes and words are computed anew, and chunks go with their document."""
+"""Importing documents: keys, hashes and words are computed anew, and chunks come in with their document or not at all."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..kernel import Exists, values
 from ..kernel.rows import AMONG, listed
 from ..kernel.words import text_key
-from .library import OF
+from .library import OWNED
 from .removal import VISIBLE, forsake, take_chunks
 from .tables import uri_key
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..kernel.carrying import Intake, Row
     from . import DocumentStore
 
-TWIN = f"SELECT pk FROM documents WHERE uri_key = ? AND {OF}"
+TWIN = f"SELECT pk FROM documents WHERE uri_key = ? AND {OWNED}"
 CHOICE = "SELECT pk FROM selections WHERE document = ? AND user_id IS ? AND conversation_id IS ?"
 GONE = "SELECT new FROM temp.carried_keys WHERE kind = 'chunks that were replaced' AND new NOT IN (SELECT id FROM chunks)"
 
@@ -55,23 +55,23 @@ def take_in(room: DocumentStore, intake: Intake) -> None:
 
 
 def _await_vectors(intake: Intake) -> None:
-    """Say of documents that they wait for vectors where those of the export had to stay out."""
+    """Mark documents as pending whose vectors in the export could not be imported."""
     if intake.has_noted("chunks without their vectors"):
         intake.connection.run(AWAIT)
 
 
 def _keyed(connection: Connection, rows: list[Row]) -> list[Row]:
-    """Documents with what is derived from them."""
+    """Documents with their derived columns."""
     return [{**row, "uri_key": uri_key(row["uri"], row["content_hash"], connection.cipher)} for row in rows]
 
 
 def _hashed(connection: Connection, rows: list[Row]) -> list[Row]:
-    """Chunks with what is derived from them."""
+    """Chunks with their derived columns."""
     return [{**row, "chunk_hash": text_key(row["content"], connection.cipher)} for row in rows]
 
 
 def _index(room: DocumentStore, connection: Connection, rows: list[Row]) -> None:
-    """Write the words of chunks that have their keys and documents here."""
+    """Index the words of chunks that have the keys they have in this store, unless their document is hidden."""
     asked = listed({row["document"] for row in rows})
     visible = {pk for (pk,) in connection.rows(f"{VISIBLE} AND pk {AMONG}", (asked,))}
     room._index.add(connection, [(row["pk"], row["content"]) for row in rows if row["document"] in visible])
@@ -83,14 +83,14 @@ def _merge_documents(room: DocumentStore, intake: Intake, page: list[Row]) -> No
     for row in _keyed(intake.connection, rows):
         twin = intake.connection.value(TWIN, (row["uri_key"], row["project_id"] or "", row["user_id"] or ""))
         same = known.get(row["id"])
-        if intake.mode == "replace":  # while it is known whether they are hidden, and so whether their words are in the index
+        if intake.mode == "replace":  # before is_deleted may change, which says whether their words are in the index
             _, gone = take_chunks(room, intake.connection, [pk for pk in (twin if same is None else same,) if pk is not None])
             intake.remember("chunks that were replaced", [(hash(id), id) for id in gone])
         intake.settle("documents", row, same, twin)
 
 
 def _take_chunks(room: DocumentStore, intake: Intake, page: list[Row]) -> None:
-    """Chunks come in with their document, or stay out with it: two states of one text are not mixed."""
+    """Import the chunks whose documents are imported: two states of one text are not mixed."""
     connection, named = intake.connection, {row["document"] for row in page}
     written, erased, replaced = (intake.recall(f"{what} documents", named) for what in ("settled", "erased from", "replaced"))
     come = [row for row in page if row["document"] in written]
@@ -109,7 +109,7 @@ def _take_chunks(room: DocumentStore, intake: Intake, page: list[Row]) -> None:
 
 
 def _merge_annotations(intake: Intake, page: list[Row]) -> None:
-    """What was noticed goes with its chunk; what was noticed later about one that is here already comes in alone."""
+    """Import annotations with their chunk; new ones of a chunk that is here already come in alone."""
     here = intake.recall("kept chunks", [row["chunk"] for row in page])
     intake.follow("annotations", "chunk", "chunks", [row for row in page if row["chunk"] not in here])
     known = intake.ids("annotations", [row["id"] for row in page])
@@ -119,7 +119,7 @@ def _merge_annotations(intake: Intake, page: list[Row]) -> None:
 
 
 def _merge_selections(intake: Intake, page: list[Row]) -> None:
-    """A choice is somebody's own, and comes in wherever its document is here."""
+    """Import selections wherever their document is here, whether or not it was imported."""
     rows = intake.admitted("selections", "selection", page)
     named = [row["document"] for row in rows]
     here, erased = intake.places("documents", named), intake.recall("erased from documents", named)

@@ -1,14 +1,13 @@
-"""Cutting a text into pieces that are worth finding: along its structure where it has one, in overlapping windows where not.
+"""Cutting a text into pieces that are worth finding: along its structure where it has one, else in overlapping windows.
 
-1. The pieces tile the text: the first begins it, the last ends it, each begins where the one before ends or sooner. Every character,
-   white space too, lies in a piece, and a piece is `text[start:end]` and nothing else.
-2. No piece is longer than `size`. None is blank, unless the text is or has white space in one place that fills half a piece.
-3. A heading begins a piece, and so does a function or a class: what changes under one leaves the pieces of the others as they are.
-4. Pieces overlap only where a block that is longer than `size` was cut in windows.
-5. The time is linear in the text, whatever it is made of.
+1. The pieces tile the text: the first begins it, the last ends it, and each begins where the one before ends or sooner. Every
+   character, white space too, lies in a piece, and a piece is exactly `text[start:end]`.
+2. No piece is longer than `size`. None is blank, unless the text is, or has a run of white space that fills half a piece.
+3. A heading begins a piece, and so does a function or a class: a change in one section leaves the pieces of the others as they are.
+4. Pieces overlap only where a block longer than `size` was cut into windows.
+5. The time is linear in the length of the text, whatever it contains.
 
-Python is read by its lines, strings and comments skipped: `ast` refuses a file with one mistake in it, does not know comments, and is
-the slower one.
+Python is read line by line, with strings and comments skipped: `ast` refuses a file with a single mistake, drops comments, and is slower.
 
 The trap: a line that looks like a heading, or like a function, may stand inside a code fence or a string.
 """
@@ -25,9 +24,9 @@ from ..kernel import Invalid, values
 
 Kind = Literal["text", "markdown", "python", "code"]
 
-SIZE = 1000  # characters of a piece, unless the caller says otherwise,
-OVERLAP = 150  # and of two windows of one block: as large a share of other sizes
-TITLE = 80  # characters of a heading that a path holds
+SIZE = 1000  # characters of a piece, unless the caller says otherwise
+OVERLAP = 150  # characters that windows of this size share; the same share of other sizes
+TITLE = 80  # characters of a heading that a path keeps
 
 _SUFFIXES: dict[str, Kind] = {
     **dict.fromkeys((".md", ".markdown", ".mdx", ".qmd", ".rst"), "markdown"),
@@ -37,7 +36,7 @@ _SUFFIXES: dict[str, Kind] = {
 
 
 class Piece(NamedTuple):
-    """A piece of a text: `text[start:end]`, and the headings that it stands under, "Install > Linux"."""
+    """A piece of a text, `text[start:end]`, and the headings above it, "Install > Linux"."""
 
     start: int
     end: int
@@ -45,7 +44,7 @@ class Piece(NamedTuple):
 
 
 class _Block(NamedTuple):
-    """A paragraph, a fenced block, or a heading with what follows it: up to the start of the next one."""
+    """A paragraph, a fenced block, or a heading with what follows it; it ends where the next block starts."""
 
     start: int
     code: bool  # cut at lines rather than at sentences
@@ -57,12 +56,12 @@ class _Section(NamedTuple):
 
 
 def kind_of(suffix: str | None) -> Kind:
-    """How a file of that suffix is cut; a text without one as Markdown, whose paragraphs are those of any text."""
+    """How a file with a suffix is cut; without one like Markdown, whose paragraphs are those of any text."""
     return "markdown" if not suffix else _SUFFIXES.get(suffix.lower(), "code")
 
 
 def sizes(chunk_size: int, overlap: int | None) -> dict[str, int]:
-    """How a text is to be cut, or Invalid; neighbours share 150 characters of 1,000 unless it is said how many."""
+    """Check the sizes for `pieces`; `overlap` defaults to 150 characters of 1,000."""
     size = values.integer("chunk_size", chunk_size, low=1)
     shared = size * OVERLAP // SIZE if overlap is None else values.integer("overlap", overlap, low=0)
     if 2 * shared >= size:
@@ -92,14 +91,14 @@ def pieces(text: str, *, size: int = SIZE, overlap: int = OVERLAP, kind: Kind = 
 
 
 def _solid(text: str, blocks: list[_Block], last: int) -> list[_Block]:
-    """The blocks without blank ones, which belong to the one before, at the beginning to the one after."""
+    """Merge blank blocks into the one before, at the beginning into the one after."""
     ends = [*(block.start for block in blocks[1:]), last]
     said = [block for block, end in zip(blocks, ends) if _SAID.search(text, block.start, end)] or blocks[:1]
     return [said[0]._replace(start=blocks[0].start), *said[1:]]
 
 
 def _packed(text: str, blocks: list[_Block], last: int, size: int, overlap: int) -> Iterator[tuple[int, int]]:
-    """Join neighbours as long as they fit; a block that is too long takes what stands open before it into its windows."""
+    """Join neighbours as long as they fit; the windows of a block that is too long begin with what was not yet full before it."""
     start = end = blocks[0].start
     for block, after in zip(blocks, [*(block.start for block in blocks[1:]), last]):
         if after - start > size and start < end and after - block.start <= size:
@@ -124,18 +123,18 @@ _NEXT_WORD = re.compile(r"\s(?=\S)")
 
 
 def _windows(text: str, start: int, end: int, size: int, overlap: int, code: bool) -> Iterator[tuple[int, int]]:
-    """Cut what is too long at the best border in the second half of each window."""
+    """Cut what is too long into windows, each at the best border in its second half."""
     said, cut = _last_said(text, start, end), start
     while end - start > size:
         cut = _cut(text, start, end, size, said, cut, _IN_CODE if code else _IN_PROSE)
         yield start, cut
-        # Before the last character there is nothing to overlap for, and behind it only white space.
+        # Where only white space is left, an overlap would repeat text for nothing.
         start = cut if said <= cut else _resumed(text, cut, min(overlap, (cut - start) // 2))
     yield start, end
 
 
 def _last_said(text: str, start: int, end: int) -> int:
-    """Where the last character stands that is no white space, or `start`."""
+    """The place of the last character that is not white space, or `start`."""
     while end - start > 1:
         page = max(start, end - 4096)
         stripped = len(text[page:end].rstrip())
@@ -146,7 +145,7 @@ def _last_said(text: str, start: int, end: int) -> int:
 
 
 def _cut(text: str, start: int, end: int, size: int, said: int, past: int, borders: tuple[re.Pattern[str], ...]) -> int:
-    """Where a window ends, past the end of the one before, that leaves something said on both sides, where there is."""
+    """Where a window ends: past the end of the one before and, where possible, with more than white space on both sides."""
     high = start + size
     first = _SAID.search(text, start, high)
     if said < high and end - said <= size and first and first.end() <= said:
@@ -161,7 +160,7 @@ def _cut(text: str, start: int, end: int, size: int, said: int, past: int, borde
 
 
 def _resumed(text: str, cut: int, back: int) -> int:
-    """Where the next window begins: at a word, about so many characters before the end of this one."""
+    """Where the next window begins: at a word, about `back` characters before the end of this one."""
     if not back:
         return cut
     found = _NEXT_WORD.search(text, cut - back - 1, cut)
@@ -169,7 +168,7 @@ def _resumed(text: str, cut: int, back: int) -> int:
 
 
 def _untorn(text: str, place: int, low: int) -> int:
-    """A place at or before this one that parts no letter from its accents, nor an emoji from what makes it another."""
+    """A place at or before this one that separates no letter from its accents, and no emoji from its modifiers."""
     for near in range(place, max(low, place - 32), -1):
         if not _bound(text[near - 1], text[near]):
             return near
@@ -193,16 +192,16 @@ _PARAGRAPH = re.compile(r"\n(?:[^\S\n]*+\n)+")
 
 
 def _paragraphs(text: str, start: int, end: int, code: bool) -> list[_Block]:
-    """Blocks between blank lines, which belong to the one before."""
+    """Blocks between blank lines; these belong to the block before."""
     return [_Block(start, code), *(_Block(gap.end(), code) for gap in _PARAGRAPH.finditer(text, start, end))]
 
 
 def _lined(text: str) -> str:
-    """The text behind a line end; a byte order mark is one too, since the first line begins after it."""
+    """The text after a line end, which also replaces a byte order mark, so that every line follows a line end."""
     return "\n\n" + text[1:] if text.startswith("\ufeff") else "\n" + text
 
 
-# Lines are looked for in `_lined(text)`: where the search finds the line end before a line, there the line begins in the text.
+# Lines are looked for in `_lined(text)`, one character longer: the line end before a line is at the place where it starts in the text.
 _MARK = re.compile(
     r"\n(?:[ ]{0,3}(?P<level>\#{1,6})(?=[ \t\r\n]|\Z)(?P<title>[^\n]*)"
     r"|[ ]{0,3}(?P<rule>={2,}+|-{2,}+)[ \t]*+\r?(?=\n|\Z)"
@@ -221,18 +220,18 @@ class _Outline:
         self.sections = [_Section("", [_Block(0, False)])]
         self._source = source
         self._headings: list[tuple[int, str]] = []
-        self._body = 0  # where what is said under the last heading begins
+        self._body = 0  # where the text under the last heading begins
 
     def bare(self, place: int) -> bool:
-        """Whether nothing is said yet under the last heading."""
+        """Whether there is only white space between the last heading and a place."""
         return _SAID.search(self._source, self._body, place) is None
 
     def block(self, start: int, code: bool) -> None:
-        """Let a block begin."""
+        """Begin a block."""
         self.sections[-1].blocks.append(_Block(start, code))
 
     def heading(self, start: int, end: int, level: int, title: str) -> None:
-        """Let a section begin; a heading with nothing under it takes the first one below it in."""
+        """Begin a section; a heading directly under one of a higher level stays in the section of that."""
         joins = self.bare(start) and (not self._headings or self._headings[-1][0] < level)
         self._body = end
         while self._headings and self._headings[-1][0] >= level:
@@ -270,7 +269,7 @@ def _markdown(text: str) -> list[_Section]:
 
 
 def _fence_end(source: str, place: int, fence: str) -> int:
-    """The end of the line that closes a fence, or of all where none does."""
+    """The end of the line that closes a fence, or of the text where none does."""
     while found := _FENCE_END.search(source, place):
         place = found.end()
         if found[1].startswith(fence):
@@ -286,12 +285,12 @@ def _title(line: str) -> str:
 
 
 def _underlined(source: str, paragraph: int, rule: int) -> str | None:
-    """The line above a rule where it is a heading: one alone that begins a paragraph, and no item of a list, quotation or table."""
+    """The line above a rule, where that is a heading: a paragraph of one line that is not in a list, quotation or table."""
     line = source[paragraph + 1 : rule] if source.find("\n", paragraph + 1, rule) < 0 else ""
     return None if not line.strip() or _NO_TITLE.match(line) else line.strip()
 
 
-# What is between quotes never fails to match, so nothing is tried twice. No group is possessive: before 3.11.5 such match too little.
+# The part between quotes always matches, so nothing is tried twice. No group is possessive: before Python 3.11.5 those match too little.
 _PYTHON = re.compile(
     r"\n(?P<indent>[ \t]*+)"
     r"(?:(?P<kind>(?:async[ \t]+)?def|class)[ \t]+(?P<name>\w+)|(?P<decorator>@)|(?P<comment>\#[^\n]*)|(?=[^\s)\]}]))"
@@ -305,7 +304,7 @@ _PYTHON = re.compile(
 
 
 class _Definition(NamedTuple):
-    """What begins at a line of Python: a function or class, one in a class, or, without a path, other statements of the module."""
+    """Where a function or class begins, at the top or `inside` a class; without a path, where other statements of a module do."""
 
     start: int
     path: str
@@ -313,16 +312,16 @@ class _Definition(NamedTuple):
 
 
 class _Lines:
-    """The lines of Python as they are read: where definitions begin, with the decorators and comments that stand before them."""
+    """Reads Python line by line, and finds where definitions begin, with the decorators and comments before them."""
 
     def __init__(self) -> None:
         self.found = [_Definition(0, "", False)]
         self._owner = ""  # the class whose lines these are
         self._depth: int | None = None  # how far its body is indented
-        self._lead: tuple[int, int, bool] | None = None  # indent and start of what leads a definition, and if it has a decorator
+        self._lead: tuple[int, int, bool] | None = None  # of decorators and comments: indent, start, whether a decorator is among them
 
     def read(self, line: re.Match[str]) -> None:
-        """Take one line that is no blank one and begins in no string."""
+        """Read a line that is not blank and does not begin inside a string."""
         depth = len(line["indent"])
         if depth and self._depth is None:
             self._depth = depth
@@ -336,7 +335,7 @@ class _Lines:
     def _statement(self, line: re.Match[str], depth: int) -> None:
         lead = self._lead
         if lead is not None and lead[2] and depth > lead[0]:
-            return  # a decorator goes on
+            return  # still inside the decorator
         self._lead = None
         start = lead[1] if lead is not None and lead[0] == depth else line.start()
         name = "" if line["kind"] is None else f"{' '.join(line['kind'].split())} {line['name'][:TITLE]}"
@@ -349,7 +348,7 @@ class _Lines:
 
 
 def _python(text: str, size: int) -> list[_Section]:
-    """Sections by function and class, in a class that does not fit into one piece by method."""
+    """Sections by function and class; a class that does not fit into one piece is cut by method."""
     lines = _Lines()
     source = _lined(text)
     for line in _PYTHON.finditer(source):

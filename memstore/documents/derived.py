@@ -1,4 +1,4 @@
-"""What is derived from documents and chunks, computed anew and compared."""
+"""Checking what is derived from documents and chunks, by computing it anew."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GAPS = """
 
 
 def differences(connection: Connection) -> Iterator[Finding]:
-    """Keys, hashes, lengths and places that are not those of their texts, a page of rows at a time."""
+    """Findings for keys, hashes, lengths and places that differ from those of the texts."""
     for span in spans(connection, DOCUMENTS):
         keys = connection.rows("SELECT pk, uri_key FROM documents WHERE pk BETWEEN ? AND ? ORDER BY pk", span)
         for (pk, key), item in zip(keys, DOCUMENTS.find(connection, "WHERE pk BETWEEN ? AND ? ORDER BY pk", span), strict=True):

@@ -1,9 +1,9 @@
-"""Chunks before they are written: cut from a text or made by hand, and which of those that are there they are."""
+"""Chunks before they are written: cut from a text or made by the caller, and matched with those that are stored."""
 
 from __future__ import annotations
 
 import os.path
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Draft:
-    """A chunk as it is to be."""
+    """A chunk that is about to be written."""
 
     content: str
     heading_path: str = ""
@@ -34,7 +34,7 @@ class Draft:
     id: str | None = None
     created_at: float | None = None
     embedding: Any = None
-    unembedded: bool = False  # for good: blank, or the model sees no direction in it
+    unembedded: bool = False  # never to get a vector: it is blank, or the model makes only zeros of it
 
     def __post_init__(self) -> None:
         if self.anchor_type == "char" and self.anchor_start is None and self.anchor_end is None:
@@ -44,31 +44,31 @@ class Draft:
 
     @property
     def lacks(self) -> bool:
-        """Whether it is yet to get a vector, if no chunk that is there has one for it."""
+        """Whether it still needs a vector, unless a stored chunk with this content has one."""
         return self.embedding is None and not self.unembedded
 
 
-#: What an unchanged chunk may change when its document does: where it stands, and what was noted of it.
+#: What may change of a chunk whose content stays: where it stands, and what the caller says about it.
 MOVING = (
     "heading_path", "start_char", "end_char", "anchor_type", "anchor_start", "anchor_end", "token_count", "sanitized_hash", "metadata",
 )  # fmt: skip
 
 
 def cut(text: str, columns: Mapping[str, Any], size: int, overlap: int) -> list[Draft]:
-    """The chunks of a text, by what its document is said to be."""
+    """The chunks of a text, cut as the suffix of its document says."""
     suffix = columns["suffix"] or os.path.splitext(columns["file_path"] or columns["uri"] or "")[1]
     found = pieces(text, size=size, overlap=overlap, kind=kind_of(suffix))
     return [Draft(text[start:end], path, start, end) for start, end, path in found]
 
 
 def made(chunks: Iterable[str | Mapping[str, Any]]) -> list[Draft]:
-    """Chunks that a caller has made, each a text or a dict of columns, or Invalid."""
+    """Check chunks that a caller has made, each a text or a dict of columns."""
     if isinstance(chunks, (str, bytes, Mapping)) or not isinstance(chunks, Iterable):
         raise Invalid(f"chunks must be a list of texts or dicts, not {type(chunks).__name__}")
     drafts = [_made(f"chunks[{place}]", chunk) for place, chunk in enumerate(chunks)]
-    ids = [draft.id for draft in drafts if draft.id is not None]
-    if len({*ids}) < len(ids):
-        twice = next(id for place, id in enumerate(ids) if id in ids[:place])
+    ids = Counter(draft.id for draft in drafts if draft.id is not None)
+    if len(ids) < ids.total():
+        ((twice, _),) = ids.most_common(1)
         raise Invalid(f"chunks has the id {values.shorten(twice)} twice; each chunk needs one of its own")
     return drafts
 
@@ -91,7 +91,7 @@ def _made(where: str, chunk: str | Mapping[str, Any]) -> Draft:
 
 
 def matched(old: Iterable[Chunk], drafts: Sequence[Draft], cipher: Cipher | None) -> list[Chunk | None]:
-    """For each draft the chunk that says the same, in their order; one that was given an id is that chunk or none."""
+    """For each draft a stored chunk with the same content, or None; a draft with an id matches only the chunk that has it."""
     named = {draft.id for draft in drafts}
     own: dict[str, Chunk] = {}
     waiting: dict[str, deque[Chunk]] = {}

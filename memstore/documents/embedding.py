@@ -1,4 +1,4 @@
-"""Vectors of chunks: asked of the embedder before anything is written, since a model may take its time."""
+"""Vectors of chunks. A model may be slow, so it is asked before the transaction begins."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ PAGE = 1000  # chunks that are looked at at once
 
 
 class Embedding(Library):
-    """The part of the documents room that gets chunks their vectors."""
+    """The part of the documents room that embeds chunks."""
 
-    _told_forbidden = False  # that vectors are not allowed in this store
+    _warned_of_ban = False  # whether the warning that vectors are not allowed was given
 
     @property
     def _model(self) -> str | None:
@@ -30,12 +30,11 @@ class Embedding(Library):
     def reembed(
         self, fn: Fn | None = None, *, model: str | None = None, progress: Callable[[int, int], object] | None = None
     ) -> int:
-        """Give all chunks that have none of a model a vector of it, in the place of another model's, and return how many those were.
+        """Give every chunk that has no vector of a model one, in place of another model's, and return how many got one.
 
-        `fn` turns a list of texts into as many vectors; it and `model` are the embedder's unless given. Each batch is written by a
-        transaction of its own, so what was interrupted goes on where it stopped. A chunk that is blank, or of which the model makes
-        nothing but zeros, goes without. Vectors whose chunks are gone are taken out. `progress` is told how many chunks are done, and
-        of how many.
+        `fn` turns a list of texts into as many vectors; it and `model` default to the embedder's. Each batch is a transaction of its own,
+        so an interrupted call is finished by calling it again. Chunks that are blank, or of which the model makes only zeros, get no
+        vector. Vectors of chunks that no longer exist are removed. `progress` is called with the chunks done and their total.
         """
         fn, model = self._asked_model(fn, model)
         values.listener("progress", progress)
@@ -49,7 +48,7 @@ class Embedding(Library):
             lacking = self._vectors().lacking([id for _, id in page], model=model)
             for start in range(0, len(lacking), BATCH):
                 batch = lacking[start : start + BATCH]
-                got = self._embed_chunks(fn, model, batch, stray)
+                got = self._embed_chunks(fn, model, batch, bool(stray))
                 stray = []
                 given += len(got)
                 without |= {*batch} - got
@@ -66,20 +65,25 @@ class Embedding(Library):
         embedder, model = self._embedder, values.optional(values.key, "model", model)
         if fn is not None and not callable(fn):
             raise Invalid(f"fn must be callable and turn a list of texts into vectors, not {type(fn).__name__}")
-        if fn is not None and model is not None:
-            return fn, model
-        if embedder is None or (fn is not None) != (model is not None):
-            raise Invalid("reembed() needs fn and model, or a store that was opened with embedder=Embedder(model, fn)")
-        return embedder.fn, embedder.model
+        if model is None:
+            if embedder is None:
+                raise Invalid("reembed() needs fn and model, or a store that was opened with embedder=Embedder(model, fn)")
+            model = embedder.model
+        if fn is None:
+            if embedder is None or embedder.model != model:
+                raise Invalid(f"reembed() needs the fn of {values.shorten(model)}, which is not the model of the store's embedder")
+            fn = embedder.fn
+        return fn, model
 
-    def _embed_chunks(self, fn: Fn, model: str, ids: Sequence[str], stray: Sequence[str]) -> set[str]:
-        """Give some chunks vectors in place of those that they have, and of those that are gone, and return which of them got one."""
+    def _embed_chunks(self, fn: Fn, model: str, ids: Sequence[str], stray: bool) -> set[str]:
+        """Replace the vectors of some chunks, take out those of chunks that are gone where there are `stray` ones; return who got one."""
         among = (listed(ids),)
         with self.db.read(snapshot=True) as connection:
             chunks = CHUNKS.find(connection, f"WHERE id {AMONG} ORDER BY pk", among)
             owners = DOCUMENTS.find(connection, f"WHERE id {AMONG}", (listed({chunk.document_id for chunk in chunks}),))
         names = {owner.id: owner.uri or owner.display_name for owner in owners}
-        vectors = self._made(fn, model, {chunk.content: _named(chunk.chunk_index, names.get(chunk.document_id)) for chunk in chunks})
+        texts = {chunk.content: _named(chunk.chunk_index, names.get(chunk.document_id)) for chunk in chunks}
+        vectors = self._vectors_of(texts, fn, model)
         with self.db.write() as connection:
             there = {id for (id,) in connection.rows(f"SELECT id FROM chunks WHERE id {AMONG}", among)}
             items = {chunk.id: vectors[chunk.content] for chunk in chunks if chunk.id in there and chunk.content in vectors}
@@ -90,7 +94,7 @@ class Embedding(Library):
         return {*items}
 
     def _note_embedded(self, model: str, without: set[str]) -> None:
-        """Say of each document whose chunks have all got their vectors, but those that go without, that they have."""
+        """Mark the documents as embedded of which no chunk lacks a vector, other than those `without` one for good."""
         waiting = [id for (id,) in self.db.rows("SELECT id FROM documents WHERE ingestion_status <> 'embedded' ORDER BY pk")]
         for start in range(0, len(waiting), PAGE):
             with self.db.write() as connection:
@@ -100,7 +104,7 @@ class Embedding(Library):
                         self._change(connection, self._known(connection, id), {"ingestion_status": "embedded", "indexed_at": self.db.now})
 
     def _fill(self, drafts: Sequence[Draft], document_id: str | None, name: str) -> None:
-        """Ask the embedder for the vectors of those drafts of a document that will have none, of equal ones once."""
+        """Ask the embedder for the vectors that drafts of a document lack, once for equal texts."""
         embedder = self._embedder
         if embedder is None or not drafts or not self._allowed(embedder.model):
             return
@@ -111,37 +115,35 @@ class Embedding(Library):
         staying = [chunk is not None and chunk.id not in lacking for chunk in found]
         wanting = {place: draft for place, draft in enumerate(drafts) if draft.embedding is None and not staying[place]}
         names = {draft.content: _named(place, name) for place, draft in wanting.items()}
-        vectors = self._made(embedder.fn, embedder.model, names, embedder.dims)
+        vectors = self._vectors_of(names, embedder.fn, embedder.model, embedder.dims)
         for draft in wanting.values():
             draft.embedding = vectors.get(draft.content)
             draft.unembedded = draft.embedding is None
 
-    def _made(self, fn: Fn, model: str, names: dict[str, str], dims: int | None = None) -> dict[str, Any]:
-        """The vectors of texts, each of which has a name; those that are blank, or have no direction for the model, are left out."""
+    def _vectors_of(self, names: dict[str, str], fn: Fn, model: str, dims: int | None = None) -> dict[str, Any]:
+        """The vectors of texts, each with a name for messages; texts that are blank or get a vector of zeros are left out."""
         texts = [text for text in names if text.strip()]
-        made: dict[str, Any] = {}
+        found: dict[str, Any] = {}
         for start in range(0, len(texts), BATCH):
             batch = texts[start : start + BATCH]
-            made.update(zip(batch, embedded(fn, batch), strict=True))
-        found: dict[str, Any] = {}
-        for text, vector in made.items():
-            own = self._dimensions(names[text], vector, model, dims)
-            if own:
-                found[text], dims = vector, own
+            for text, vector in zip(batch, embedded(fn, batch), strict=True):
+                own = self._dimensions(names[text], vector, model, dims)
+                if own:
+                    found[text], dims = vector, own
         return found
 
     def _dimensions(self, name: str, vector: Any, model: str, dims: int | None) -> int:
-        """How many dimensions a vector of a model has, 0 where it has no direction; Invalid where it has others than that model's."""
+        """The dimensions of a vector, 0 for one of zeros; Invalid where they are not those of the model's other vectors."""
         own = self._vectors().dimensions(name, vector)
         if own and dims not in (None, own):
             raise Invalid(f"{name} has {own:,} dimensions, and vectors of {values.shorten(model)} have {dims:,}")
         return own
 
     def _allowed(self, model: str) -> bool:
-        """Whether vectors of the embedder may be stored; says so once where they may not."""
-        allowed = self.db.cipher is None or self._vectors().permits(model)
-        if not allowed and not self._told_forbidden:
-            self._told_forbidden = True
+        """Whether vectors of a model may be stored; where they may not, a warning says so once."""
+        allowed = self._vectors().permits(model)
+        if not allowed and not self._warned_of_ban:
+            self._warned_of_ban = True
             warnings.warn(
                 f"vectors of {model!r} are not allowed in this encrypted store, so chunks are found by their words alone;"
                 f" store.vectors.allow({model!r}) lets vectors lie in it unencrypted",
@@ -151,5 +153,5 @@ class Embedding(Library):
 
 
 def _named(place: int, document: str | None) -> str:
-    """What a vector is called where it cannot be used."""
+    """The name of a chunk's vector in a message."""
     return f"the vector of chunk {place} of {values.shorten(document, 200)}"

@@ -1,4 +1,4 @@
-"""Forgetting: one document, or what a user, a conversation or a project left in this room."""
+"""Erasing one document, or what belongs to a user, a conversation or a project in this room."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ..kernel.rows import AMONG, listed
 from ..kernel.subject import IN_PROJECT, Subject
 from .joining import move
 from .removal import take_chunks
-from .tables import DOCUMENTS, Document, uri_key
+from .tables import DOCUMENTS, Document
 
 if TYPE_CHECKING:
     from ..kernel import Connection
@@ -18,7 +18,7 @@ CHOSEN = f"user_id {AMONG} OR conversation_id {AMONG} OR document {AMONG}"
 
 
 def erase(room: Library, connection: Connection, subject: Subject) -> None:
-    """Remove what is the subject's, to the last byte of the index; vectors, evidence and pieces are other rooms' to remove."""
+    """Remove what belongs to the subject, to the last byte of the index; vectors and evidence are for other rooms to remove."""
     where, belongings = subject.belongings()
     named = [subject.id] if subject.kind == "document" else []
     chosen = [listed(ids) for ids in (*belongings, named)]
@@ -33,10 +33,10 @@ def erase(room: Library, connection: Connection, subject: Subject) -> None:
 
 
 def _keep(room: Library, connection: Connection, subject: Subject, left: list[Document]) -> None:
-    """Take documents of others out of a project that went; where one has another text at that uri, neither takes the other's place."""
+    """Move other users' documents out of a project that is erased, except where its user has another text at that uri in no project."""
     what, stayed = "documents of other users in a project that went", 0
     for item in left:
-        twin = room._same(connection, uri_key(item.uri, item.content_hash, connection.cipher), None, item.user_id)
+        twin = room._same(connection, item.uri, item.content_hash, None, item.user_id)
         if twin is None or twin.content_hash == item.content_hash:
             move(room, connection, [item], None)
         else:

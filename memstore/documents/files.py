@@ -1,11 +1,11 @@
-"""Files and folders on their way in: what is text is taken in, what is not is left out with its reason.
+"""Files and folders: text files become documents, the others are skipped, each with a reason.
 
-1. Whether a file has changed is asked of its bytes, never of its name or time: an unchanged one costs a read and a hash.
-2. One bad file does not keep the others out. Each batch is a transaction, so what interrupts leaves whole files behind.
-3. A file that is there and is no text any more is hidden, for what it said is said no longer; one that is gone is, where that is
-   asked for. One that could not be looked at never is.
+1. Whether a file has changed is decided by its bytes, never by its name or time: an unchanged file costs a read and a hash.
+2. A bad file does not keep the others out. Each batch is a transaction, so an interrupted call leaves whole files behind.
+3. The document of a file that can no longer be taken in is hidden; with `prune` so is that of a file that is gone. A file that could not
+   be looked at changes nothing.
 
-The trap: a database of this process may lie in the folder. Opening it and closing it again would drop the locks of its owner.
+The trap: a database of this process may lie in the folder. Opening and closing it would drop the locks of its owner.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..kernel import Invalid, Record, path_of, record, values
 from ..kernel.rows import AMONG, Term, listed
-from .adding import UNSAID, Adding
+from .adding import DEFAULTS, Adding
 from .chunking import SIZE, sizes
 from .filters import opened
-from .library import OF
+from .library import OWNED
 from .tables import CHECKS, Document, uri_key
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
 @record
 class IngestReport(Record):
-    """What `add_files` did with how many files; `reasons` says of each skipped one why."""
+    """What `add_files` did, in numbers of files; `reasons` has the reason for each skipped one, by path."""
 
     added: int
     changed: int
@@ -56,7 +56,7 @@ class IngestReport(Record):
 
 
 class _Refusal(NamedTuple):
-    """Why a file is left out, and whether that was told by what is there now."""
+    """Why a file is skipped, and whether its present content was `seen` to be the reason."""
 
     why: str
     seen: bool = False
@@ -66,7 +66,7 @@ class _File(NamedTuple):
     """A file that was read."""
 
     place: str
-    base: str  # the folder in which it was found
+    base: str  # the folder that the caller named, or the one that a named file is in
     data: bytes
     digest: str
     modified_at: float
@@ -78,7 +78,7 @@ class _File(NamedTuple):
 
 @dataclass(slots=True)
 class _Call:
-    """What a call says of all documents, and what has become of the files so far."""
+    """What a call of `add_files` says about all documents, and what became of the files so far."""
 
     project: str | None
     user_id: str | None
@@ -86,10 +86,10 @@ class _Call:
     event: dict[str, str]
     counts: Counter[str] = field(default_factory=Counter)
     reasons: dict[str, str] = field(default_factory=dict)
-    no_text: list[str] = field(default_factory=list)  # what was looked at and cannot be taken in
+    no_text: list[str] = field(default_factory=list)  # files that were looked at and cannot be taken in
 
     def refuse(self, place: str, refusal: _Refusal) -> None:
-        """Leave a file out."""
+        """Skip a file."""
         self.reasons[place] = refusal.why
         if refusal.seen:
             self.no_text.append(place)
@@ -112,12 +112,12 @@ class Files(Adding):
         actor: str = "",
         note: str = "",
     ) -> IngestReport:
-        """Take in files, and the files of folders with all that is in them, and say what became of them.
+        """Add files, and all files below folders, as documents, and report what became of them.
 
-        Taken in is what reads as UTF-8. Names that begin with a dot, folders of caches and packages, and links to folders are left
-        out. A file is the document whose `uri` is its absolute path. That is removed where the file can be taken in no longer, and with
-        `prune` where one in the folders is gone; a removed one whose file is there comes back, whoever removed it, and counts as added.
-        `progress` is told how many files are done, and of how many. A path that does not exist raises before anything is written.
+        Files must be UTF-8. Names that begin with a dot, folders of caches and packages, and links to folders are skipped. The `uri` of
+        a document is the absolute path of its file. A document is removed when its file can no longer be taken in, and with `prune`
+        when its file in one of the folders is gone; a removed one whose file exists comes back, whoever removed it, and counts as added.
+        `progress` is called with the files done and their total. A path that does not exist raises before anything is written.
         """
         roots = _roots(paths)
         prune, max_bytes = values.flag("prune", prune), min(values.integer("max_bytes", max_bytes, low=0), values.TEXT_LIMIT)
@@ -140,7 +140,7 @@ class Files(Adding):
         return IngestReport(counts["added"], counts["changed"], counts["unchanged"], counts["removed"], len(reasons), reasons)
 
     def _take(self, call: _Call, files: Sequence[_File]) -> None:
-        """Take in those of some files that are not there as they are, by one transaction."""
+        """Add those of some files that are new or changed, in one transaction."""
         known = self._hashes(call, [file.place for file in files])
         fresh = [file for file in files if known.get(file.uri) != file.digest]
         call.counts["unchanged"] += len(files) - len(fresh)
@@ -155,17 +155,17 @@ class Files(Adding):
             call.counts.update(_outcome(new, old) for new, old in self._bring(items, call.event))
 
     def _hashes(self, call: _Call, places: Sequence[str]) -> dict[str | None, str]:
-        """What the documents of some files that are not hidden say, by their uris."""
+        """The content hashes of the documents of some files that are not hidden, by uri."""
         with self.db.read(snapshot=True) as connection:
             terms = self._among(connection, call, places)
             return {uri: content_hash for _, (uri, content_hash) in opened(connection, ("uri", "content_hash"), terms)}
 
     def _among(self, connection: Connection, call: _Call, places: Sequence[str]) -> list[Term]:
-        """What the documents of some files meet that are not hidden."""
+        """The conditions on the documents of some files that are not hidden."""
         return [(f"uri_key {AMONG}", listed(uri_key(_uri(place), "", connection.cipher) for place in places)), self._owned(call)]
 
     def _hide_no_text(self, call: _Call) -> None:
-        """Hide what files said that can be taken in no longer; mostly none of them is known."""
+        """Hide the documents of files that can no longer be taken in; mostly there are none, and nothing is written."""
         if call.no_text and self._hashes(call, call.no_text):
             with self.db.write() as connection:
                 there = opened(connection, ("uri",), self._among(connection, call, call.no_text))
@@ -185,8 +185,8 @@ class Files(Adding):
             self._hide_all(connection, call, [id for id, uri in there if _is_gone(uri)])
 
     def _owned(self, call: _Call) -> Term:
-        """What the documents of the project and user meet that are not hidden."""
-        return f"{OF} AND is_deleted = 0", self._canonical(call.project, call.user_id) or "", call.user_id or ""
+        """The condition on documents of the call's project and user that are not hidden."""
+        return f"{OWNED} AND is_deleted = 0", self._canonical(call.project, call.user_id) or "", call.user_id or ""
 
 
 def _outcome(new: Document, old: Document | None) -> str:
@@ -196,8 +196,8 @@ def _outcome(new: Document, old: Document | None) -> str:
     return "unchanged" if old.content_hash == new.content_hash else "changed"
 
 
-#: What a document is of which nothing is said.
-BARE = {name: UNSAID.get(name) for name in CHECKS}
+#: The columns of a document at their defaults.
+BARE = {name: DEFAULTS.get(name) for name in CHECKS}
 
 
 def _columns(file: _File) -> dict[str, Any]:
@@ -222,7 +222,7 @@ def _columns(file: _File) -> dict[str, Any]:
 def _types() -> MimeTypes:
     from mimetypes import MimeTypes
 
-    return MimeTypes()  # its own map: what a machine adds would differ from one to the next
+    return MimeTypes()  # not the shared map, to which each machine adds types of its own
 
 
 def _uri(place: str) -> str:
@@ -233,7 +233,7 @@ def _uri(place: str) -> str:
 
 
 def _roots(paths: Paths) -> list[str]:
-    """The files and folders that are to be taken in, as absolute paths without links."""
+    """The files and folders that a caller names, as absolute paths without links."""
     if isinstance(paths, (str, bytes, os.PathLike)):
         paths = [paths]
     if not isinstance(paths, Iterable):
@@ -246,7 +246,7 @@ def _roots(paths: Paths) -> list[str]:
 
 
 def _found(roots: Iterable[str], reasons: dict[str, str]) -> dict[str, str]:
-    """The files to be read, in the order of their names, each with the folder that it belongs to."""
+    """The files to be read, in the order of their names, each with its base."""
     found: dict[str, str] = {}
     for root in roots:
         if os.path.isdir(root):
@@ -258,7 +258,7 @@ def _found(roots: Iterable[str], reasons: dict[str, str]) -> dict[str, str]:
 
 
 def _inside(root: str, reasons: dict[str, str]) -> Iterator[str]:
-    """The files of a folder and of the folders in it."""
+    """All files below a folder."""
     waiting = [root]
     while waiting:
         place = waiting.pop()
@@ -278,7 +278,7 @@ def _inside(root: str, reasons: dict[str, str]) -> Iterator[str]:
 def _batches(
     found: dict[str, str], max_bytes: int, refuse: Callable[[str, _Refusal], None]
 ) -> Iterator[tuple[int, list[_File]]]:
-    """The files that can be read, some at a time, with how many of all have been looked at by then."""
+    """The files that can be read, in batches, each with the number of files looked at by then."""
     batch: list[_File] = []
     size = 0
     for done, (place, base) in enumerate(found.items(), 1):
@@ -295,7 +295,7 @@ def _batches(
 
 
 def _read(place: str, base: str, max_bytes: int) -> _File | _Refusal:
-    """A file, or why it is left out."""
+    """A file, or why it is skipped."""
     try:
         values.key("path", path_of(place))
         about = os.stat(place)
@@ -322,7 +322,7 @@ def _text(file: _File) -> str:
 
 
 def refusal(path: str) -> str | None:
-    """Why a file would be left out; None where nothing speaks against it."""
+    """Why `add_files` would skip a file, or None."""
     file = _read(os.path.realpath(path), "", LARGEST)
     if isinstance(file, _Refusal):
         return file.why
@@ -334,7 +334,7 @@ def refusal(path: str) -> str | None:
 
 
 def _is_gone(place: str) -> bool:
-    """Whether there is no such file, which an error of another kind does not say."""
+    """Whether a file does not exist; an error of another kind does not say so."""
     try:
         return not stat.S_ISREG(os.stat(place).st_mode)
     except (FileNotFoundError, NotADirectoryError):

@@ -1,7 +1,7 @@
-"""What a caller asks of documents by their columns: groups of which one must hold, in each of which everything must.
+"""Filters on the columns of documents: groups of which one must hold, each with conditions that must all hold.
 
-1. A filter is a condition of SQL on `documents`, so it narrows a search before anything is ranked or cut to a limit.
-2. What is sealed in the file is opened and compared here, and the condition names the documents that were found.
+1. A filter becomes an SQL condition on `documents`, so it narrows a search before anything is ranked or cut to a limit.
+2. Columns that are encrypted in the file are decrypted and compared here; the condition then lists the documents that match.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
     from ..kernel.table import Reader
 
 Filters = Mapping[str, Any] | Sequence[Mapping[str, Any]]
-Group = list[tuple[str, list[Any]]]  # names, each with the values of which it may have any
+Group = list[tuple[str, list[Any]]]  # columns or members, each with the values that it may have
 
 CARRIED = SCHEMA.carried[0]
 SEALED = (*CARRIED.sealed, *CARRIED.documents)
-#: JSON columns, whose members are asked for as "metadata.team".
+#: JSON columns, whose members are named as "metadata.team".
 _OBJECTS = ("metadata", "extra_json")
 _COLUMNS = tuple(name for name in CHECKS if name not in (*_OBJECTS, "user_id"))
-MOST = 500  # conditions of one filter: SQLite does not look into more than a thousand within each other
-#: What describes a document to people, and is looked through by `find(query=...)`.
+MOST = 500  # conditions of one filter: SQLite allows expressions to be a thousand deep
+#: The columns that describe a document to people, in which `find(query=...)` looks.
 DESCRIPTIVE = ("title", "display_name", "uri", "file_path", "url", "ticket_id", "git_repo", "extra_text")
 
 
 def checked(filters: Filters | None) -> list[Group] | None:
-    """A filter as it will be asked, or Invalid; None where nothing is asked for."""
+    """A filter in groups, or Invalid; None where it lets everything through."""
     if filters is None:
         return None
     groups = [filters] if isinstance(filters, Mapping) else filters
@@ -43,7 +43,7 @@ def checked(filters: Filters | None) -> list[Group] | None:
     if asked_for > MOST:
         hint = "a column may have a list of values"
         raise Invalid(f"filters asks for {asked_for:,} columns in {len(found):,} dicts, and may for {MOST} in all; {hint}")
-    return found if all(found) and found else None  # a group that asks for nothing lets everything through
+    return found if all(found) and found else None  # an empty group lets everything through
 
 
 def _group(group: Any) -> Group:
@@ -59,7 +59,7 @@ def _name(name: Any) -> str:
 
 
 def _choices(name: str, value: Any) -> list[Any]:
-    """The values of which a column may have any: those of a list, or the one."""
+    """The values that a column may have: those of a list, or the one."""
     several = isinstance(value, (list, tuple, set, frozenset))
     return [_value(name, item) for item in (value if several else [value])]
 
@@ -77,8 +77,8 @@ def _value(name: str, value: Any) -> Any:
     return int(found) if isinstance(found, bool) else found
 
 
-def asked(reader: Reader, filters: list[Group] | None) -> list[Term]:
-    """What rows of `documents` must meet for a filter that was `checked`; nothing where it asks for nothing."""
+def conditions(reader: Reader, filters: list[Group] | None) -> list[Term]:
+    """The conditions on `documents` that make a filter which was `checked`."""
     if filters is None:
         return []
     groups = [joined([_condition(reader, name, choices) for name, choices in group]) for group in filters]
@@ -99,7 +99,7 @@ def _condition(reader: Reader, name: str, choices: list[Any]) -> Term:
 
 
 def _any_of(column: str, choices: list[Any]) -> Term:
-    """The condition that a column is one of some values, None among them."""
+    """The condition that a column has one of some values, of which None may be one."""
     if len(choices) == 1:
         return f"{column} IS ?", choices[0]
     missing = f" OR {column} IS NULL" if None in choices else ""
@@ -107,7 +107,7 @@ def _any_of(column: str, choices: list[Any]) -> Term:
 
 
 def _holds(column: str, member: str, found: Any, choices: list[Any]) -> bool:
-    """The same as the conditions of SQL, for a value that was sealed."""
+    """What the SQL conditions decide, for a value that was encrypted in the file."""
     if column == "tags":
         return not {*choices}.isdisjoint(values.from_json(found))
     if not member:
@@ -117,19 +117,19 @@ def _holds(column: str, member: str, found: Any, choices: list[Any]) -> bool:
 
 
 def described(reader: Reader, query: str, terms: Sequence[Term]) -> Term:
-    """The condition that something which describes a document holds a text, whatever its case."""
+    """The condition that one of the DESCRIPTIVE columns contains a text, whatever its case."""
     sought = normal(query)
     found = opened(reader, DESCRIPTIVE, terms)
     return among([id for id, fields in found if sought in normal("\0".join([field for field in fields if field is not None]))])
 
 
 def among(ids: list[str]) -> Term:
-    """The condition that a document is one of some."""
+    """The condition that a document has one of some ids."""
     return f"documents.id {AMONG}", listed(ids)
 
 
 def opened(reader: Reader, columns: Sequence[str], terms: Sequence[Term]) -> Iterator[tuple[str, list[Any]]]:
-    """The id of each document that meets the conditions, and columns of it as they were before they were sealed."""
+    """The id of each document that meets the conditions, and columns of it, decrypted."""
     clause, params = joined(terms)
     cipher = reader.cipher
     for id, *found in reader.rows(f"SELECT id, {', '.join(columns)} FROM documents WHERE {clause}", params):

@@ -1,41 +1,40 @@
-"""Words of chunks in FTS5: a table without content of its own, filled from Python, and a search that common words do not slow.
+"""The words of chunks in a contentless FTS5 table, filled from Python, and a search that common words do not slow down.
 
-1. It ranks as a plain FTS5 table with `ORDER BY bm25()` does. Such a table scores every text that has any of the words; here the
-   rare ones choose the texts, the others only add to their scores, and a bound proves that nothing better was missed: a text
-   without a rare word cannot have more than the common ones give together.
-2. A text without scripts that know no spaces is indexed as it is. Runs of those are indexed character by character and pair by
-   pair, so that a part of a run is found; a question asks for the pairs.
-3. A text is taken out with the very text that it was put in with: FTS5 is told, it does not look.
+1. It ranks as `ORDER BY bm25()` on FTS5 does. That scores every text that has any of the words; here the rare words choose the texts,
+   the others only add to their scores, and a bound proves that nothing better was missed: a text without a rare word cannot score
+   more than all the common ones together.
+2. Scripts that do not separate words by spaces are indexed by characters and pairs of them, so that a part of a run is found; a
+   question asks for the pairs. All other text is indexed as it is.
+3. A text is removed by the same text that was inserted: FTS5 takes it on trust.
 
 The trap: within a transaction the table `_data` is behind until a cursor on the vocabulary makes FTS5 write what it holds back.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..kernel import Corrupt, bm25
 from ..kernel.fulltext import FOLDING
-from ..kernel.rows import Term, joined
+from ..kernel.rows import AMONG, Term, joined, listed
 from ..kernel.words import UNSPACED
 
 if TYPE_CHECKING:
     from ..kernel import Connection
     from ..kernel.bm25 import Scored
 
-    Text = tuple[int, str]
+Text = tuple[int, str]  # the integer key of a chunk, and its content
 
-LONGEST = 1 << 15  # bytes of a word that FTS5 indexes; what is longer is cut, and not asked for here
-MOST_WORDS = 1000  # of a question that are looked at: nobody asks more, and each is looked up
-SAMPLE = 5  # words of each text that are looked up by a check
-SHARE = 32  # words choose as long as what they choose is no more than one text in so many
-REMEMBERED = 10_000  # words of which it is remembered how many texts have them
-FIRST = 128  # texts that may be read, best by the words that choose
-WIDER = 2  # times as many are ranked first where something restricts the search: mostly it leaves out little
-WORTH = 0.5  # of what it takes to rank by all words: how much may be spent on doing without
-CLEAR = 0.3  # what the other words may add, of the worst score that counts, for the words that choose to tell texts well apart
+LONGEST = 1 << 15  # bytes of a word that FTS5 indexes; it cuts longer ones, which are not looked for here
+MOST_WORDS = 1000  # words of a question that are looked up
+SAMPLE = 5  # words of each text that a check looks up
+SHARE = 32  # rare words choose as long as no more than one text in so many has one of them
+REMEMBERED = 10_000  # words whose counts are remembered
+FIRST = 128  # texts, best by the rare words, that may be read
+WIDER = 2  # times as many are ranked first where conditions restrict the search: mostly they leave out little
+WORTH = 0.5  # the share of the work of ranking by all words that may be spent on avoiding it
+CLEAR = 0.3  # the share of the worst score that counts which the other words may add at most, for the rare ones to decide
 
 # Names that begin with `chunk_index__` are the room's, and so are those that FTS5 makes of them.
 CREATE = (
@@ -80,30 +79,30 @@ def drop(connection: Connection) -> None:
 
 
 def empty(connection: Connection) -> None:
-    """Take all words out at once, which SQLite can do without FTS5 too."""
+    """Remove all words, which SQLite can do without FTS5 too."""
     for statement in (*WHOLE, *EMPTY):
         connection.run(statement)
 
 
 def put(connection: Connection, texts: Iterable[Text]) -> None:
-    """Index texts under their numbers."""
+    """Insert texts."""
     rows = [(number, indexed(text)) for number, text in texts]
     connection.many("INSERT INTO chunk_index__words(rowid, content) VALUES (?, ?)", rows)
 
 
 def take(connection: Connection, texts: Iterable[Text]) -> None:
-    """Take texts out."""
+    """Remove texts."""
     rows = [(number, indexed(text)) for number, text in texts]
     connection.many("INSERT INTO chunk_index__words(chunk_index__words, rowid, content) VALUES ('delete', ?, ?)", rows)
 
 
 def flush(connection: Connection) -> None:
-    """Have written now what FTS5 holds back until the commit, which could not say of damage what it is."""
+    """Make FTS5 write what it would hold back until COMMIT, where an error could not say which table is damaged."""
     connection.value("SELECT 1 FROM chunk_index__terms LIMIT 1")
 
 
 def merge(connection: Connection) -> None:
-    """Leave of the index one part, in which no word is that no text has."""
+    """Merge the index into one segment, which drops words that no text has any more."""
     connection.run("INSERT INTO chunk_index__words(chunk_index__words) VALUES ('optimize')")
 
 
@@ -140,23 +139,23 @@ def asked(query: str) -> list[str]:
 
 
 class Vocabulary:
-    """How many texts have a word, remembered as long as the index is as it was: FTS5 counts through all that have it.
+    """Remembers how many texts have a word while the index does not change: FTS5 walks through all of them to count.
 
-    Threads share it without a lock: of one version they can only add what is so.
+    Threads share it without a lock: for one version, each can only add true counts.
     """
 
     def __init__(self) -> None:
         self._known: tuple[object, dict[str, int]] = (None, {})
 
     def holders(self, connection: Connection, words: Sequence[str], version: object) -> dict[str, int]:
-        """The words that texts have, with how many; nothing is remembered where there is no version."""
+        """How many texts have each of some words, those in none left out; without a version nothing is remembered."""
         remembered, known = self._known
         if version is None or remembered != version or len(known) > REMEMBERED:
             known = {}
         unknown = [word for word in words if word not in known]
         if unknown:
-            sql = "SELECT term, doc FROM chunk_index__terms WHERE term IN (SELECT value FROM json_each(?))"
-            found: dict[str, int] = dict(connection.rows(sql, (json.dumps(unknown),)))
+            sql = f"SELECT term, doc FROM chunk_index__terms WHERE term {AMONG}"
+            found: dict[str, int] = dict(connection.rows(sql, (listed(unknown),)))
             known.update({word: found.get(word, 0) for word in unknown})
             if version is not None:
                 self._known = version, known
@@ -164,7 +163,7 @@ class Vocabulary:
 
 
 class Question:
-    """The words of one question in one snapshot, with how rare they are."""
+    """The words of one question in one snapshot, with their rarity."""
 
     def __init__(self, connection: Connection, query: str, terms: Sequence[Term], vocabulary: Vocabulary, made: int | None) -> None:
         self.connection = connection
@@ -189,7 +188,7 @@ class Question:
         size = max(FIRST, 4 * count)
         while chosen < len(by_rarity):
             rest = self._most(by_rarity[chosen:])
-            if self._most(by_rarity[:chosen]) > rest:  # else no text has enough by these words
+            if self._most(by_rarity[:chosen]) > rest:  # else no text can score enough by the rare words
                 spent += self._held(by_rarity[:chosen])
                 if spent > self._held(by_rarity) * WORTH:
                     break
@@ -206,11 +205,11 @@ class Question:
         return self._ranked(self.words, count)
 
     def _held(self, words: Sequence[str]) -> int:
-        """How much FTS5 has to go through for some words."""
+        """How many entries FTS5 has to read for some words."""
         return sum(self.holders[word] for word in words)
 
     def _choosers(self, by_rarity: Sequence[str], count: int) -> int:
-        """How many of the rarest words choose the texts at first."""
+        """How many of the rarest words choose texts in the first attempt."""
         chosen = found = 0
         for word in by_rarity:
             if found >= count and found + self.holders[word] > self.texts // SHARE:
@@ -219,19 +218,19 @@ class Question:
         return chosen
 
     def _most(self, words: Sequence[str]) -> float:
-        """What a text could score at most by some words."""
+        """The highest score that a text could get from some words."""
         return sum(bm25.MOST * self.rarities[word] for word in words)
 
     def _ranked(self, words: Sequence[str], count: int) -> list[Scored]:
-        """What has any of some words, by their scores, as FTS5 computes them."""
+        """The texts that have any of some words and meet the conditions, with scores by these words from FTS5."""
         match = " OR ".join(f'"{word}"' for word in self.words if word in words)
         if not self.clause:
             return self._matching(match, count)
         if count > 0:
             found = self._matching(match, WIDER * count)
-            heard = self._heard(found)
-            if len(heard) >= count or len(found) < WIDER * count:
-                return heard[:count]
+            allowed = self._allowed(found)
+            if len(allowed) >= count or len(found) < WIDER * count:
+                return allowed[:count]
         return self.connection.rows(
             f"""
             SELECT chunk_index__words.rowid, -bm25(chunk_index__words) AS score
@@ -243,7 +242,7 @@ class Question:
         )
 
     def _matching(self, match: str, count: int) -> list[Scored]:
-        """What matches, by its scores, whosever it is."""
+        """The texts that match, with their scores, without regard to the conditions."""
         return self.connection.rows(
             """
             SELECT rowid, -bm25(chunk_index__words) AS score
@@ -252,25 +251,25 @@ class Question:
             (match, count),
         )
 
-    def _heard(self, found: list[Scored]) -> list[Scored]:
-        """Those of some chunks whose documents meet the conditions."""
+    def _allowed(self, found: list[Scored]) -> list[Scored]:
+        """Those of some texts whose documents meet the conditions."""
         rows = self.connection.rows(
             f"""
             SELECT chunks.pk FROM chunks CROSS JOIN documents ON documents.pk = chunks.document
-            WHERE chunks.pk IN (SELECT value FROM json_each(?)) AND {self.clause}
+            WHERE chunks.pk {AMONG} AND {self.clause}
             """,
-            (json.dumps([number for number, _ in found]), *self.params),
+            (listed(number for number, _ in found), *self.params),
         )
-        heard = {number for (number,) in rows}
-        return [(number, score) for number, score in found if number in heard]
+        allowed = {number for (number,) in rows}
+        return [(number, score) for number, score in found if number in allowed]
 
     def scores(self, numbers: list[int]) -> list[Scored]:
-        """What some chunks score by all words of the question."""
+        """The scores of some texts by all words of the question."""
         unread = [number for number in numbers if number not in self._read]
-        rows = self.connection.rows("SELECT pk, content FROM chunks WHERE pk IN (SELECT value FROM json_each(?))", (json.dumps(unread),))
+        rows = self.connection.rows(f"SELECT pk, content FROM chunks WHERE pk {AMONG}", (listed(unread),))
         average, weights = self.length / max(1, self.texts), list(self.rarities.values())
         for number, text in rows:
-            said = tokens(text) if isinstance(text, str) else []  # of a damaged one says who reads the chunk
+            said = tokens(text) if isinstance(text, str) else []  # damage is reported by whoever reads the chunk
             sought = list(filter(self.rarities.__contains__, said))  # counting goes through all of a list, for each word
             self._read[number] = bm25.score(list(map(sought.count, self.words)), weights, len(said), average)
         return [(number, self._read[number]) for number in numbers if number in self._read]
@@ -287,7 +286,7 @@ def _totals(state: Sequence[bytes]) -> tuple[int, int]:
 
 
 def _state(connection: Connection) -> tuple[bytes, ...]:
-    """What FTS5 keeps of the whole index: the totals, and a list of its parts, which every commit changes."""
+    """The totals that FTS5 keeps, and its list of segments, which changes with every commit."""
     blocks = connection.rows(
         """
         SELECT totals.block, parts.block FROM chunk_index__words_data AS totals, chunk_index__words_data AS parts
@@ -300,7 +299,7 @@ def _state(connection: Connection) -> tuple[bytes, ...]:
 
 
 def _varints(block: bytes) -> Iterator[int]:
-    """Numbers as SQLite packs them: seven bits a byte, of a ninth byte all eight."""
+    """The numbers in SQLite's packed form: seven bits in each byte, in a ninth byte all eight."""
     value = length = 0
     for byte in block:
         length += 1
@@ -315,17 +314,17 @@ def _varints(block: bytes) -> Iterator[int]:
 
 
 def sizes(connection: Connection) -> dict[int, int]:
-    """How many words each text has, by its number."""
+    """How many words each text has, by number."""
     return {number: next(_varints(size), 0) for number, size in connection.rows("SELECT id, sz FROM chunk_index__words_docsize")}
 
 
 def counted(connection: Connection) -> int:
-    """How many words all texts have, by the lists of who has them."""
+    """How many words all texts have together, by the vocabulary."""
     return int(connection.value("SELECT ifnull(sum(cnt), 0) FROM chunk_index__terms"))
 
 
 def has(connection: Connection, number: int, words: Sequence[str]) -> bool:
-    """Whether a text is found by its words; of a long one by the first of them."""
+    """Whether a text is found by its first words."""
     some = " ".join(f'"{word}"' for word in dict.fromkeys(words[:SAMPLE]) if len(word) * 4 <= LONGEST)
     if not some:
         return True

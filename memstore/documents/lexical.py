@@ -1,22 +1,23 @@
-"""The words of chunks: FTS5 where SQLite has it and the file is not encrypted, the keyword index elsewhere.
+"""The index of words of chunks: FTS5 where SQLite has it and the file is not encrypted, else the keyword index.
 
-1. What serves a file is fixed by its first chunk and stands in `chunk_index`; what is hidden is in no index.
-2. Search is complete whoever opens the file. A Python whose SQLite has no FTS5 reads through all chunks of a file that has it;
-   if it writes there, the index is `stale` until one that has FTS5 writes or optimizes: until then that one reads through them too.
-   Both rank by BM25; FTS5 takes the words of a text for its length, the keyword index, which does not count them, its characters.
-3. The index is derived: whatever becomes of it, `rebuild` makes it from the chunks.
+1. Which of the two a file uses is decided by its first chunk and stands in `chunk_index`. Hidden documents are in neither.
+2. Search is complete whoever opens the file. Where the file uses FTS5 and this Python's SQLite lacks it, searches read all chunks, and
+   writes mark the index as `stale`: until a Python with FTS5 writes or optimizes and so rebuilds it, that one reads all chunks too.
+   Both rank by BM25; the length of a text is in words for FTS5, in characters for the keyword index, which does not count words.
+3. The index is derived: `rebuild` makes it from the chunks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from ..kernel import Corrupt, Finding, Invalid, NotSupported, Room, StoreError, values
 from ..kernel.fulltext import has_fts5
 from ..kernel.rows import Term, joined
 from . import fulltext
+from .fulltext import Text
 from .texts import ChunkTexts
 
 if TYPE_CHECKING:
@@ -24,14 +25,13 @@ if TYPE_CHECKING:
     from ..kernel.bm25 import Scored
     from ..keywords import KeywordIndex
 
-Text = tuple[int, str]  # the integer key of a chunk, and its content
 PAGE = 500  # chunks that are indexed at a time
 SAMPLE = 1000  # chunks that a check looks up by their words
-INDEX_EVERY = 4096  # chunks after which the keyword index may have a batch to write
+INDEX_EVERY = 4096  # chunks after which the keyword index is asked to catch up
 
 
 class ChunkIndex:
-    """What finds chunks by their words."""
+    """Finds chunks by their words."""
 
     def __init__(self, db: Room, keywords: Callable[[], KeywordIndex]) -> None:
         self.db = db
@@ -57,7 +57,7 @@ class ChunkIndex:
                 self.db.after_commit(lambda: index.catch_up())  # a new function each time: one transaction may ask for it often
 
     def remove(self, connection: Connection, texts: Sequence[Text]) -> None:
-        """Take chunks out, with the texts that they were indexed with."""
+        """Remove chunks, given with the texts that were indexed."""
         serving = self._serving(connection) if texts else ""
         if serving == "fts5":
             with mending():
@@ -66,7 +66,7 @@ class ChunkIndex:
             self._keywords().discard(connection, self.texts.kind, [number for number, _ in texts])
 
     def wipe(self, connection: Connection) -> None:
-        """Leave no byte of what was taken out, for `Store.erase`."""
+        """Leave no byte of what was removed, for `Store.erase`."""
         serving, stale, _ = self._state(connection)
         if serving == "fts5" and not self._has_fts5(connection):
             connection.run("UPDATE chunk_index SET stale = 1")
@@ -78,7 +78,7 @@ class ChunkIndex:
             self._keywords().discard(connection, self.texts.kind, (), wipe=True)
 
     def rebuild(self, connection: Connection) -> None:
-        """Index all chunks of documents that are not hidden anew."""
+        """Make the index anew from all chunks of documents that are not hidden."""
         self._serving(connection)
         if self._state(connection)[0] == "keywords":
             self._keywords().rebuild()
@@ -97,7 +97,7 @@ class ChunkIndex:
             last = values.onward(last, page[-1][0])
 
     def compact(self) -> None:
-        """Rebuild the index if it is stale and this Python can, else merge its parts; the keyword index has its own `compact`."""
+        """Rebuild the FTS5 index if it is stale, else merge its segments; the keyword index has a `compact` of its own."""
         with self.db.read() as connection:
             serving, stale, _ = self._state(connection)
             able = serving == "fts5" and self._has_fts5(connection)
@@ -108,9 +108,9 @@ class ChunkIndex:
     # -- read -------------------------------------------------------------------------------------------------------
 
     def best(self, connection: Connection, query: str, terms: Sequence[Term], count: int) -> list[Scored]:
-        """The chunks that answer a question best by their words, with BM25, among those whose documents meet some conditions.
+        """The chunks that score highest by BM25 among those whose documents meet some conditions, best first.
 
-        Best first; all that have any of the words for a negative count.
+        A negative count asks for all chunks that have any of the words.
         """
         serving, stale, made = self._state(connection)
         if not serving:
@@ -123,7 +123,7 @@ class ChunkIndex:
         return self._keywords().best(connection, query, self.texts, allowed=allowed, count=count, scan=serving == "fts5")
 
     def scores(self, connection: Connection, query: str, numbers: list[int]) -> list[Scored]:
-        """What some chunks score for a question, those that have any of its words."""
+        """The scores of those of some chunks that have any of the question's words."""
         serving, stale, made = self._state(connection)
         if self._asks_fts5(connection, serving, stale):
             with mending():
@@ -137,11 +137,11 @@ class ChunkIndex:
         return serving == "fts5" and not stale and self._has_fts5(connection)
 
     def _question(self, connection: Connection, query: str, terms: Sequence[Term], made: int) -> fulltext.Question:
-        kept = None if self.db.in_transaction else made  # what may be rolled back is not remembered
+        kept = None if self.db.in_transaction else made  # nothing that may be rolled back is remembered
         return fulltext.Question(connection, query, terms, self._vocabulary, kept)
 
     def _confirm_empty(self, connection: Connection) -> None:
-        """Raise where there is something to find and nothing says what finds it."""
+        """Raise Corrupt where there are chunks to find, but no row says by which index."""
         visible = "SELECT 1 FROM chunks CROSS JOIN documents ON documents.pk = chunks.document WHERE documents.is_deleted = 0"
         if connection.value(visible) is not None:
             raise Corrupt("the file does not say which index of words serves its chunks; store.documents.rebuild() makes a new one")
@@ -155,7 +155,7 @@ class ChunkIndex:
             if not serving and self.texts.extent(connection)[0]:
                 return [_finding(None, "the file does not say what serves the words of chunks")]
             if serving != "fts5" or stale or not self._has_fts5(connection):
-                return []  # the keyword index compares what it has by itself, and a stale one is not asked
+                return []  # the keyword index has its own check, and a stale index is not used
             return list(differences(connection, self.texts))
 
     # -- inside -----------------------------------------------------------------------------------------------------
@@ -166,18 +166,18 @@ class ChunkIndex:
         return self._able
 
     def _state(self, connection: Connection) -> tuple[str, int, int]:
-        """What serves the file, whether it is stale, and how often it was made; nothing before the first chunk."""
+        """Which index the file uses ("" before the first chunk), whether it is stale, and how often it was made."""
         found: tuple[str, int, int] | None = connection.row("SELECT kind, stale, made FROM chunk_index")
         return found or ("", 0, 0)
 
     def _serving(self, connection: Connection, coming: Container[int] = ()) -> str:
-        """What to write to; nothing where it must be rebuilt first, or by somebody else. What is `coming` is not in it yet."""
+        """The index to write to, "" where it is or becomes stale; chosen and made if need be, of all chunks but those `coming`."""
         serving, stale, _ = self._state(connection)
         if not serving:
             serving = "fts5" if connection.cipher is None and self._has_fts5(connection) else "keywords"
             connection.run("INSERT INTO chunk_index(id, kind) VALUES (1, ?)", (serving,))
             if serving == "fts5":
-                lost = fulltext.exists(connection)  # what said so, for the first chunk finds no index
+                lost = fulltext.exists(connection)  # then the row that said so was lost, not the first chunk written
                 fulltext.drop(connection)
                 fulltext.create(connection)
                 if lost:
@@ -191,10 +191,8 @@ class ChunkIndex:
         return serving
 
     def _try_to_mend(self) -> None:
-        try:
+        with suppress(StoreError):  # search is complete without it, and the next write tries again
             self.compact()
-        except StoreError:
-            return  # what has been committed stands, search is complete without it, and the next write tries again
 
     def _allowed(self, connection: Connection, terms: Sequence[Term]) -> set[int]:
         clause, params = joined(terms)
@@ -206,15 +204,15 @@ class ChunkIndex:
 
 @contextmanager
 def mending() -> Iterator[None]:
-    """Say of damage to the index how it is mended."""
+    """Raise damage to the index as Corrupt that names the way to mend it."""
     try:
         yield
-    except (Corrupt, Invalid) as error:  # FTS5 takes some damage for a constraint that was broken
+    except (Corrupt, Invalid) as error:  # FTS5 reports some damage as a violated constraint
         raise Corrupt(f"the index of words of chunks is damaged ({error}); store.documents.rebuild() makes a new one") from error
 
 
 def differences(connection: Connection, texts: ChunkTexts) -> Iterator[Finding]:
-    """What the index has differently than the chunks say."""
+    """Findings where the FTS5 index differs from the chunks."""
     try:
         sizes, held = fulltext.sizes(connection), fulltext.totals(connection)
         counted = fulltext.counted(connection)

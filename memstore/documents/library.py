@@ -1,4 +1,4 @@
-"""Documents as they stand: looked up, found, changed, hidden; and the chunks of each."""
+"""Documents that are stored: looked up, found, changed, hidden; and the chunks of each."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from ..kernel import Canonical, Exists, Invalid, Recorder, Room, values
 from ..kernel.lifecycle import changed, confirm_version, log, shown
 from ..kernel.rows import Term, counted, joined, known, newest, scope
 from ..kernel.words import text_key
-from .filters import Filters, asked, checked, described
-from .lexical import ChunkIndex, Text
+from .filters import Filters, checked, conditions, described
+from .fulltext import Text
+from .lexical import ChunkIndex
 from .tables import CHECKS, CHUNKS, DOCUMENTS, Chunk, Document, IngestionStatus, uri_key
 
 if TYPE_CHECKING:
@@ -22,11 +23,11 @@ if TYPE_CHECKING:
     from ..keywords import KeywordIndex
     from ..vectors import VectorIndex
 
-#: Tells whoever rests on some chunks, by their ids, that these are gone; a chunk that says something else is another one.
+#: Called with the ids of chunks that are gone, so that evidence which rests on them is marked stale.
 Stale = Callable[[Sequence[str]], object]
 
-#: Whose a document is, in the words of documents__uri; project and user are bound to it, "" for none.
-OF = "COALESCE(project_id, '') = ? AND COALESCE(user_id, '') = ?"
+#: Whose a document is, as the index documents__uri has it; project and user are bound to it, "" for none.
+OWNED = "COALESCE(project_id, '') = ? AND COALESCE(user_id, '') = ?"
 
 
 class Library:
@@ -53,7 +54,7 @@ class Library:
     # -- read -------------------------------------------------------------------------------------------------------
 
     def get(self, id: str) -> Document:
-        """Return a document, also one that is hidden."""
+        """Return a document, hidden or not."""
         id = values.key("id", id)
         with self.db.read() as connection:
             return self._known(connection, id)
@@ -76,15 +77,15 @@ class Library:
     ) -> list[Document]:
         """Return documents, newest first by (created_at, arrival).
 
-        `query` stands in one of title, display_name, uri, file_path, url, ticket_id, git_repo and extra_text, in whatever case. All of
-        `tags` are there. `filters` is a dict of columns, each with a value or a list of those it may have, or a list of such dicts of
-        which one must hold; a member of `metadata` or `extra_json` is asked for as "metadata.team". A `user_id` finds that user's
-        and everybody's. `before` is the id of the last one of the page before.
+        `query` is looked for, whatever its case, in title, display_name, uri, file_path, url, ticket_id, git_repo and extra_text. A
+        document must have all of `tags`. `filters` is a dict of columns, each with a value or a list of values it may have, or a list of
+        such dicts of which one must hold; "metadata.team" names a member of `metadata`, and so with `extra_json`. A `user_id` finds that
+        user's documents and everybody's. `before` is the id of the last document of the page before.
         """
         limit = values.limit(limit)
-        given = self._asked(query, project, user_id, source_type, tags, filters, include_deleted)
+        terms = self._terms_of(query, project, user_id, filters, source_type=source_type, tags=tags, include_deleted=include_deleted)
         with self.db.read(snapshot=True) as connection:
-            return newest(connection, DOCUMENTS, "document", given(connection), limit, before, "store.documents.find()")
+            return newest(connection, DOCUMENTS, "document", terms(connection), limit, before, "store.documents.find()")
 
     def count(
         self,
@@ -98,9 +99,9 @@ class Library:
         include_deleted: bool = False,
     ) -> int:
         """Count what `find` would return."""
-        given = self._asked(query, project, user_id, source_type, tags, filters, include_deleted)
+        terms = self._terms_of(query, project, user_id, filters, source_type=source_type, tags=tags, include_deleted=include_deleted)
         with self.db.read(snapshot=True) as connection:
-            return counted(connection, DOCUMENTS, given(connection))
+            return counted(connection, DOCUMENTS, terms(connection))
 
     def search_metadata(
         self,
@@ -111,27 +112,28 @@ class Library:
         filters: Filters | None = None,
         limit: int | None = 5,
     ) -> list[Document]:
-        """Return the documents that `find` would, those first whose file is newest; without a query and filters none."""
+        """Return the documents that `find` would, newest file first; none without a query and without filters."""
         limit = values.limit(limit)
-        given = self._asked(query, project, user_id, None, None, filters, False)
+        terms = self._terms_of(query, project, user_id, filters)
         if not query.strip() and not filters:
             return []
         with self.db.read(snapshot=True) as connection:
-            clause, params = joined(given(connection))
+            clause, params = joined(terms(connection))
             order = "COALESCE(file_modified_at, created_at, ingested_at) DESC, pk DESC"
             return DOCUMENTS.find(connection, f"WHERE {clause} ORDER BY {order} LIMIT ?", (*params, limit))
 
-    def _asked(
+    def _terms_of(
         self,
         query: str,
         project: str | None,
         user_id: str | None,
-        source_type: str | None,
-        tags: Iterable[str] | None,
         filters: Filters | None,
-        include_deleted: bool,
+        *,
+        source_type: str | None = None,
+        tags: Iterable[str] | None = None,
+        include_deleted: bool = False,
     ) -> Callable[[Connection], list[Term]]:
-        """What rows must meet, once there is a connection to look at what is sealed."""
+        """Check what a caller asks for; what is returned makes conditions of it, given a connection that can open sealed columns."""
         query = values.text("query", query)
         said: list[Mapping[str, Any]] = [] if source_type is None else [{"source_type": source_type}]
         said += [{"tags": tag} for tag in (() if tags is None else CHECKS["tags"]("tags", tags))]
@@ -139,7 +141,12 @@ class Library:
         terms = scope(self._canonical, project, user_id)
         if not values.flag("include_deleted", include_deleted):
             terms.append(("is_deleted = 0",))
-        return lambda connection: _described(connection, query, [*terms, *(term for each in wanted for term in asked(connection, each))])
+
+        def terms_in(connection: Connection) -> list[Term]:
+            found = [*terms, *(term for each in wanted for term in conditions(connection, each))]
+            return [*found, described(connection, query, found)] if query.strip() else found
+
+        return terms_in
 
     def first(
         self,
@@ -154,37 +161,38 @@ class Library:
         uri, content_hash = values.optional(values.key, "uri", uri), values.optional(values.key, "content_hash", content_hash)
         if (uri is None) == (content_hash is None):
             raise Invalid("first() needs either a uri or a content_hash; find() lists documents by everything else")
-        terms = scope(self._canonical, project, user_id)
-        if not values.flag("include_deleted", include_deleted):
-            terms.append(("is_deleted = 0",))
+        terms = self._terms_of("", project, user_id, None, include_deleted=include_deleted)
         with self.db.read(snapshot=True) as connection:
-            terms.append(("uri_key = ?", uri_key(uri, content_hash or "", connection.cipher)))
-            found = newest(connection, DOCUMENTS, "document", terms, 1, None, "store.documents.find()")
-        return found[0] if found else None
+            own = ("uri_key = ?", uri_key(uri, content_hash or "", connection.cipher))
+            clause, params = joined([*terms(connection), own])
+            return DOCUMENTS.first(connection, f"WHERE {clause} ORDER BY created_at DESC, pk DESC LIMIT 1", params)
 
-    def _same(self, connection: Connection, key: str, project_id: str | None, user_id: str | None) -> Document | None:
-        """The document that has an identity, hidden or not."""
-        return DOCUMENTS.first(connection, f"WHERE uri_key = ? AND {OF}", (key, project_id or "", user_id or ""))
+    def _same(
+        self, connection: Connection, uri: str | None, content_hash: str, project_id: str | None, user_id: str | None
+    ) -> Document | None:
+        """The document with an identity, hidden or not."""
+        key = uri_key(uri, content_hash, connection.cipher)
+        return DOCUMENTS.first(connection, f"WHERE uri_key = ? AND {OWNED}", (key, project_id or "", user_id or ""))
 
     # -- chunks -----------------------------------------------------------------------------------------------------
 
     def chunks(self, document_id: str) -> list[Chunk]:
-        """Return the chunks of a document in their order, also of one that is hidden."""
+        """Return the chunks of a document, hidden or not, in their order."""
         document_id = values.key("document_id", document_id)
         with self.db.read(snapshot=True) as connection:
             self._known(connection, document_id)
             return chunks_of(connection, document_id)
 
     def get_chunk(self, id: str) -> Chunk:
-        """Return a chunk, also one of a document that is hidden."""
+        """Return a chunk, also of a hidden document."""
         id = values.key("id", id)
         with self.db.read() as connection:
             return known(connection, CHUNKS, "chunk", id, "store.documents.chunks()")
 
     def text(self, document_id: str) -> str:
-        """Return the text of a document as it came in, character for character, or as far as chunks made by hand reach.
+        """Return the text of a document exactly as it was added, or as much of it as chunks made by `set_chunks` have.
 
-        Invalid where its chunks leave out something between them, or say two things of one place.
+        Raises Invalid where these leave a gap, or differ where they overlap.
         """
         text = ""
         for chunk in self.chunks(document_id):
@@ -237,7 +245,7 @@ class Library:
     ) -> Document:
         """Change what is given of a document and return it; its text and chunks stay.
 
-        None clears what can be missing, elsewhere it means not given. When nothing differs, nothing is written.
+        None clears a column that can be None; for the others it means not given. When nothing differs, nothing is written.
         """
         id = values.key("id", id)
         said = {"title": title, "display_name": display_name, "source_type": source_type, "tags": tags, "extra_text": extra_text,
@@ -258,24 +266,23 @@ class Library:
             return new
 
     def _change(self, connection: Connection, old: Document, changes: dict[str, Any]) -> Document:
-        """Write the columns of a document that differ, if any does, and return it as it is then."""
+        """Change columns of a document where any differs, and return it as it is then."""
         return self._rewrite(connection, old, changes) if changed(old, replace(old, **changes), changes) else old
 
     def _rewrite(self, connection: Connection, old: Document, changes: dict[str, Any]) -> Document:
         new = replace(old, **{"updated_at": self.db.now, **changes}, version=old.version + 1)
-        key = uri_key(new.uri, new.content_hash, connection.cipher)
-        twin = self._same(connection, key, new.project_id, new.user_id)
+        twin = self._same(connection, new.uri, new.content_hash, new.project_id, new.user_id)
         if twin is not None and twin.id != old.id:
-            raise Exists(f"document {twin.id} {'says that' if new.uri is None else 'has that uri'} already; give another one")
-        DOCUMENTS.rewrite(connection, new, uri_key=key)
+            raise Exists(f"document {values.shorten(twin.id)} {'says that' if new.uri is None else 'has that uri'} already; give another one")
+        DOCUMENTS.rewrite(connection, new, uri_key=uri_key(new.uri, new.content_hash, connection.cipher))
         return new
 
     # -- remove -----------------------------------------------------------------------------------------------------
 
     def remove(self, id: str, *, actor: str = "", note: str = "") -> bool:
-        """Hide a document until it is added again; False where it is hidden already.
+        """Hide a document until it is added again; return False where it was hidden already.
 
-        Its chunks and vectors stay, and no search finds them. `add_files` brings one back whose file is still there.
+        Its chunks and vectors stay, but no search finds them. `add_files` brings a document back whose file still exists.
         """
         id = values.key("id", id)
         with self.db.write() as connection:
@@ -292,35 +299,31 @@ class Library:
         log(self._audit, "document", "remove", old, shown(old, hidden), shown(new, hidden), actor=actor, note=note)
 
 
-_OF = "document = (SELECT pk FROM documents WHERE id = ?)"
+_IN_DOCUMENT = "document = (SELECT pk FROM documents WHERE id = ?)"
 
 
 def chunks_of(connection: Connection, document_id: str) -> list[Chunk]:
     """The chunks of a document in their order."""
-    return CHUNKS.find(connection, f"WHERE {_OF} ORDER BY chunk_index", (document_id,))
+    return CHUNKS.find(connection, f"WHERE {_IN_DOCUMENT} ORDER BY chunk_index", (document_id,))
 
 
 def keys_of(connection: Connection, document_id: str) -> dict[str, int]:
     """The integer keys of the chunks of a document by their ids, in their order."""
-    return dict(connection.rows(f"SELECT id, pk FROM chunks WHERE {_OF} ORDER BY chunk_index", (document_id,)))
+    return dict(connection.rows(f"SELECT id, pk FROM chunks WHERE {_IN_DOCUMENT} ORDER BY chunk_index", (document_id,)))
 
 
 def texts_of(connection: Connection, document_id: str) -> list[Text]:
-    """The chunks of a document as the index of words takes them."""
+    """The keys and contents of a document's chunks, for the index of words."""
     keys = keys_of(connection, document_id)
     return [(keys[chunk.id], chunk.content) for chunk in chunks_of(connection, document_id)]
 
 
 def tiled(connection: Connection, document_id: str, text: str) -> bool:
-    """Whether the chunks of a document are pieces of a text, and together all of it."""
+    """Whether the chunks of a document tile a text."""
     end = 0
-    rows = connection.rows(f"SELECT start_char, end_char, chunk_hash FROM chunks WHERE {_OF} ORDER BY chunk_index", (document_id,))
+    rows = connection.rows(f"SELECT start_char, end_char, chunk_hash FROM chunks WHERE {_IN_DOCUMENT} ORDER BY chunk_index", (document_id,))
     for start, stop, chunk_hash in rows:
         if start is None or stop is None or start > end or chunk_hash != text_key(text[start:stop], connection.cipher):
             return False
         end = max(end, stop)
     return end == len(text)
-
-
-def _described(connection: Connection, query: str, terms: list[Term]) -> list[Term]:
-    return [*terms, described(connection, query, terms)] if query.strip() else terms

@@ -1,11 +1,11 @@
-"""What speaks to the model in a text that is only to be read: instructions, and text that people do not see.
+"""Noticing text that is meant for the model rather than for readers: instructions, and text that people do not see.
 
-1. A rule is a pattern and some words of which each match has one, so that a text without them costs no search.
-2. Patterns are bounded: no text, whatever it is made of, is read more than a few times.
-3. What is noticed is told and nothing else: the text is stored, found and shown as it is.
+1. A rule is a pattern, and hints of which every match contains one, so that a text without them costs no search.
+2. Patterns are bounded: no text, whatever it contains, is read more than a few times.
+3. Noticing only annotates: the text is stored, found and shown as it is.
 
-The trap: a text *about* such attacks quotes them and is noticed too, and a patient attacker gets by every rule. So what is noticed is
-a reason for care, never a verdict, and what is not noticed is no promise.
+The trap: a text *about* such attacks quotes them and is noticed too, and a patient attacker gets past every rule. An annotation is a
+reason for care, never a verdict, and its absence promises nothing.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
     from ..kernel import Connection
 
-MOST = 20  # of one chunk: a text that says it a thousand times has said it
+MOST = 20  # notices of each kind in a chunk: a thousand would say no more
 
 
 class Notice(NamedTuple):
-    """What a rule has found at `start` to `end` of a text."""
+    """What a rule has found in a text, from `start` to `end`."""
 
     kind: Literal["instruction", "hidden-text"]
     rule: str
@@ -40,7 +40,7 @@ class _Rule(NamedTuple):
     name: str
     confidence: float
     detail: str
-    hints: tuple[str, ...]  # in lower case; each match holds one of them
+    hints: tuple[str, ...]  # in lower case; each match contains one of them
     pattern: re.Pattern[str]
 
 
@@ -118,7 +118,7 @@ _STYLE = (
     ),
 )  # fmt: skip
 _SIGNS = (
-    # A flag of a region is spelt in the same characters, six of them, after a black flag.
+    # The flag of a region is a black flag followed by six of the same characters.
     _rule("tag-characters", 0.95, "spells something in invisible characters", "",
           rf"(?<![\U0001f3f4{_TAGS}])[{_TAGS}]+|(?<=\U0001f3f4)[{_TAGS}]{{8,}}"),
     _rule("zero-width", 0.9, "holds a run of characters without width", "", r"[\u200b-\u200d\u2060-\u2064\ufeff]{4,}"),
@@ -128,7 +128,7 @@ _SIGNS = (
 
 
 def noticed(content: str) -> list[Notice]:
-    """What stands out in a text, in the order of the text; at most 20 of each sort."""
+    """What the rules find in a text, in its order; at most 20 of each kind."""
     lowered = content.lower()
     hidden = _STYLE if content.isascii() else (*_STYLE, *_SIGNS)
     found = [*_found(content, lowered, "instruction", _INSTRUCTIONS), *_found(content, lowered, "hidden-text", hidden)]
@@ -142,18 +142,15 @@ def _found(content: str, lowered: str, kind: Literal["instruction", "hidden-text
 
 
 def annotate_noticed(connection: Connection, now: float, texts: Iterable[tuple[int, str]]) -> None:
-    """Write down what stands out in new chunks, given by key and content, in the transaction that writes them."""
+    """Annotate what the rules find in new chunks, given by key and content, in the transaction that writes them."""
     rows = []
     for chunk, content in texts:
         for notice in noticed(content):
             id = new_id()
             (detail,) = ANNOTATIONS.sealed(connection, id, detail=notice.detail)
-            rows.append(
-                (id, now, chunk, notice.kind, notice.start, notice.end, detail, notice.confidence, f"rule:{notice.rule}"),
-            )
-    if rows:
-        connection.many(
-            "INSERT INTO annotations(id, created_at, chunk, kind, start_char, end_char, detail, confidence, source)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            rows,
-        )
+            rows.append((id, now, chunk, notice.kind, notice.start, notice.end, detail, notice.confidence, f"rule:{notice.rule}"))
+    connection.many(
+        "INSERT INTO annotations(id, created_at, chunk, kind, start_char, end_char, detail, confidence, source)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        rows,
+    )

@@ -1,4 +1,4 @@
-"""Documents on their way out for good: hidden ones that a prune removes, and what goes with each that goes."""
+"""Deleting documents for good, with all that belongs to them; and the hidden ones that `prune` deletes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..kernel import Connection
     from .library import Library
 
-PAGE = 500  # chunks whose texts are held at once
+PAGE = 500  # chunks whose texts are in memory at once
 LOST = "SELECT id FROM vectors WHERE kind = 'chunk' AND id NOT IN (SELECT id FROM chunks) ORDER BY id"
 VISIBLE = "SELECT pk FROM documents WHERE is_deleted = 0"
 
@@ -32,9 +32,9 @@ _CHOSEN_HIDDEN = "SELECT pk FROM documents WHERE is_deleted = 1 ORDER BY deleted
 
 
 def take_chunks(room: Library, connection: Connection, documents: Sequence[int]) -> tuple[Counter[str], list[str]]:
-    """Remove the chunks of documents, their words and what was noticed about them; returns rows by table, and the ids that are gone.
+    """Delete the chunks of documents with their words and annotations; return rows by table, and the ids of the chunks.
 
-    Vectors and what rests on the chunks are left to the caller.
+    Their vectors, and evidence that rests on them, are left to the caller.
     """
     removed, ids = Counter[str](), list[str]()
     found = connection.rows(f"SELECT pk, document IN ({VISIBLE}) FROM chunks WHERE document {AMONG} ORDER BY pk", (listed(documents),))
@@ -52,18 +52,18 @@ def take_chunks(room: Library, connection: Connection, documents: Sequence[int])
 
 
 def forsake(room: Library, connection: Connection, chunk_ids: Sequence[str]) -> int:
-    """Let go of what rests on chunks that are gone; returns how many vectors that were."""
+    """Mark evidence that rests on chunks that are gone as stale, and remove their vectors; return how many."""
     room._stale(chunk_ids)
     return room._vectors().discard(connection, "chunk", chunk_ids) if room.db.present("vectors") else 0
 
 
 def lost(room: Library, connection: Connection) -> list[str]:
-    """The ids of chunks that have vectors and are not there."""
+    """The ids of chunks that have vectors and no longer exist."""
     return [id for (id,) in connection.rows(LOST)] if room.db.present("vectors") else []
 
 
 def remove(room: Library, connection: Connection, documents: Sequence[int]) -> dict[str, int]:
-    """Remove documents with all that hangs on them; returns rows by table."""
+    """Delete documents with all that belongs to them; return rows by table."""
     removed, chunk_ids = take_chunks(room, connection, documents)
     removed["vectors"] += forsake(room, connection, chunk_ids)
     going = (listed(documents),)
@@ -73,7 +73,7 @@ def remove(room: Library, connection: Connection, documents: Sequence[int]) -> d
 
 
 def prunable(room: Library) -> list[Prunable]:
-    """What may go: documents that are hidden, those first that were hidden first."""
+    """The hidden documents, those first that were hidden first."""
     return [Prunable("documents", _HIDDEN, _OLDEST_HIDDEN, partial(_remove_hidden, room))]
 
 

@@ -1,7 +1,7 @@
-"""Chunks of a document in the place of those that were its, written with their words and vectors at once.
+"""Replacing the chunks of a document, together with their words and vectors.
 
-1. A chunk that says what one of its document's said before is that one: its id and its vector stay, wherever it stands now.
-2. One that says something else is another one. What rested on the old one is told, and its words and vector go with it.
+1. A chunk with the same content as one that the document had is that chunk: id and vector stay, wherever it stands now.
+2. Other content is another chunk. The old one goes with its words and its vector, and evidence that rests on it is marked stale.
 """
 
 from __future__ import annotations
@@ -27,9 +27,11 @@ if TYPE_CHECKING:
 
     from ..kernel import Connection
 
+INSERT = f"INSERT INTO chunks(pk, document, {', '.join(CHUNKS.stored)}) VALUES (?, ?, {', '.join('?' * len(CHUNKS.stored))})"
+
 
 class Fresh(NamedTuple):
-    """A chunk that is to be written, the key of its document, and its vector, None where it has none."""
+    """A chunk that is about to be written, with the key of its document, and its vector or None."""
 
     document: int
     chunk: Chunk
@@ -37,12 +39,13 @@ class Fresh(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of the chunks of a document."""
+    """What became of the chunks of a document: how many there were and are, which are yet to be written, and whether any changed."""
 
     before: int
     after: int
+    fresh: list[Fresh]
     touched: bool
-    embedded: bool  # each has a vector of the model
+    embedded: bool  # whether each has a vector of the model
 
 
 class Replacing(Annotations, Embedding):
@@ -58,12 +61,11 @@ class Replacing(Annotations, Embedding):
         actor: str = "",
         note: str = "",
     ) -> list[Chunk]:
-        """Make the chunks of a document these, in their order, and return them; those that say the same as before stay.
+        """Replace the chunks of a document by these, in their order, and return them; those with the same content as before stay.
 
-        Each is a text, or a dict with `content` and what else is known of it: id, created_at, heading_path, start_char, end_char,
-        anchor_type, anchor_start, anchor_end, token_count, sanitized_hash, metadata, and an `embedding`, a vector of `model`, which is
-        the embedder's unless it is given. One that has the id of a chunk which says something else takes its place. `updated_at` is
-        when that was, the document's from then on.
+        Each is a text, or a dict with `content` and any of id, created_at, heading_path, start_char, end_char, anchor_type,
+        anchor_start, anchor_end, token_count, sanitized_hash, metadata and `embedding`, a vector of `model`, by default the embedder's.
+        A chunk that is given the id of one with other content replaces it. `updated_at` is set on the document.
         """
         at = values.optional(values.moment, "updated_at", updated_at)
         document_id, model = values.key("document_id", document_id), values.optional(values.key, "model", model)
@@ -77,9 +79,8 @@ class Replacing(Annotations, Embedding):
             old = self._known(connection, document_id)
             if old.is_deleted:
                 raise Invalid(f"document {values.shorten(document_id)} was removed; add_text() brings it back")
-            fresh: list[Fresh] = []
-            outcome = self._replace(connection, old, drafts, fresh, model)
-            self._write(connection, fresh, model)
+            outcome = self._replace(connection, old, drafts, model)
+            self._write(connection, outcome.fresh, model)
             if outcome.touched:
                 self._rewrite(connection, old, self._progress(outcome.embedded) | ({} if at is None else {"updated_at": at}))
             if outcome.touched and outcome.before:
@@ -87,8 +88,8 @@ class Replacing(Annotations, Embedding):
                 log(self._audit, "document", "update", old, before, after, actor=actor, note=note)
             return chunks_of(connection, document_id)
 
-    def _replace(self, connection: Connection, owner: Document, drafts: Sequence[Draft], fresh: list[Fresh], model: str | None) -> Outcome:
-        """Make the chunks of a document these, and add those that are new to `fresh`, which `_write` writes."""
+    def _replace(self, connection: Connection, owner: Document, drafts: Sequence[Draft], model: str | None) -> Outcome:
+        """Replace the chunks of a document, but for writing the new ones, which `_write` does for many documents at once."""
         old, keys = chunks_of(connection, owner.id), keys_of(connection, owner.id)
         found = matched(old, drafts, connection.cipher)
         kept = {chunk.id for chunk in found if chunk is not None}
@@ -103,20 +104,20 @@ class Replacing(Annotations, Embedding):
         pk = connection.value("SELECT pk FROM documents WHERE id = ?", (owner.id,))
         new = [(place, draft) for place, (chunk, draft) in enumerate(zip(found, drafts)) if chunk is None]
         versions: dict[str | None, int] = {chunk.id: chunk.version for chunk in gone}
-        fresh += [self._fresh(connection, owner, pk, place, draft, 1 + versions.get(draft.id, 0)) for place, draft in new]
+        fresh = [self._fresh(connection, owner, pk, place, draft, 1 + versions.get(draft.id, 0)) for place, draft in new]
         waiting = [None if chunk is None else chunk.id for chunk, draft in zip(found, drafts) if draft.lacks]
         known = [id for id in waiting if id is not None]
         lacks = model is None or len(known) < len(waiting) or bool(known and self._vectors().lacking(known, model=model))
-        return Outcome(len(old), len(drafts), bool(gone or new or moved or again), not lacks)
+        return Outcome(len(old), len(drafts), fresh, bool(gone or new or moved or again), not lacks)
 
     def _progress(self, embedded: bool) -> dict[str, Any]:
-        """How far a document is whose text has just come in."""
+        """The columns that say how far a document is whose text was just added."""
         if embedded:
             return {"ingestion_status": "embedded", "indexed_at": self.db.now}
         return {"ingestion_status": "pending", "indexed_at": None}
 
     def _drop(self, connection: Connection, gone: Sequence[Chunk], keys: dict[str, int], *, hidden: bool) -> None:
-        """Remove chunks with their words and vectors, and tell what rests on them."""
+        """Delete chunks with their words and vectors, and mark evidence that rests on them as stale."""
         if not gone:
             return
         ids = [chunk.id for chunk in gone]
@@ -126,7 +127,7 @@ class Replacing(Annotations, Embedding):
         forsake(self, connection, ids)
 
     def _move(self, connection: Connection, found: Sequence[Chunk | None], drafts: Sequence[Draft], keys: dict[str, int]) -> bool:
-        """Bring the chunks that stay to their new places; returns whether any was elsewhere."""
+        """Move the chunks that stay to their new places; return whether any changed."""
         now, moved = self.db.now, []
         for place, (chunk, draft) in enumerate(zip(found, drafts)):
             if chunk is None:
@@ -163,7 +164,7 @@ class Replacing(Annotations, Embedding):
         """Write new chunks, of one document or many, with their words and vectors."""
         if not fresh:
             return
-        # Numbers that SQLite would give them one by one: nobody else writes meanwhile.
+        # The keys that SQLite would give them: inside a transaction nobody else takes any.
         first = 1 + (connection.value("SELECT CAST(seq AS INTEGER) FROM sqlite_sequence WHERE name = 'chunks'") or 0)
         rows = [(pk, each.document, *CHUNKS.bound(connection, each.chunk)) for pk, each in enumerate(fresh, first)]
         connection.many(INSERT, rows)
@@ -173,6 +174,3 @@ class Replacing(Annotations, Embedding):
         vectors = [(each.chunk.id, each.embedding) for each in fresh if each.embedding is not None]
         if vectors and model is not None:
             self._vectors().add(vectors, model=model)
-
-
-INSERT = f"INSERT INTO chunks(pk, document, {', '.join(CHUNKS.stored)}) VALUES (?, ?, {', '.join('?' * len(CHUNKS.stored))})"

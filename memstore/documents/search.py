@@ -1,10 +1,10 @@
-"""Search: words by BM25, meaning by vectors, and both as one list.
+"""Search: by words with BM25, by meaning with vectors, and both fused into one list.
 
-1. What restricts a search, and what is hidden, is left out before anything is ranked or cut: a search that is narrowed still fills
-   its limit.
-2. Both sides are brought between 0 and 1: BM25 is divided by that of the best match, the cosine is as it is. What one side has found
-   is asked of the other too, and counts 0 there only where it has none of the words, or no vector.
-3. Where there is nothing to compare vectors with, or they are of another model, the words decide alone.
+1. Hidden documents, and those that conditions exclude, are left out before anything is ranked or cut: a narrowed search still fills its
+   limit.
+2. BM25 is divided by that of the best match, so that it lies between 0 and 1; the cosine is taken as it is. What only one side has found
+   is scored by the other too, and counts 0 there only if it has none of the words, or no vector.
+3. Where no vectors are stored, or only those of another model, words alone decide.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from ..kernel.excerpts import densest
 from ..kernel.rows import AMONG, Term, joined, listed
 from ..kernel.words import words
 from .embedding import Embedding
-from .filters import Filters, asked, checked
-from .selection import heard, wanted
+from .filters import Filters, checked, conditions
+from .selection import concerning, wanted
 from .tables import CHUNKS, DOCUMENTS, ChunkHit
 from .texts import ChunkTexts
 
@@ -29,17 +29,17 @@ if TYPE_CHECKING:
 
 Fusion = Literal["weighted", "rrf"]
 FUSIONS: tuple[str, ...] = get_args(Fusion)
-MANY = 1 << 40  # chunks that no store has; a multiple of so many is still a number to SQLite
-POOL = 50  # chunks that each side finds at least, so that how many are asked for does not decide which come first
-FURTHER = 4  # times as many near ones are looked at, where some of them may not be heard of
-RANK = 60  # of reciprocal rank fusion (Cormack, Clarke and Buettcher, 2009): how little the first ranks tower over the next
-LOOK_AT = 100_000  # characters of a question that are looked at
+MANY = 1 << 40  # more chunks than any store has; a multiple of it still fits into SQLite's integers
+POOL = 50  # chunks that each side finds at least, so that the limit does not decide which come first
+FURTHER = 4  # times as many near ones are looked at where conditions may exclude some
+RANK = 60  # of reciprocal rank fusion (Cormack, Clarke and Buettcher, 2009): the higher, the less the first ranks stand out
+LOOK_AT = 100_000  # characters of a question that are used
 
 Scores = dict[str, float]  # of chunks, by id
 
 
 class QueryVector(NamedTuple):
-    """What is compared with the vectors of chunks."""
+    """The vector of a question, and its model."""
 
     numbers: Any
     model: str
@@ -48,7 +48,7 @@ class QueryVector(NamedTuple):
 class Search(Embedding):
     """The part of the documents room that finds."""
 
-    _told_mismatch = False
+    _warned_of_words = False  # whether the warning was given
 
     @property
     def texts(self) -> ChunkTexts:
@@ -72,12 +72,11 @@ class Search(Embedding):
     ) -> list[ChunkHit]:
         """Find chunks by the words of a question and by its vector, best first; any text that can be stored is a legal question.
 
-        `embedding` is the question's vector, of the store's embedder unless `model` names another; without it the embedder is asked.
-        `keywords` has the words that are looked for in place of the question's own; a blank one looks for none.
-        Of a project those that are nobody's are found too; `user_id` and `conversation_id` also leave out what they do not want to
-        hear from. "weighted" adds cosine and BM25 by `lexical_weight`, "rrf" adds 1 / (60 + rank). Without vectors of that model
-        words decide alone, as `semantic` tells by being None, and so does the vector where the weight of words is 0. Of those that score
-        alike the words' come first, in order of arrival, then the vectors', by id.
+        `embedding` is the question's vector, by the store's embedder unless `model` names another; without it the embedder is asked.
+        `keywords`, if given, has the words to look for in place of the question's; a blank one looks for none. With a `project`,
+        documents of no project are found too; what `user_id` or `conversation_id` have deselected is not. "weighted" adds cosine and
+        BM25 by `lexical_weight`, "rrf" adds 1 / (60 + rank). Without vectors of the model words alone decide, and `semantic` is None;
+        with weight 0 the vector alone does. Of equal scores those found by words come first, in order of arrival, then the others by id.
         """
         query = values.text("query", query)[:LOOK_AT]
         sought = query if keywords is None else values.text("keywords", keywords)[:LOOK_AT]
@@ -92,33 +91,33 @@ class Search(Embedding):
         if not count:
             return []
         with self.db.read(snapshot=True) as connection:
-            terms = [*self._terms(connection, project, conversation_id, user_id), *asked(connection, groups)]
-            most = max(POOL, 2 * count) if count > 0 else count  # what both sides have may overtake what one has
-            near = None if vector is None else self._near(connection, vector, terms, most)
-            told = None
-            if near is None or ranks or weight > 0:
-                told = self._told(connection, sought, terms, count if near is None else most)
-            if vector is not None and told and near:
-                told, near = self._asked_of_both(connection, sought, vector, told, near, most)
-            best = max((told or {}).values(), default=1.0)
-            told = None if told is None else {id: score / best for id, score in told.items()}
-            ranked = fused(told, near, 1.0 if near is None else 0.0 if told is None else weight, ranks)
+            terms = [*self._terms(connection, project, conversation_id, user_id), *conditions(connection, groups)]
+            most = max(POOL, 2 * count) if count > 0 else count  # a chunk that both sides find may overtake what one finds
+            semantic = None if vector is None else self._by_vectors(connection, vector, terms, most)
+            lexical = None
+            if semantic is None or ranks or weight > 0:
+                lexical = self._by_words(connection, sought, terms, count if semantic is None else most)
+            if vector is not None and lexical and semantic:
+                lexical, semantic = self._scored_by_both(connection, sought, vector, lexical, semantic, most)
+            best = max((lexical or {}).values(), default=1.0)
+            lexical = None if lexical is None else {id: score / best for id, score in lexical.items()}
+            ranked = fused(lexical, semantic, 1.0 if semantic is None else 0.0 if lexical is None else weight, ranks)
             shown = words(query) if keywords is None else {*words(query), *sought.casefold().split()}
-            return _hits(connection, shown, ranked[: count if count > 0 else None], told, near)
+            return _hits(connection, shown, ranked[: count if count > 0 else None], lexical, semantic)
 
     def rebuild(self) -> None:
-        """Make the index of words new from the chunks, in one transaction."""
+        """Make the index of words anew from the chunks, in one transaction."""
         with self.db.write() as connection:
             self._index.rebuild(connection)
 
     def compact(self) -> None:
-        """Merge the parts of the index of words, so that no word is left in it that no chunk has any more."""
+        """Merge the segments of the index of words, which drops words that no chunk has any more."""
         self._index.compact()
 
     def _terms(self, connection: Connection, project: str | None, conversation_id: str | None, user_id: str | None) -> list[Term]:
-        """What a document must meet to be heard of."""
-        terms = heard(self._canonical, project, user_id)
-        # Mostly nobody has said no, and to ask of each document whether somebody has takes longer than to find that out.
+        """The conditions on documents for a project, a conversation and a user."""
+        terms = concerning(self._canonical, project, user_id)
+        # Mostly nothing is deselected, and to find that out takes less time than to ask it of each document.
         unwanted = "SELECT 1 FROM selections WHERE enabled = 0 AND (user_id = ? OR conversation_id = ?)"
         if connection.value(unwanted, (user_id, conversation_id)) is not None:
             terms.append(wanted(user_id, conversation_id))
@@ -127,7 +126,7 @@ class Search(Embedding):
     # -- by meaning -------------------------------------------------------------------------------------------------
 
     def _vector(self, query: str, embedding: Any, model: str | None, *, needed: bool) -> QueryVector | None:
-        """What vectors are compared with; the embedder is asked only where there are some."""
+        """The vector to compare with those of chunks, None without any; only if there are some the embedder is asked."""
         model = values.optional(values.key, "model", model)
         if embedding is None and model not in (None, self._model):
             raise Invalid(f"model={values.shorten(model)} is that of embedding=, the vector of the question: give both")
@@ -139,14 +138,18 @@ class Search(Embedding):
             model = model or self._model or self._only([*dims])
             self._dimensions("embedding", embedding, model, dims.get(model))
             return QueryVector(embedding, model) if needed and dims else None
-        if self._embedder is None or not dims or not needed or not query.strip():
+        if self._embedder is None or not needed or not query.strip():
+            return None
+        if not dims:
+            if self.db.value("SELECT 1 FROM chunks") is not None and self._allowed(self._embedder.model):
+                self._warn_of_words("no chunk has a vector yet", self._embedder.model)
             return None
         numbers, model = embedded(self._embedder.fn, [query])[0], self._embedder.model
         points = self._dimensions("the vector of the question", numbers, model, dims.get(model))
         return QueryVector(numbers, model) if points else None
 
     def _only(self, models: list[str]) -> str:
-        """The model of all chunks that are not hidden, one of some."""
+        """The one model of the vectors of chunks; Invalid where those of visible chunks are of several."""
         if len(models) > 1:
             with self.db.read(snapshot=True) as connection:
                 ids = _visible(connection, [])
@@ -155,27 +158,27 @@ class Search(Embedding):
             raise Invalid(f"chunks have vectors of several models ({', '.join(models)}); name that of the embedding with model=")
         return models[0] if models else "none"
 
-    def _near(self, connection: Connection, vector: QueryVector, terms: Sequence[Term], most: int) -> Scores | None:
-        """The cosines of the chunks whose vectors are nearest; None where nothing can be compared."""
+    def _by_vectors(self, connection: Connection, vector: QueryVector, terms: Sequence[Term], most: int) -> Scores | None:
+        """The cosines of the nearest chunks; None where nothing can be compared."""
         try:
             found = self._nearest_of_all(connection, vector, terms, most)
             if found is None:
                 found = self._nearest(vector, _visible(connection, terms), most)
         except ModelMismatch as error:
-            self._tell_mismatch(vector.model, error)
+            self._warn_of_words(error, vector.model)
             return None
         return found or None
 
     def _nearest_of_all(self, connection: Connection, vector: QueryVector, terms: Sequence[Term], most: int) -> Scores | None:
-        """The nearest that are heard of, from among the nearest of all; None where it is better to look among those that are heard of."""
+        """The nearest chunks that meet the conditions, if there are enough among the nearest of all; None where there are not."""
         if most < 0:
             return None
         for wide in (FURTHER * most,) if terms else (most, FURTHER * most):
             try:
                 found = self._nearest(vector, None, wide)
             except ModelMismatch:
-                return None  # perhaps only those that are not heard of are of another model
-            there = _heard(connection, found, terms)
+                return None  # perhaps only vectors that the conditions exclude are of another model
+            there = _allowed(connection, found, terms)
             if len(there) >= most or len(found) < wide:
                 return dict(list(there.items())[:most])
         return None
@@ -185,29 +188,29 @@ class Search(Embedding):
         hits = self._vectors().nearest(vector.numbers, model=vector.model, kind="chunk", only=ids, limit=limit)
         return {hit.id: hit.score for hit in hits}
 
-    def _asked_of_both(
-        self, connection: Connection, query: str, vector: QueryVector, told: Scores, near: Scores, most: int
+    def _scored_by_both(
+        self, connection: Connection, query: str, vector: QueryVector, lexical: Scores, semantic: Scores, most: int
     ) -> tuple[Scores, Scores]:
-        """Both sides, each with its scores for what only the other has found; a side that has found fewer than most has no others."""
-        untold, far = [id for id in near if id not in told], [id for id in told if id not in near]
+        """Both sides, each with its scores for what only the other has found; a side with fewer than `most` has found all it can."""
+        only_semantic, only_lexical = [id for id in semantic if id not in lexical], [id for id in lexical if id not in semantic]
         more: Scores = {}
-        if untold and len(told) == most:
-            ids: dict[int, str] = dict(connection.rows(f"SELECT pk, id FROM chunks WHERE id {AMONG}", (listed(untold),)))
+        if only_semantic and len(lexical) == most:
+            ids: dict[int, str] = dict(connection.rows(f"SELECT pk, id FROM chunks WHERE id {AMONG}", (listed(only_semantic),)))
             more = {ids[pk]: score for pk, score in self._index.scores(connection, query, list(ids))}
-        return told | more, near | (self._nearest(vector, far, -1) if far and len(near) == most else {})
+        return lexical | more, semantic | (self._nearest(vector, only_lexical, -1) if only_lexical and len(semantic) == most else {})
 
-    def _tell_mismatch(self, model: str, error: ModelMismatch) -> None:
-        if not self._told_mismatch:
-            self._told_mismatch = True
+    def _warn_of_words(self, why: object, model: str) -> None:
+        if not self._warned_of_words:
+            self._warned_of_words = True
             warnings.warn(
-                f"chunks are found by their words alone: {error}; store.documents.reembed(fn, model={model!r}) brings them to that model",
+                f"chunks are found by their words alone: {why}; store.documents.reembed(fn, model={model!r}) makes those of that model",
                 stacklevel=4,
             )
 
     # -- by words ---------------------------------------------------------------------------------------------------
 
-    def _told(self, connection: Connection, query: str, terms: Sequence[Term], count: int) -> Scores | None:
-        """BM25 of the chunks that have the question's words, best first; None where it has no words."""
+    def _by_words(self, connection: Connection, query: str, terms: Sequence[Term], count: int) -> Scores | None:
+        """BM25 of the chunks that have any of the question's words, best first; None where the question has no words."""
         best = self._index.best(connection, query, terms, count)
         if not best:
             return {} if any(map(str.isalnum, query)) else None
@@ -217,7 +220,7 @@ class Search(Embedding):
 
 
 def fused(told: Scores | None, near: Scores | None, weight: float, ranks: bool) -> list[tuple[str, float]]:
-    """The chunks that either side has found with their scores, best first, ties as they were found."""
+    """The chunks that either side has found, with their combined scores, best first; ties stay in the order in which they were found."""
     told, near = told or {}, near or {}
     if ranks:
         parts = [told, near]
@@ -229,14 +232,14 @@ def fused(told: Scores | None, near: Scores | None, weight: float, ranks: bool) 
 
 
 def _visible(connection: Connection, terms: Sequence[Term]) -> list[str]:
-    """Ids of the chunks whose documents are not hidden and meet the conditions."""
+    """The ids of chunks whose documents are not hidden and meet the conditions."""
     clause, params = joined([("documents.is_deleted = 0",), *terms])
     rows = connection.rows(f"SELECT chunks.id FROM documents CROSS JOIN chunks ON chunks.document = documents.pk WHERE {clause}", params)
     return [id for (id,) in rows]
 
 
-def _heard(connection: Connection, found: Scores, terms: Sequence[Term]) -> Scores:
-    """What of some chunks is there, not hidden, and meets the conditions."""
+def _allowed(connection: Connection, found: Scores, terms: Sequence[Term]) -> Scores:
+    """Those of some chunks whose documents are not hidden and meet the conditions."""
     clause, params = joined([("documents.is_deleted = 0",), *terms])
     rows = connection.rows(
         f"""
@@ -250,16 +253,16 @@ def _heard(connection: Connection, found: Scores, terms: Sequence[Term]) -> Scor
 
 
 def _sound(ids: Iterable[Any]) -> list[str]:
-    """Ids that a query can take; a damaged page can give them any type."""
+    """The same ids, if all are texts: a damaged page can give them any type."""
     found = list(ids)
-    damaged = next((id for id in found if type(id) is not str), "")
-    if damaged != "":
-        raise Corrupt(f"the id of a chunk or its document is damaged, it is {values.shorten(damaged)}; check() lists what else is")
+    for id in found:
+        if type(id) is not str:
+            raise Corrupt(f"the id of a chunk or its document is damaged, it is {values.shorten(id)}; check() lists what else is")
     return found
 
 
 def _hits(
-    connection: Connection, shown: set[str], ranked: list[tuple[str, float]], told: Scores | None, near: Scores | None
+    connection: Connection, shown: set[str], ranked: list[tuple[str, float]], lexical: Scores | None, semantic: Scores | None
 ) -> list[ChunkHit]:
     found = CHUNKS.find(connection, f"WHERE id {AMONG}", (listed(_sound(id for id, _ in ranked)),))
     chunks = {chunk.id: chunk for chunk in found}
@@ -273,8 +276,8 @@ def _hits(
             chunk := chunks[id],
             documents[chunk.document_id],
             score,
-            None if told is None else told.get(id, 0.0),
-            None if near is None else near.get(id, 0.0),
+            None if lexical is None else lexical.get(id, 0.0),
+            None if semantic is None else semantic.get(id, 0.0),
             densest(chunk.content, shown),
         )
         for id, score in ranked

@@ -1,7 +1,7 @@
-"""Selection: which documents a user, or one conversation, wants to hear from.
+"""Selection: which documents are used for a user, or in one conversation.
 
-1. What a conversation says goes before what its user says, and where neither says anything a document is wanted.
-2. To say nothing is not to say no: clearing removes the row.
+1. The choice for a conversation precedes that of the user; without either a document is wanted.
+2. A cleared choice is not a no: its row is removed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from ..kernel import Canonical, Connection
 
-Tier = tuple[str | None, str | None]  # a user, or a conversation: whose choice it is
+Tier = tuple[str | None, str | None]  # user and conversation, of which one is None in a row: whose choice it is
 
 NAMED = 20  # ids that a message names at most
 
@@ -34,13 +34,13 @@ def wanted(user_id: str | None, conversation_id: str | None) -> Term:
     )
 
 
-def heard(canonical: Canonical, project: str | None, user_id: str | None) -> list[Term]:
-    """What documents must meet that a user hears of in a project: his, everybody's, and those of no project."""
+def concerning(canonical: Canonical, project: str | None, user_id: str | None) -> list[Term]:
+    """The conditions on documents that concern a user and a project: his and everybody's, of that project and of none."""
     return [*scope(canonical, None, user_id), *filters(("(project_id IS NULL OR project_id = ?)", canonical(project, user_id)))]
 
 
 class Selections(Library):
-    """The part of the documents room that knows what is wanted."""
+    """The part of the documents room that keeps selections."""
 
     def select(
         self,
@@ -53,10 +53,10 @@ class Selections(Library):
         actor: str = "",
         note: str = "",
     ) -> int:
-        """Say whether a user, or one conversation, wants to hear from documents, and return for how many that is news.
+        """Select or deselect documents for a user, or for one conversation, and return for how many that is a change.
 
-        None takes back what was said, so that what the user says holds again, or that a document is wanted. An id that is no
-        document's, or that of a hidden one, raises NotFound, and nothing is said of the others.
+        None clears the choice, so that of the user holds again, or else that a document is wanted. Where an id is unknown, or that of a
+        hidden document, NotFound is raised and nothing is changed.
         """
         tier = _tier(user_id, conversation_id)
         if tier == (None, None) or None not in tier:
@@ -87,7 +87,7 @@ class Selections(Library):
         limit: int | None = None,
         before: str | None = None,
     ) -> list[Selection]:
-        """Return what was said, newest first: by a user, in a conversation, with both by either, else by anybody.
+        """Return choices, newest first: those of a user, of a conversation, with both given of either, with none of all.
 
         `before` is the id of the last one of the page before.
         """
@@ -100,30 +100,30 @@ class Selections(Library):
     def selected(
         self, *, user_id: str | None = None, conversation_id: str | None = None, project: str | None = None, limit: int | None = None
     ) -> list[Document]:
-        """Return the documents that a user, in a conversation, hears from, in the order of what they are called.
+        """Return the documents that are wanted by a user in a conversation, in the order of `display_name`.
 
-        What the conversation says goes before what the user says; where neither says anything a document is wanted. With a
-        `user_id` those of others are left out, and with a `project` those of other projects.
+        The choice for the conversation precedes that of the user; without either a document is wanted. With a `user_id` documents of
+        other users are left out, and with a `project` those of other projects.
         """
         limit = values.limit(limit)
         project, tier = values.optional(values.key, "project", project), _tier(user_id, conversation_id)
-        terms = [("is_deleted = 0",), wanted(*tier), *heard(self._canonical, project, user_id)]
+        terms = [("is_deleted = 0",), wanted(*tier), *concerning(self._canonical, project, user_id)]
         clause, params = joined(terms)
         found = DOCUMENTS.find(self.db, f"WHERE {clause} ORDER BY pk", params)
-        found.sort(key=lambda item: (item.display_name, item.title))  # which cannot be compared in the file of an encrypted store
+        found.sort(key=lambda item: (item.display_name, item.title))  # not by SQL: in an encrypted file both are encrypted
         return found if limit < 0 else found[:limit]
 
     def is_selected(self, document_id: str, *, user_id: str | None = None, conversation_id: str | None = None) -> bool:
         """Return whether a document is among the `selected`."""
         document_id = values.key("document_id", document_id)
-        terms = [wanted(*_tier(user_id, conversation_id)), *heard(self._canonical, None, user_id)]
+        terms = [wanted(*_tier(user_id, conversation_id)), *concerning(self._canonical, None, user_id)]
         clause, params = joined([("id = ?", document_id), ("is_deleted = 0",), *terms])
         self.get(document_id)  # or NotFound
         return self.db.value(f"SELECT 1 FROM documents WHERE {clause}", params) is not None
 
 
 def _tier(user_id: str | None, conversation_id: str | None) -> Tier:
-    """Whose choice is meant."""
+    """Check whose choice is meant."""
     return values.optional(values.key, "user_id", user_id), values.optional(values.key, "conversation_id", conversation_id)
 
 
@@ -134,7 +134,7 @@ def _ids(given: str | Iterable[str]) -> list[str]:
 
 
 def _choosable(connection: Connection, ids: list[str]) -> dict[str, int]:
-    """The keys of documents that are there and not hidden, or NotFound, which names those that are not."""
+    """The keys of documents by id; NotFound names those that do not exist or are hidden."""
     rows = connection.rows(f"SELECT id, pk, is_deleted FROM documents WHERE id {AMONG}", (listed(ids),))
     keys = {id: pk for id, pk, hidden in rows if not hidden}
     hidden = [id for id, _, gone in rows if gone]
@@ -147,13 +147,13 @@ def _choosable(connection: Connection, ids: list[str]) -> dict[str, int]:
 
 
 def _named(ids: list[str]) -> str:
-    """Ids in a message; of very many the first ones."""
+    """Ids for a message, at most NAMED of them."""
     more = len(ids) - NAMED
     return ", ".join(values.shorten(id) for id in ids[:NAMED]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _said(connection: Connection, tier: Tier, keys: dict[str, int]) -> dict[str, tuple[int, bool]]:
-    """What was said so far of documents: key and choice, by the document's id."""
+    """The choices so far: key and value by the id of the document."""
     ids = {pk: id for id, pk in keys.items()}
     rows = connection.rows(
         f"SELECT pk, document, enabled FROM selections WHERE document {AMONG} AND user_id IS ? AND conversation_id IS ?",
@@ -165,7 +165,7 @@ def _said(connection: Connection, tier: Tier, keys: dict[str, int]) -> dict[str,
 def _choose(
     connection: Connection, tier: Tier, known: list[int], unknown: list[int], enabled: bool | None, at: float
 ) -> None:
-    """Change the choices with some keys, and make those for documents of which nothing was said."""
+    """Change or clear the choices with `known` keys, and add choices for documents with `unknown` ones."""
     if enabled is None:
         connection.many("DELETE FROM selections WHERE pk = ?", [(pk,) for pk in known])
         return

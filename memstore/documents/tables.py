@@ -25,13 +25,13 @@ CREATE TABLE documents(
     id               TEXT NOT NULL UNIQUE,
     created_at       REAL NOT NULL DEFAULT 0,
     updated_at       REAL NOT NULL DEFAULT 0,
-    uri              TEXT,                                      -- NULL: what it says is its identity
-    content_hash     TEXT NOT NULL DEFAULT '',                  -- SHA-256 of the text, unless whoever added it knows it by another
+    uri              TEXT,                                      -- NULL: identified by content_hash
+    content_hash     TEXT NOT NULL DEFAULT '',                  -- SHA-256 of the text, unless the caller gave another
     title            TEXT NOT NULL DEFAULT '',
     display_name     TEXT NOT NULL DEFAULT '',
     source_type      TEXT NOT NULL DEFAULT 'unknown',           -- open: local_files (of add_files), web, ticket, git ...
-    project_id       TEXT,                                      -- NULL concerns every project
-    user_id          TEXT,                                      -- NULL is everybody's
+    project_id       TEXT,                                      -- NULL: concerns every project
+    user_id          TEXT,                                      -- NULL: everybody's
     conversation_id  TEXT,
     file_path        TEXT,
     url              TEXT,
@@ -49,12 +49,12 @@ CREATE TABLE documents(
     extra_json       TEXT CHECK (extra_json IS NULL OR json_valid(extra_json)),
     extra_text       TEXT NOT NULL DEFAULT '',
     file_modified_at REAL,
-    ingested_at      REAL,                                      -- when its text last came in
+    ingested_at      REAL,                                      -- when its text was last added or replaced
     indexed_at       REAL,                                      -- when the last of its chunks got its vector
     ingestion_status TEXT NOT NULL DEFAULT 'pending' CHECK ({values.among("ingestion_status", INGESTION_STATUSES)}),
     analyzed         INTEGER NOT NULL DEFAULT 0 CHECK (analyzed IN (0, 1)),
     last_analyzed_at REAL,
-    is_deleted       INTEGER NOT NULL DEFAULT 0 CHECK (is_deleted IN (0, 1)),   -- hidden everywhere, and revived when added again
+    is_deleted       INTEGER NOT NULL DEFAULT 0 CHECK (is_deleted IN (0, 1)),   -- hidden everywhere until added again
     deleted_at       REAL,
     metadata         TEXT CHECK (metadata IS NULL OR json_valid(metadata)),
     version          INTEGER NOT NULL DEFAULT 1,
@@ -76,14 +76,14 @@ CREATE TABLE chunks(
     content        TEXT NOT NULL DEFAULT '',
     heading_path   TEXT NOT NULL DEFAULT '',                    -- "Install > Linux"
     start_char     INTEGER,                                     -- content is text[start_char:end_char] of the source;
-    end_char       INTEGER,                                     -- NULL where whoever made the chunk does not know
+    end_char       INTEGER,                                     -- NULL where the caller who made the chunk gave none
     anchor_type    TEXT NOT NULL DEFAULT 'char',                -- what anchor_start and anchor_end count
     anchor_start   INTEGER,
     anchor_end     INTEGER,
     char_count     INTEGER NOT NULL DEFAULT 0,
     token_count    INTEGER NOT NULL DEFAULT 0,
-    chunk_hash     TEXT NOT NULL DEFAULT '',                    -- SHA-256 of the content, under a codec a tag of it
-    sanitized_hash TEXT,                                        -- of what was left of it after cleaning elsewhere
+    chunk_hash     TEXT NOT NULL DEFAULT '',                    -- SHA-256 of the content; under a codec a keyed tag
+    sanitized_hash TEXT,                                        -- hash of the content after the caller cleaned it
     metadata       TEXT CHECK (metadata IS NULL OR json_valid(metadata)),
     version        INTEGER NOT NULL DEFAULT 1,                  -- rises when another chunk takes the id: it says something else
     UNIQUE (document, chunk_index)
@@ -111,8 +111,8 @@ CREATE TABLE selections(                                        -- no row says n
     created_at      REAL NOT NULL DEFAULT 0,
     updated_at      REAL NOT NULL DEFAULT 0,
     document        INTEGER NOT NULL DEFAULT 0 REFERENCES documents(pk) ON DELETE CASCADE,
-    user_id         TEXT,                                       -- a user's default,
-    conversation_id TEXT,                                       -- or what holds in one conversation
+    user_id         TEXT,                                       -- either a user's default,
+    conversation_id TEXT,                                       -- or a choice for one conversation
     enabled         INTEGER NOT NULL DEFAULT 0 CHECK (enabled IN (0, 1)),
     CHECK ((user_id IS NULL) <> (conversation_id IS NULL))
 ) STRICT;
@@ -120,11 +120,11 @@ CREATE UNIQUE INDEX selections__user ON selections(user_id, document) WHERE user
 CREATE UNIQUE INDEX selections__conversation ON selections(conversation_id, document) WHERE conversation_id IS NOT NULL;
 CREATE INDEX selections__document ON selections(document);
 
-CREATE TABLE chunk_index(                                       -- what serves the words of chunks in this file
+CREATE TABLE chunk_index(                                       -- which index of words this file uses
     id    INTEGER PRIMARY KEY CHECK (id = 1),
     kind  TEXT NOT NULL DEFAULT 'fts5' CHECK (kind = 'fts5' OR kind = 'keywords'),
     stale INTEGER NOT NULL DEFAULT 0 CHECK (stale IN (0, 1)),   -- chunks were written by a Python whose SQLite has no FTS5
-    made  INTEGER NOT NULL DEFAULT 1                            -- how often it was made from nothing
+    made  INTEGER NOT NULL DEFAULT 1                            -- how often the index was built from nothing
 ) STRICT;
 """,
     carried=(
@@ -145,11 +145,11 @@ CREATE TABLE chunk_index(                                       -- what serves t
 
 @record
 class Document(Record):
-    """A source of text: what it is called, where it comes from, and when its text came in.
+    """A source of text: its name, where it comes from, and when its text was added.
 
-    Of one project and user there is one document with a `uri`; without one, one with these bytes. `is_deleted`: hidden everywhere until
-    it is added again. `ingestion_status` is of vectors: "pending" while chunks are without that could have one, which is no failure, for
-    words find them, and without an embedder stays so; "embedded" when none is. Whoever embeds elsewhere says "embedding" and "failed".
+    Within a project and for a user `uri` is unique, and so is the content of documents without one. A document that `is_deleted` is
+    hidden everywhere until it is added again. `ingestion_status` is about vectors: "pending" while a chunk lacks one (its words are
+    found all the same), "embedded" when none does; "embedding" and "failed" are for callers who embed elsewhere.
     """
 
     id: str
@@ -192,7 +192,7 @@ class Document(Record):
 
 @record
 class Chunk(Record):
-    """A piece of a document: `content` is `text[start_char:end_char]` of what was added."""
+    """A piece of a document: `content` is `text[start_char:end_char]` of the text that was added."""
 
     id: str
     created_at: float
@@ -217,7 +217,7 @@ class Chunk(Record):
 
 @record
 class Annotation(Record):
-    """Something noticed about a chunk, or about the characters `start_char` to `end_char` of its content."""
+    """A note on a chunk, or on the characters `start_char` to `end_char` of its content."""
 
     id: str
     created_at: float
@@ -233,7 +233,7 @@ class Annotation(Record):
 
 @record
 class Selection(Record):
-    """Whether a user, or one conversation, wants to hear from a document."""
+    """Whether a document is used for a user, or in one conversation."""
 
     id: str
     created_at: float
@@ -248,8 +248,8 @@ class Selection(Record):
 class ChunkHit(Record):
     """A chunk that a search found.
 
-    `score` is what it is ranked by. `lexical` and `semantic` are what it is made of, between 0 and 1: BM25 by that of the best
-    match, and the cosine; None where that side was not asked.
+    Hits are ranked by `score`, which combines `lexical`, BM25 divided by that of the best match, and `semantic`, the cosine. A side
+    that was not asked is None.
     """
 
     chunk: Chunk
@@ -298,15 +298,17 @@ SELECTIONS = Table(
 
 
 def uri_key(uri: str | None, content_hash: str, cipher: Cipher | None) -> str:
-    """What tells documents of one project and user apart: the uri, or what it says where there is none."""
+    """The identity of a document within a project and for a user: that of its uri, or without one of its content."""
     return text_key(f"hash\n{content_hash}" if uri is None else f"uri\n{uri}", cipher)
 
 
 _key = partial(values.optional, values.key)
 _moment = partial(values.optional, values.moment)
 _text = partial(values.optional, values.text)
+_count = partial(values.optional, partial(values.integer, low=0))
+_object = partial(values.optional, values.json_object)
 
-#: Of the columns that `add_text` and `update` take, the check of each.
+#: The check of each column that `add_text` and `update` take.
 CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "id": _key,
     "created_at": _moment,
@@ -323,24 +325,37 @@ CHECKS: dict[str, Callable[[str, Any], Any]] = {
          "relative_path"),
         _text,
     ),
-    "size_bytes": partial(values.optional, partial(values.integer, low=0)),
+    "size_bytes": _count,
     "tags": partial(values.tags, most=100),
-    "extra_json": partial(values.optional, values.json_object),
+    "extra_json": _object,
     "extra_text": values.text,
     **dict.fromkeys(("file_modified_at", "ingested_at", "indexed_at", "last_analyzed_at"), _moment),
     "ingestion_status": partial(values.one_of, legal=INGESTION_STATUSES),
     "analyzed": values.flag,
-    "metadata": partial(values.optional, values.json_object),
+    "metadata": _object,
 }  # fmt: skip
 
-#: Of the columns that `set_chunks` takes, the check of each.
+#: The check of each column that `set_chunks` takes.
 CHUNK_CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "id": _key,
     "created_at": _moment,
     "content": values.text,
     "heading_path": values.text,
-    **dict.fromkeys(("start_char", "end_char", "anchor_start", "anchor_end", "token_count"), CHECKS["size_bytes"]),
+    **dict.fromkeys(("start_char", "end_char", "anchor_start", "anchor_end", "token_count"), _count),
     "anchor_type": values.key,
     "sanitized_hash": _text,
-    "metadata": partial(values.optional, values.json_object),
+    "metadata": _object,
+}
+
+#: The check of each column that `annotate` takes.
+ANNOTATION_CHECKS: dict[str, Callable[[str, Any], Any]] = {
+    "id": _key,
+    "created_at": _moment,
+    "kind": values.key,
+    "start_char": _count,
+    "end_char": _count,
+    "detail": values.text,
+    "confidence": partial(values.real, low=0.0, high=1.0),
+    "source": values.key,
+    "metadata": _object,
 }

@@ -1,4 +1,4 @@
-"""Chunks as the keyword index reads them, in a file that FTS5 does not serve."""
+"""Chunks as the keyword index reads them, in a file that does not use FTS5."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ CARRIED = next(each for each in SCHEMA.carried if each.table == "chunks")
 
 
 class ChunkTexts:
-    """The chunks of documents that are not hidden, under the integer keys that they were given in order of arrival."""
+    """The chunks of documents that are not hidden, numbered by their integer keys, which rise in order of arrival."""
 
     kind = "chunk"
 
     def __init__(self, db: Room) -> None:
         self.db = db
-        self._served: str | None = None  # what serves the file, once that is committed
+        self._served: str | None = None  # which index the file uses, once that is committed
 
     def present(self) -> bool:
-        """Whether the keyword index is what serves this file."""
-        if self._served is None and self.db.present("documents"):
+        """Whether this file uses the keyword index."""
+        served = self._served
+        if served is None and self.db.present("documents"):
             served = self.db.value("SELECT kind FROM chunk_index")
             if not self.db.in_transaction:
                 self._served = served
-            return bool(served == "keywords")
-        return self._served == "keywords"
+        return served == "keywords"
 
     def last(self, conn: Connection) -> int:
-        """The highest number ever given out."""
+        """The highest number ever given."""
         self.db.attach(conn)
         # In `main`: a connection that cannot see some room has a `sqlite_sequence` of its temporary tables.
         return int(conn.value("SELECT CAST(seq AS INTEGER) FROM main.sqlite_sequence WHERE name = 'chunks'") or 0)
 
     def texts(self, conn: Connection, after: int, upto: int, limit: int) -> list[tuple[int, str]]:
-        """Numbers and texts of the chunks after one number up to another, ascending; what cannot be read counts as no text."""
+        """Numbers and texts of the chunks after one number up to another, ascending; a text that cannot be read is empty."""
         self.db.attach(conn)
         rows = conn.rows(
             """
@@ -54,7 +54,7 @@ class ChunkTexts:
         return [(pk, _legible(conn.cipher, id, content)) for pk, id, content in rows]
 
     def items(self, conn: Connection, numbers: Sequence[int]) -> list[tuple[int, str, str | None, str | None, float]]:
-        """Number, id and time of those chunks that still exist; of no conversation, for that of a document may change."""
+        """Number, id, and time of those chunks that still exist; without a conversation, since that of a document may change."""
         self.db.attach(conn)
         return conn.rows(
             f"SELECT pk, id, NULL, NULL, CAST(created_at AS REAL) FROM chunks WHERE pk {AMONG}", (listed(numbers),)
@@ -98,7 +98,7 @@ class ChunkTexts:
 
 
 def _legible(cipher: Cipher | None, id: str, stored: bytes | None) -> str:
-    """A text, or what is left of it: a damaged one must not hide the sound ones."""
+    """A text, as far as it can be read: a damaged one must not hide the sound ones."""
     text = (stored or b"").decode("utf-8", "replace")
     try:
         return text if cipher is None else cipher.unseal_column(CARRIED, "content", (id,), text) or ""

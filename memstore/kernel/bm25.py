@@ -1,7 +1,6 @@
-"""BM25 as FTS5 computes it (k1 = 1.2, b = 0.75): the formula, and the best of many by bounds on what each could have.
+"""BM25 as FTS5 computes it (k1 = 1.2, b = 0.75): the formula, and the best of many texts by upper bounds on their scores.
 
-`rarity` is the inverse document frequency of Robertson and Sparck Jones, never below 1e-6: a word that most texts have neither
-finds nor hides.
+`rarity` is the inverse document frequency of Robertson and Sparck Jones, never below 1e-6: a word that most texts have barely counts.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ Scored = tuple[int, float]  # number of a text, and its score
 
 
 def rarity(texts: int, holders: int) -> float:
-    """The weight of a word that so many of all texts have."""
+    """The weight of a word that `holders` of `texts` have."""
     return max(log((texts - holders + 0.5) / (holders + 0.5)), 1e-6)
 
 
 def score(counts: Sequence[int], rarities: Sequence[float], length: float, average: float) -> float:
-    """What a text scores that has each word so often; the order of operations is FTS5's, so are the last digits."""
+    """The score of a text that has each word `counts` times; the order of operations, and so the last digit, is that of FTS5."""
     total = 0.0
     for count, weight in zip(counts, rarities, strict=True):
         total += weight * ((count * (K1 + 1.0)) / (count + K1 * (1 - B + B * length / average)))
@@ -36,10 +35,10 @@ def score(counts: Sequence[int], rarities: Sequence[float], length: float, avera
 
 
 def best(bounds: Iterable[Scored], exact: Callable[[list[int]], Iterable[Scored]], count: int) -> list[Scored]:
-    """The texts that score highest, best first, ties by number; negative `count`: all.
+    """The texts that score highest, best first, ties by number; all for a negative `count`.
 
-    `bounds` come in falling order, each at least what the text scores; `exact` is asked for pages of texts as long as one may
-    be among the best.
+    `bounds` are in falling order, each at least the score of its text; `exact` is called with pages of texts as long as one of them
+    may be among the best.
     """
     kept: list[tuple[float, int]] = []  # a heap with the worst on top
     waiting = iter(bounds)

@@ -1,4 +1,4 @@
-"""What a caller's model makes of texts, looked at before anybody relies on it."""
+"""Calling a caller's model, and checking what it returns."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Fn = Callable[[Sequence[str]], Sequence[Any]]  # a model: texts to as many vecto
 
 
 def embedded(fn: Fn, texts: Sequence[str]) -> list[Any]:
-    """As many vectors as texts, whatever they are, or Invalid."""
+    """What a model returns for some texts, or Invalid unless that is a list of as many; the vectors themselves are not checked."""
     found = fn(texts) if texts else []
     if isinstance(found, (str, bytes)) or not isinstance(found, Iterable):
         raise Invalid(f"fn returned {shorten(found)} for {len(texts)} texts; it must return a list of vectors, one for each")

@@ -1,4 +1,4 @@
-"""The lines of a text to show where it was found by some words."""
+"""Excerpts: the part of a text to show where it was found by some words."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 EXCERPT = 160
-LOOK_AT = 100_000  # characters in which an excerpt looks for the match
+LOOK_AT = 100_000  # characters in which the words are looked for
 MOST_WORDS = 100  # that are looked for
 
 
@@ -22,7 +22,7 @@ def excerpt(text: str, words: Iterable[str]) -> str:
 
 
 def densest(text: str, words: Iterable[str]) -> str:
-    """About 160 characters of a text, where most of the words stand close together."""
+    """About 160 characters of a text where most of the words stand close together, on one line and cut between words."""
     line = " ".join(text.split())
     return _around(line, _densest(line, words))
 
@@ -39,8 +39,8 @@ def _around(line: str, at: int) -> str:
 
 
 def _densest(text: str, words: Iterable[str]) -> int:
-    """Where a stretch begins that has the most of the words; 0 where none can be seen."""
-    sought = sorted(words, key=len, reverse=True)[:MOST_WORDS]  # of two that begin alike the longer one says more
+    """Where the stretch with the most different words begins; 0 where none is found."""
+    sought = sorted(words, key=len, reverse=True)[:MOST_WORDS]  # of two that begin alike the longer one is to match
     if not sought:
         return 0
     folded, places = _folded(text[:LOOK_AT])
@@ -58,7 +58,7 @@ def _densest(text: str, words: Iterable[str]) -> int:
 
 
 def _first(text: str, words: Iterable[str]) -> int:
-    """Where the first of the words begins; 0 where none can be seen."""
+    """Where the first of the words begins; 0 where none is found."""
     folded, places = _folded(text[:LOOK_AT])
     spots = [_spot(folded, word) for word in words]
     return min((places[spot] for spot in spots if spot >= 0), default=0)

@@ -1,8 +1,8 @@
-"""FTS5: whether this SQLite has it, and the words that it makes of a text.
+"""FTS5: whether this SQLite has it, and how it splits a text into words.
 
-The trap: which characters make words, and what becomes of their case and accents, is fixed in SQLite's own tables, which are of
-another version of Unicode than Python's. So nothing is copied here: FTS5 itself is asked, a block of characters when one of it
-is first met. It judges each character alone, and what it drops within a word it skips before one.
+The trap: which characters belong to words, and how their case and accents are folded, depends on SQLite's own tables, which follow
+another version of Unicode than Python's. So FTS5 itself is asked, about a block of characters when one of them is first met. It judges
+each character alone, and what it drops within a word it skips before one.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ Span = tuple[int, int]  # the first and the last integer key of a page
 
 AMONG = "IN (SELECT value FROM json_each(?))"  # what `listed` makes is bound to it
 THEIRS = f"(user_id IS NULL OR user_id {AMONG})"  # and what `followers` finds to this
+JOINER = "project-join"  # the actor of what happens when rows follow a name to its project
 
 
 def listed(items: Iterable[object]) -> str:

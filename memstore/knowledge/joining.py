@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..kernel.lifecycle import LIVE, log, retire, shown
-from ..kernel.rows import THEIRS, followers
+from ..kernel.rows import JOINER, THEIRS, followers
 from .artifacts import SUMMED_UP
 from .ledger_tables import Atom
 from .schema import ATOMS, KNOWLEDGE_STATES
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from ..kernel import Connection
     from .ledger import Ledger
 
-ACTOR = "project-join"
 OWNED = ("entities", "entity_versions", "relationships", "atoms", "artifacts")
 
 
@@ -63,7 +62,7 @@ def move_atoms(room: Ledger, connection: Connection, items: Iterable[Atom], proj
             retire(connection, ATOMS, older, newer.id, room.db.now)
             room._copy_hanging(connection, older, newer)
             change = {"status": older.status, "superseded_by": None}, {"status": "superseded", "superseded_by": newer.id}
-            log(room._audit, "atom", "supersede", older, *change, actor=ACTOR)
+            log(room._audit, "atom", "supersede", older, *change, actor=JOINER)
         connection.run("UPDATE atoms SET project_id = ? WHERE id = ?", (project_id, item.id))
 
 
@@ -75,6 +74,6 @@ def _join_states(room: Ledger, connection: Connection, name: str, project_id: st
         connection.run("DELETE FROM knowledge_states WHERE id = ?", (older.id,))
         room._audit(
             "knowledge_state.supersede", entity_kind="knowledge_state", entity_id=older.id, project=project_id,
-            before=shown(older, SUMMED_UP), after={"superseded_by": newer.id}, actor=ACTOR,
+            before=shown(older, SUMMED_UP), after={"superseded_by": newer.id}, actor=JOINER,
         )  # fmt: skip
     connection.run("UPDATE knowledge_states SET project_id = ? WHERE project_id = ?", (project_id, name))

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from ..kernel.lifecycle import LIVE, log
-from ..kernel.rows import THEIRS, followers
+from ..kernel.rows import JOINER, THEIRS, followers
 from .tables import MEMORIES, STATES, Memory, ProjectState
 
 if TYPE_CHECKING:
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from .state import ProjectStates
 
 R = TypeVar("R", Memory, ProjectState)
-
-ACTOR = "project-join"
 
 
 def join(room: ProjectStates, connection: Connection, name: str, project_id: str, user_id: str) -> int:
@@ -47,7 +45,7 @@ def move(room: ProjectStates, connection: Connection, items: Iterable[Memory], p
             older, newer = _in_order(connection, MEMORIES.name, moved, twin)
             room._retire(connection, older, newer.id)
             change = {"status": older.status, "superseded_by": None}, {"status": "superseded", "superseded_by": newer.id}
-            log(room._audit, "memory", "supersede", older, *change, actor=ACTOR)
+            log(room._audit, "memory", "supersede", older, *change, actor=JOINER)
         elif item.status in LIVE:
             _heed(room, connection, moved)
         connection.run("UPDATE memories SET project_id = ? WHERE id = ?", (project_id, item.id))
@@ -61,7 +59,7 @@ def _heed(room: ProjectStates, connection: Connection, moved: Memory) -> None:
         (room._key(moved.content), moved.project_id, moved.user_id, moved.user_id),
     )
     if no is not None:
-        room._turn(connection, moved, "invalid", ACTOR, f"was rejected in the project before, as memory {no}")
+        room._turn(connection, moved, "invalid", JOINER, f"was rejected in the project before, as memory {no}")
 
 
 def _move_state(room: ProjectStates, connection: Connection, item: ProjectState, project_id: str) -> None:
@@ -71,7 +69,7 @@ def _move_state(room: ProjectStates, connection: Connection, item: ProjectState,
         older, _ = _in_order(connection, STATES.name, moved, twin)
         new = replace(older, status="superseded", updated_at=room.db.now, version=older.version + 1)
         room._turn_state(connection, new)
-        room._log_state("supersede", older, new, ACTOR, "")
+        room._log_state("supersede", older, new, JOINER, "")
     connection.run("UPDATE project_state SET project_id = ? WHERE id = ?", (project_id, item.id))
 
 

@@ -1,25 +1,25 @@
-"""Vectors: the one place for what a model says that items mean, and which of them are near.
+"""Vectors: the one place for embeddings of chunks, memories and anything else with an id, and for finding the nearest ones.
 
-1. An item is (kind, id) and has one vector; adding another replaces it. Whose vector it is, is for the room of the item to know.
+1. An item is (kind, id) and has one vector; adding another replaces it. To which user or project it belongs only its own room knows.
 2. A vector is kept as float32, exactly as given. All vectors of a model have the same number of dimensions.
-3. Only vectors of one model are compared: what holds others raises ModelMismatch, also half-way through a `reembed`.
-4. The table is the truth and memory a cache of codes, some two bits for each number, read from committed rows and kept in step
-   (memory.py, planes.py). They choose candidates; a score is always computed from the vectors themselves (nearest.py).
-5. Vectors give texts away. In an encrypted store there are none, unless of models that `allow` has named.
+3. Only vectors of one model are compared: a search that meets others raises ModelMismatch, also half-way through a `reembed`.
+4. The table is the truth; memory caches codes of committed rows, about two bits for each number (memory.py, planes.py). Codes choose
+   candidates; scores are always computed from the vectors themselves (nearest.py).
+5. Vectors give texts away. An encrypted store takes only those of models that `allow` has named.
 
-The trap: a key may be handed out again after a rollback. Nothing seen inside an open transaction may outlive it in memory.
+The trap: a key may be handed out again after a rollback, so nothing read inside an open transaction may stay in memory.
 """
 
 from __future__ import annotations
 
 import heapq
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..kernel import Corrupt, Finding, Invalid, ModelMismatch, NotFound, NotSupported, Prunable, Recorder, Room, values
 from ..kernel.embedding import embedded
+from ..kernel.rows import AMONG, filters, joined, listed
 from .floats import WIDTH, Query, dimensions, norm, packed, unpacked
 from .memory import LAST, WORTH, Memory, Space
 from .nearest import Search
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ..kernel.embedding import Fn
     from ..kernel.subject import Subject
 
-    TextOf = Callable[[str, Sequence[str]], dict[str, str]]  # what items of a kind say, by id; those that are gone are left out
+    TextOf = Callable[[str, Sequence[str]], dict[str, str]]  # the texts of items of a kind, by id, those without one left out
     Counted = tuple[str, str, int, int]  # model, kind, dims, vectors
 
 __all__ = ["SCHEMA", "Reembedded", "Vector", "VectorHit", "VectorIndex", "VectorModel", "VectorPermit", "VectorStats"]
@@ -62,10 +62,10 @@ class VectorIndex:
     def add(
         self, items: Iterable[tuple[str, Any]], *, model: str, kind: str = "chunk", created_at: float | datetime | None = None
     ) -> int:
-        """Store the vectors of some items, in place of those they have, all or none, and return how many items that were.
+        """Store the vectors of some items, all or none, in place of those they have, and return how many items these are.
 
-        A vector is a sequence of numbers, or an array of float32 or float64 with a buffer, such as numpy's; bytes are none, for nothing
-        tells what they hold. Of an item that comes twice the last one counts.
+        A vector is a sequence of numbers, or an array of float32 or float64 with a buffer, such as numpy's; bytes are refused, since
+        they do not tell what they hold. Where an item comes twice, its last vector counts.
         """
         model, kind = values.key("model", model), values.key("kind", kind)
         moment = values.optional(values.moment, "created_at", created_at)
@@ -106,12 +106,12 @@ class VectorIndex:
 
     @staticmethod
     def packed(name: str, vector: Any) -> bytes:
-        """A vector as it is stored, or Invalid, which calls it by that name; the file is not asked."""
+        """A vector as it is stored, or Invalid that names it; the file is not read."""
         return packed(name, vector)
 
     @staticmethod
     def dimensions(name: str, vector: Any) -> int:
-        """How many dimensions a vector has, or 0 where it has no direction; Invalid, which calls it by that name, where it is none."""
+        """How many dimensions a vector has, 0 if it is zero in all; what is no vector raises Invalid that names it."""
         return dimensions(name, vector)
 
     def nearest(
@@ -126,8 +126,8 @@ class VectorIndex:
     ) -> list[VectorHit]:
         """Return the items whose vectors have the highest cosine to a vector, best first, equal ones by id and kind.
 
-        Among many vectors one in a hundred of the best may be missed, on data without any structure some more; `exact` looks at every
-        one. `only` names the ids to look among. Vectors of another model in what is looked through raise ModelMismatch.
+        Among many vectors one in a hundred of the best may be missed, on data without any structure more; `exact` compares all of them.
+        `only` restricts the search to some ids. Raises ModelMismatch where what is searched holds vectors of another model.
         """
         query, model = Query(packed("vector", vector)), values.key("model", model)
         kind, exact = values.optional(values.key, "kind", kind), values.flag("exact", exact)
@@ -156,10 +156,11 @@ class VectorIndex:
         return search.hits
 
     def _may_keep(self, space: Space) -> bool:
+        """Whether memory may keep what is read: only committed rows, and not the empty tables of a read-only store without the room."""
         return not self.db.in_transaction and "vectors" not in space.connection.shadows
 
     def _spaces(self, connection: Connection, query: Query, model: str, kind: str | None, ids: list[str] | None) -> list[Space]:
-        """What there is to look through, which has to be of one model."""
+        """The vectors to search, by kind; ModelMismatch unless all are of one model."""
         dims = len(query.numbers)
         rows = [row for row in _counts(connection) if kind in (None, row[1])]
         if any(row[0] != model or row[2] != dims for row in rows):
@@ -170,13 +171,13 @@ class VectorIndex:
         return [Space(connection, *row) for row in rows if row[0] == model]
 
     def count(self, *, model: str | None = None, kind: str | None = None) -> int:
-        """Count vectors, of a model and of a kind where named."""
+        """Count vectors, of a model and of a kind if given."""
         model, kind = values.optional(values.key, "model", model), values.optional(values.key, "kind", kind)
-        counted = "SELECT coalesce(sum(vectors), 0) FROM vector_spaces WHERE (? IS NULL OR model = ?) AND (? IS NULL OR kind = ?)"
-        return int(self.db.value(counted, (model, model, kind, kind)))
+        clause, params = joined(filters(("model = ?", model), ("kind = ?", kind)))
+        return int(self.db.value(f"SELECT coalesce(sum(vectors), 0) FROM vector_spaces WHERE {clause}", params))
 
     def models(self) -> list[VectorModel]:
-        """Return the models whose vectors are here, by name."""
+        """Return the models that have vectors here, by name."""
         found: dict[str, VectorModel] = {}
         for model, kind, dims, vectors in _counts(self.db):
             before = found.get(model)
@@ -185,20 +186,20 @@ class VectorIndex:
         return list(found.values())
 
     def lacking(self, ids: Sequence[str], *, model: str, kind: str = "chunk") -> list[str]:
-        """Return those of some items that have no vector of a model, in their order."""
+        """Return the ids of those of some items that have no vector of a model, in the same order."""
         model, kind = values.key("model", model), values.key("kind", kind)
         wanted = values.strings("ids", ids)
-        having = "SELECT id FROM vectors WHERE id IN (SELECT value FROM json_each(?)) AND kind = ? AND model = ?"
-        found = {id for (id,) in self.db.rows(having, (json.dumps(wanted), kind, model))}
+        having = f"SELECT id FROM vectors WHERE id {AMONG} AND kind = ? AND model = ?"
+        found = {id for (id,) in self.db.rows(having, (listed(wanted), kind, model))}
         return [id for id in wanted if id not in found]
 
     def permits(self, model: str) -> bool:
-        """Return whether vectors of a model may be stored here, which in an encrypted store must have been allowed."""
+        """Return whether vectors of a model may be stored, for which an encrypted store needs `allow`."""
         model = values.key("model", model)
         return self.db.cipher is None or self.db.value("SELECT 1 FROM vector_permits WHERE model = ?", (model,)) is not None
 
     def stats(self) -> VectorStats:
-        """Return how many vectors there are, and what this process remembers of them; it does so from the first `nearest` on."""
+        """Return how many vectors there are, and what this process keeps of them in memory, from the first `nearest` on."""
         known = list(self._memory.known.values())
         blocks = [block for each in known for block in each.blocks]
         return VectorStats(self.count(), sum([each.living for each in known]), len(blocks), sum([block.size for block in blocks]))
@@ -206,7 +207,7 @@ class VectorIndex:
     # -- change -----------------------------------------------------------------------------------------------------
 
     def allow(self, model: str, *, actor: str = "", note: str = "") -> None:
-        """Let vectors of a model lie plain in this encrypted store from now on; near ones tell of texts that are alike."""
+        """Let vectors of a model be stored unencrypted in this encrypted store; they tell which texts are alike."""
         model = values.key("model", model)
         with self.db.write() as connection:
             if PERMITS.first(connection, "WHERE model = ?", (model,)) is None:
@@ -214,11 +215,11 @@ class VectorIndex:
                 self._audit("vectors.allow", entity_kind="vectors", entity_id=model, after={"model": model}, actor=actor, note=note)
 
     def reembed(self, fn: Fn, *, model: str, kind: str | None = None, batch: int = 64) -> Reembedded:
-        """Give every item that now has a vector of another model one of this, made by `fn` from texts, `batch` at a time.
+        """Replace the vectors of other models by vectors of this one, which `fn` makes from texts, `batch` at a time.
 
-        Each batch is a transaction of its own, so a call that was interrupted is finished by calling it again. Until then `nearest`
-        raises ModelMismatch. What has no text any more keeps its vector and is named in `left`: `remove` it, or `add` another. A text
-        that is blank is not asked about; it loses its vector, as does one of which `fn` makes nothing but zeros.
+        Each batch is a transaction of its own, so an interrupted call is finished by calling it again; until then `nearest` raises
+        ModelMismatch. An item without a text keeps its vector and is named in `left`: `remove` it, or `add` another. Items whose text is
+        blank, or of which `fn` makes only zeros, lose their vectors.
         """
         if not callable(fn):
             raise Invalid(f"fn must be a function from a list of texts to a list of vectors, not {values.shorten(fn)}")
@@ -227,7 +228,7 @@ class VectorIndex:
         with self.db.read():
             self._refuse_forbidden(model)
         done, left, last = 0, list[tuple[str, str]](), 0
-        end = self.db.value("SELECT coalesce(max(pk), 0) FROM vectors")  # what comes meanwhile must not keep this going for ever
+        end = self.db.value("SELECT coalesce(max(pk), 0) FROM vectors")  # rows that are added meanwhile must not keep this going for ever
         other = "SELECT pk, kind, id FROM vectors WHERE pk > ? AND pk <= ? AND model <> ? AND (? IS NULL OR kind = ?) ORDER BY pk LIMIT ?"
         while rows := self.db.rows(other, (last, end, model, kind, kind, batch)):
             for each in dict.fromkeys(kind for _, kind, _ in rows):
@@ -239,13 +240,13 @@ class VectorIndex:
         return Reembedded(done, left)
 
     def _replace(self, kind: str, keys: dict[str, int], texts: dict[str, str], model: str, fn: Fn) -> int:
-        """Embed texts, and replace the vectors of those items that have the same one still; returns how many got another."""
+        """Embed texts, and replace the vectors of items that still have the same one; return how many were replaced."""
         said = {id: text for id, text in texts.items() if text.strip()}
         made = dict(zip(said, embedded(fn, list(said.values()))))
         made = {id: vector for id, vector in made.items() if dimensions(f"the vector of {kind} {values.shorten(id)}", vector)}
-        among = (json.dumps([keys[id] for id in texts]),)
         with self.db.write() as connection:
-            still = {pk for (pk,) in connection.rows("SELECT pk FROM vectors WHERE pk IN (SELECT value FROM json_each(?))", among)}
+            there = connection.rows(f"SELECT pk FROM vectors WHERE pk {AMONG}", (listed(keys[id] for id in texts),))
+            still = {pk for (pk,) in there}
             ids = [id for id in texts if keys[id] in still]
             self.discard(connection, kind, [id for id in ids if id not in made])
             return self.add([(id, made[id]) for id in ids if id in made], model=model, kind=kind)
@@ -253,7 +254,7 @@ class VectorIndex:
     # -- remove -----------------------------------------------------------------------------------------------------
 
     def remove(self, id: str, *, kind: str = "chunk", actor: str = "", note: str = "") -> bool:
-        """Take the vector of an item out, and return whether it had one."""
+        """Remove the vector of an item, and return whether it had one."""
         id, kind = values.key("id", id), values.key("kind", kind)
         with self.db.write() as connection:
             row = connection.row("SELECT model, dims FROM vectors WHERE id = ? AND kind = ?", (id, kind))
@@ -264,24 +265,24 @@ class VectorIndex:
         return row is not None
 
     def discard(self, connection: Connection, kind: str, ids: Iterable[str]) -> int:
-        """Take the vectors of items that are gone out, in the transaction that takes the items."""
+        """Remove the vectors of items, in the transaction that removes the items."""
         if not self.db.present("vectors"):
             return 0
         return _taken_out(connection, [(kind, id) for id in ids])
 
     def erase(self, connection: Connection, subject: Subject) -> None:
-        """Remove the vectors of what went before, for `Store.erase`."""
+        """Remove the vectors of what other rooms have removed, for `Store.erase`."""
         subject.count("vectors", _taken_out(connection, subject.gone))
 
     @property
     def prunable(self) -> list[Prunable]:
-        """What `Store.prune` may remove: nothing, for vectors go with what they are of."""
+        """What `Store.prune` may remove: nothing, since vectors go with their items."""
         return []
 
     # -- check ------------------------------------------------------------------------------------------------------
 
     def rebuild(self) -> None:
-        """Make the counts new from the vectors, in one transaction."""
+        """Make the counts anew from the vectors, in one transaction."""
         from .derived import recount
 
         with self.db.write() as connection:
@@ -305,7 +306,7 @@ class VectorIndex:
 
 
 def _vectors(items: Any) -> dict[str, bytes]:
-    """Ids and vectors, ready to store."""
+    """Vectors by id, ready to store."""
     if isinstance(items, (str, bytes, Mapping)) or not isinstance(items, Iterable):
         raise Invalid(f"items must be pairs of an id and a vector, not {type(items).__name__} {values.shorten(items)}")
     found: dict[str, bytes] = {}
@@ -325,7 +326,7 @@ def _counts(reader: Room | Connection) -> list[Counted]:
 
 
 def _recount(connection: Connection, changes: Iterable[Counted]) -> None:
-    """Bring the counts in step with what came, or with a minus went."""
+    """Add to the counts what was stored, or with a minus removed."""
     connection.many(
         """
         INSERT INTO vector_spaces(model, kind, dims, vectors) VALUES (?, ?, ?, ?)
@@ -344,8 +345,8 @@ GONE = """
 
 
 def _taken_out(connection: Connection, items: Sequence[tuple[str, str]]) -> int:
-    """Delete the vectors of items, each a kind and an id, and return how many they had."""
-    rows = {pk: space for pk, *space in connection.rows(GONE, (json.dumps(items),))}
+    """Delete the vectors of items, each a kind and an id, and return how many there were."""
+    rows = {pk: space for pk, *space in connection.rows(GONE, (listed(items),))}
     if rows:
         connection.many("DELETE FROM vectors WHERE pk = ?", [(pk,) for pk in rows])
         _recount(connection, [(*space, -many) for space, many in Counter(map(tuple, rows.values())).items()])
@@ -360,15 +361,9 @@ def _refuse_other_dims(connection: Connection, model: str, dims: int) -> None:
 
 
 def _counts_among(connection: Connection, kind: str | None, ids: list[str]) -> list[Counted]:
-    """Of what models and kinds the vectors of some items are."""
-    return connection.rows(
-        """
-        SELECT model, kind, dims, count(*) FROM vectors
-        WHERE id IN (SELECT value FROM json_each(?)) AND (? IS NULL OR kind = ?)
-        GROUP BY model, kind, dims
-        """,
-        (json.dumps(ids), kind, kind),
-    )
+    """How many vectors some items have of each model and kind."""
+    clause, params = joined([(f"id {AMONG}", listed(ids)), *filters(("kind = ?", kind))])
+    return connection.rows(f"SELECT model, kind, dims, count(*) FROM vectors WHERE {clause} GROUP BY model, kind, dims", params)
 
 
 def _refuse_mixed(rows: Sequence[Counted], model: str, dims: int) -> None:

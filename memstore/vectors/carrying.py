@@ -1,12 +1,12 @@
-"""Vectors of an export on their way in: lengths and counts are computed anew, and what is encrypted takes in what it allows only."""
+"""Importing vectors: lengths and counts are computed anew, and an encrypted store takes only those of models that it allows."""
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from ..kernel import Corrupt, ModelMismatch, values
 from ..kernel.carrying import without
+from ..kernel.rows import AMONG, listed
 from .derived import recount
 from .floats import norm, sound
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from ..kernel.carrying import Intake, Row
     from . import VectorIndex
 
-#: Where what has vectors is known by other ids, if one here says the same.
+#: By kind, the table whose rows may have other ids here, because one here says the same.
 TWINS = {"memory": "memories", "chunk": "chunks"}
 
 
 def take_in(index: VectorIndex, intake: Intake) -> None:
-    """Take in the room; vectors of models that an encrypted store has not allowed are left out, for they can be made again."""
+    """Take in the room; vectors that an encrypted store does not allow are left out, for they can be made again."""
     for page in intake.pages("vector_permits"):
         _permit(intake, page)
     if intake.mode == "adopt":
@@ -35,9 +35,8 @@ def take_in(index: VectorIndex, intake: Intake) -> None:
 
 
 def _permit(intake: Intake, page: list[Row]) -> None:
-    asked = json.dumps([row["model"] for row in page])
-    select = "SELECT model FROM vector_permits WHERE model IN (SELECT value FROM json_each(?))"
-    known = {model for (model,) in intake.connection.rows(select, (asked,))}
+    permitted = intake.connection.rows(f"SELECT model FROM vector_permits WHERE model {AMONG}", (listed(row["model"] for row in page),))
+    known = {model for (model,) in permitted}
     intake.insert("vector_permits", [row for row in page if row["model"] not in known])
     intake.skipped["vector_permits"] += len(known)
 
@@ -61,7 +60,7 @@ def _measured(rows: list[Row]) -> list[Row]:
 
 
 def _merge(index: VectorIndex, intake: Intake, rows: list[Row]) -> None:
-    """Put in what is not there; what one here says already in other words keeps the vector that it has."""
+    """Put in vectors of items that have none; an item in whose place one here stands keeps the vector of that one."""
     items = [(row["kind"], row["id"]) for row in rows]
     gone, aside = intake.gone(items), intake.aside(items)
     intake.erased["vectors"] += sum(item in gone for item in items)
@@ -83,7 +82,7 @@ def _merge(index: VectorIndex, intake: Intake, rows: list[Row]) -> None:
 
 
 def _attached(intake: Intake, rows: list[Row]) -> list[Row]:
-    """Rows without those of chunks that stayed out with their documents: nothing would ever find or remove them."""
+    """Rows without those of chunks that were not imported: nothing would ever find or remove them."""
     out = intake.recall("chunks that stayed out", [hash(row["id"]) for row in rows if row["kind"] == "chunk"])
     kept = [row for row in rows if row["kind"] != "chunk" or hash(row["id"]) not in out]
     intake.skipped["vectors"] += len(rows) - len(kept)
@@ -91,5 +90,4 @@ def _attached(intake: Intake, rows: list[Row]) -> list[Row]:
 
 
 def _here(connection: Connection, kind: str, ids: list[str]) -> set[str]:
-    select = "SELECT id FROM vectors WHERE id IN (SELECT value FROM json_each(?)) AND kind = ?"
-    return {id for (id,) in connection.rows(select, (json.dumps(ids), kind))}
+    return {id for (id,) in connection.rows(f"SELECT id FROM vectors WHERE id {AMONG} AND kind = ?", (listed(ids), kind))}

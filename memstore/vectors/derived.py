@@ -1,4 +1,4 @@
-"""What is derived from vectors, computed anew and compared, and what is remembered compared with the table."""
+"""Checking what is derived from vectors, by computing it anew, and the codes in memory, by those of the table."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RANGE = 1e-9  # of a length: sums of squares differ in their last digits between
 
 
 def differences(connection: Connection, memory: Memory, text_of: Callable[[str, Sequence[str]], dict[str, str]]) -> Iterator[Finding]:
-    """All that is wrong with the rows, the counts and what is remembered."""
+    """Findings on the rows, the counts and the codes in memory."""
     counted: Counter[tuple[str, str, int]] = Counter()
     last, damaged = 0, False
     select = "SELECT pk, id, kind, model, dims, norm, vector FROM vectors WHERE pk > ? ORDER BY pk LIMIT ?"
@@ -59,7 +59,7 @@ def _dangling(ids: list[str], text_of: Callable[[str, Sequence[str]], dict[str, 
 
 
 def _misremembered(connection: Connection, model: str, kind: str, known: Known) -> Iterator[Finding]:
-    """Compare codes with those of the rows; a snapshot older than memory cannot tell."""
+    """Compare codes with those of the rows, unless the snapshot is older than memory."""
     space = Space(connection, model, kind, known.scale.dims, known.living)
     if space.newest() < known.seen:
         return
@@ -74,7 +74,7 @@ def _misremembered(connection: Connection, model: str, kind: str, known: Known) 
 
 
 def _differing(space: Space, block: Block, alive: int, start: int, scale: Scale) -> set[int]:
-    """Those of a page of keys whose rows have other codes, or are taken for gone."""
+    """Those of a page of keys whose rows have other codes, or count as gone in memory."""
     keys = list(block.keys[start : start + PAGE])
     rows = {pk: scale.coded(length, vector) for page in space.chosen(keys) for pk, _, length, vector in page}
     none = bytes(WIDTH * len(scale.levels))
@@ -87,7 +87,7 @@ def _differing(space: Space, block: Block, alive: int, start: int, scale: Scale)
 
 
 def recount(connection: Connection) -> str:
-    """Make the counts anew; where a model has vectors of several dimensions, say which, and leave them."""
+    """Make the counts anew; where a model has vectors of several dimensions, change nothing and return which."""
     counted = connection.rows("SELECT model, kind, dims, count(*) FROM vectors GROUP BY model, kind, dims")
     sizes: dict[str, int] = {}
     for model, _, dims, _ in counted:

@@ -1,10 +1,10 @@
-"""One vector: how it comes in, how it lies in the file, and how near two are.
+"""A single vector: how it is checked, how it is stored, and how near two are.
 
-1. What is stored is float32, little-endian, exactly as given; a float that is none is rounded to the nearest.
+1. Numbers are stored as float32, little-endian; a float that is not one is rounded to the nearest.
 2. A score depends on the two vectors alone, not on how they were found: equal vectors score 1.0, equal pairs score alike.
 
-The trap: |a|^2 + |b|^2 - |a - b|^2 is twice the dot product, and by far its quickest way, but of lengths that differ much it loses digits.
-So the query is first brought to about the length of each vector, by a power of two, which is exact.
+The trap: |a|^2 + |b|^2 - |a - b|^2 is twice the dot product, and by far the quickest way to it here, but loses digits where the lengths
+differ much. So the query is first brought to about the length of each vector, by a power of two, which is exact.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ROOT = math.sqrt(2)
 
 
 def packed(name: str, vector: Any) -> bytes:
-    """A vector as the file has it; what has no direction, or cannot be held, is Invalid."""
+    """A vector as the file has it; Invalid where it cannot be stored, or is zero in all dimensions."""
     blob, length = _held(name, vector)
     if length == 0.0:
         raise Invalid(f"{name} is zero in all of its {len(blob) // WIDTH} dimensions, so it has no direction")
@@ -33,19 +33,19 @@ def packed(name: str, vector: Any) -> bytes:
 
 
 def dimensions(name: str, vector: Any) -> int:
-    """In how many dimensions a vector points, 0 where it is zero in all of them; what cannot be held is Invalid."""
+    """How many dimensions a vector has, 0 if it is zero in all; Invalid where it cannot be stored."""
     blob, length = _held(name, vector)
     return len(blob) // WIDTH if length > 0.0 else 0
 
 
 def _held(name: str, vector: Any) -> tuple[bytes, float]:
-    """A vector as the file would have it, and its length."""
+    """A vector in the form of the file, and its length."""
     given = _given(name, vector)
     if not 1 <= len(given) <= MOST_DIMS:
         raise Invalid(f"{name} has {len(given):,} dimensions; from 1 to {MOST_DIMS:,} are allowed")
     try:
         blob = struct.pack(f"<{len(given)}f", *given)
-    except (OverflowError, struct.error):  # which one depends on how far beyond
+    except (OverflowError, struct.error):  # which one depends on how far the value is out of range
         place = next(place for place, value in enumerate(given) if not abs(value) < 2.0**128)
         raise Invalid(f"{name}[{place}] is {values.shorten(given[place])}, beyond the range of a float32") from None
     length = norm(blob)
@@ -56,7 +56,7 @@ def _held(name: str, vector: Any) -> tuple[bytes, float]:
 
 
 def _given(name: str, vector: Any) -> Sequence[float]:
-    """The numbers of a sequence, or of an array of float32 or float64 such as numpy's, which gives them without being copied."""
+    """The numbers of a sequence, or of an array of float32 or float64 such as numpy's, read from its buffer."""
     if isinstance(vector, (list, tuple)) and {float, int}.issuperset(map(type, vector)):
         return vector
     try:
@@ -89,7 +89,7 @@ def unpacked(blob: bytes) -> tuple[float, ...]:
 
 
 def sound(vector: object, dims: int) -> bool:
-    """Whether what is stored is a vector of that many dimensions."""
+    """Whether a stored value is a vector of so many dimensions."""
     return isinstance(vector, bytes) and 0 < len(vector) == WIDTH * dims and 0.0 < norm(vector) < math.inf
 
 
@@ -99,7 +99,7 @@ def norm(blob: bytes) -> float:
 
 
 def unit(blob: bytes, length: float) -> bytes:
-    """A vector brought to length 1, for what is compared with others that have it."""
+    """A stored vector brought to length 1."""
     numbers = array("f", [each / length for each in unpacked(blob)])
     if sys.byteorder == "big":
         numbers.byteswap()
@@ -107,12 +107,12 @@ def unit(blob: bytes, length: float) -> bytes:
 
 
 def _exponent(length: float) -> int:
-    """About the binary logarithm; the border is off 1, around which lengths are that are meant to be 1."""
+    """About the binary logarithm; the steps lie away from 1, since many lengths are 1 but for rounding."""
     return math.frexp(length * ROOT)[1]
 
 
 class Query:
-    """A vector that others are compared with."""
+    """A vector that stored ones are compared with."""
 
     def __init__(self, blob: bytes) -> None:
         self.numbers = unpacked(blob)

@@ -8,7 +8,7 @@ SCHEMA = Schema(
     "vectors",
     version=1,
     ddl="""
-CREATE TABLE vectors(                       -- what is known by (kind, id) has one vector; another one is another row
+CREATE TABLE vectors(                       -- a vector of an item (kind, id) never changes: another one is another row
     pk         INTEGER PRIMARY KEY AUTOINCREMENT,
     id         TEXT NOT NULL DEFAULT '',    -- of the item
     kind       TEXT NOT NULL DEFAULT 'chunk',
@@ -43,7 +43,7 @@ CREATE TABLE vector_permits(                -- models whose vectors may lie plai
 
 @record
 class Vector(Record):
-    """The vector of an item: its numbers are float32, `norm` is its length."""
+    """The vector of an item: `values` are float32 numbers, `norm` is its length."""
 
     id: str
     kind: str
@@ -65,7 +65,7 @@ class VectorHit(Record):
 
 @record
 class VectorModel(Record):
-    """A model whose vectors are here: how many numbers each has, how many there are, and of what kinds."""
+    """A model that has vectors here: their dimensions, their number, and their number by kind."""
 
     model: str
     dims: int
@@ -75,7 +75,7 @@ class VectorModel(Record):
 
 @record
 class VectorStats(Record):
-    """Vectors in the file, and what this process remembers of them: for how many it has codes, in how many blocks and bytes."""
+    """Vectors in the file, and what this process keeps of them: how many have codes in memory, in how many blocks and bytes."""
 
     vectors: int
     indexed: int
@@ -85,7 +85,7 @@ class VectorStats(Record):
 
 @record
 class Reembedded(Record):
-    """What `reembed` did: how many vectors it replaced, and the (kind, id) of items that have no text to go by."""
+    """What `reembed` did: how many vectors it replaced, and the (kind, id) of items without a text."""
 
     vectors: int
     left: list[tuple[str, str]]
@@ -93,7 +93,7 @@ class Reembedded(Record):
 
 @record
 class VectorPermit(Record):
-    """Leave for the vectors of a model to lie plain in an encrypted store."""
+    """Permission to store the vectors of a model in an encrypted store."""
 
     model: str
     created_at: float
