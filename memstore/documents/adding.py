@@ -151,7 +151,7 @@ class Adding(Replacing):
             before["chunks"], after["chunks"] = outcome.before, outcome.after
             changes = {"ingested_at": self.db.now, **self._progress(outcome.embedded), **changes}
         elif old.is_deleted:
-            self._index.add(connection, texts_of(connection, old.id))
+            self._index.add(connection, texts_of(connection, old.id), again=True)
         if old.is_deleted:
             changes.update(is_deleted=False, deleted_at=None)
         new = self._change(connection, old, changes)
