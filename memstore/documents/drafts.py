@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os.path
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -66,9 +66,9 @@ def made(chunks: Iterable[str | Mapping[str, Any]]) -> list[Draft]:
     if isinstance(chunks, (str, bytes, Mapping)) or not isinstance(chunks, Iterable):
         raise Invalid(f"chunks must be a list of texts or dicts, not {type(chunks).__name__}")
     drafts = [_made(f"chunks[{place}]", chunk) for place, chunk in enumerate(chunks)]
-    ids = [draft.id for draft in drafts if draft.id is not None]
-    if len({*ids}) < len(ids):
-        twice = next(id for place, id in enumerate(ids) if id in ids[:place])
+    ids = Counter(draft.id for draft in drafts if draft.id is not None)
+    if len(ids) < ids.total():
+        ((twice, _),) = ids.most_common(1)
         raise Invalid(f"chunks has the id {values.shorten(twice)} twice; each chunk needs one of its own")
     return drafts
 
