@@ -282,7 +282,7 @@ def test_filters_are_groups_of_which_one_must_hold(encrypted):
 
 @pytest.mark.parametrize(
     "filters", ["git", 7, [7], ["git"], {"source_typ": "git"}, {"metadata": {}}, {"project_id": "p"}, {"metadata.a": [[1]]}, {7: 1},
-                {"title": None}, {"size_bytes": "7"}, {"metadata.a": float("nan")}],
+                {"title": None}, {"size_bytes": "7"}, {"metadata.a": float("nan")}, {"metadata.": None}, {"metadata.a": 2**63}],
 )  # fmt: skip
 def test_a_filter_that_nothing_could_meet_is_refused(documents, filters):
     with pytest.raises(Invalid):

@@ -185,6 +185,20 @@ def test_what_is_blank_or_has_no_direction_is_found_by_its_words_and_blocks_noth
         assert store.documents.get(zebras.id).ingestion_status == "embedded"
 
 
+def test_reembed_ends_also_while_others_add(store):
+    store.documents.add_text("first", uri="u")
+    calls = []
+
+    def slow(texts):
+        calls.append(texts)
+        store.documents.add_text(f"another {len(calls)}", uri=f"u{len(calls)}")
+        assert len(calls) < 9, "this goes on for ever"
+        return [[1.0, 2.0] for _ in texts]
+
+    assert (store.documents.reembed(slow, model="m"), calls) == (1, [["first"]])
+    assert store.documents.reembed() == 1 and store.vectors.models()[0].vectors == 2
+
+
 @pytest.mark.parametrize("room", ["documents", "vectors"])
 def test_reembed_leaves_no_vector_of_another_model_where_there_is_none_of_this(counter, store, model, room):
     store.documents.add_text("alpha", uri="a", title="A")

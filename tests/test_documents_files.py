@@ -192,8 +192,10 @@ def test_a_database_in_use_is_never_opened(tmp_path):
     folder = tmp_path.resolve()
     (folder / "a.md").write_text("text")
     with open_store(folder / "agent.db") as store:
+        os.symlink(folder / "agent.db", folder / "notes.md")
         report = store.documents.add_files(folder)
-        assert (report.added, {os.path.basename(place) for place in report.reasons}) == (1, {"agent.db", "agent.db-wal", "agent.db-shm"})
+        told = {os.path.basename(place) for place in report.reasons}
+        assert (report.added, told) == (1, {"agent.db", "agent.db-wal", "agent.db-shm", "notes.md"})
         assert all("database" in why for why in report.reasons.values())
 
 

@@ -51,6 +51,16 @@ def counts(told):
     return {table: count for table, count in told.items() if table in ("documents", "chunks", "annotations", "selections")}
 
 
+@pytest.mark.parametrize("codec", [None, Toy()], ids=["plain", "encrypted"])
+def test_what_came_in_hidden_is_found_once_it_is_shown_whatever_is_remembered(exported, codec):
+    with open_store(codec=codec, clock=FakeClock()) as copy:
+        copy.import_(exported)
+        copy.documents.remove("d2")
+        assert found(copy, "words") == [[]]
+        copy.documents.add_text("fuchsia words", uri="file:/c")
+        assert found(copy, "fuchsia") == [["d3"]]
+
+
 def test_into_an_empty_store_it_comes_with_its_words_and_leaves_with_the_same_bytes(tmp_path, exported):
     with open_store(clock=FakeClock()) as copy:
         copy.import_(exported)

@@ -345,9 +345,11 @@ def test_what_one_side_has_found_is_asked_of_the_other(store, shelf):
     assert hits[0].chunk.id == "told0" and hits[0].lexical == 1.0 and hits[0].semantic == pytest.approx(0.9 / 0.82**0.5)
 
 
-def test_equal_words_are_in_order_of_arrival_whatever_the_limit(store, shelf):
+@pytest.mark.parametrize("fusion", ["weighted", "rrf"])
+def test_equal_words_are_in_order_of_arrival_whatever_the_limit(store, shelf, fusion):
     shelf([{"content": "alpha one", "id": "zz"}, {"content": "alpha two", "id": "aa"}])
-    assert [[hit.chunk.id for hit in store.documents.search("alpha", limit=limit)] for limit in (1, 2)] == [["zz"], ["zz", "aa"]]
+    found = [store.documents.search("alpha", limit=limit, fusion=fusion) for limit in (1, 2)]
+    assert [[hit.chunk.id for hit in hits] for hits in found] == [["zz"], ["zz", "aa"]]
 
 
 # -- what nobody hears of -----------------------------------------------------------------------------------------------

@@ -160,6 +160,7 @@ def test_of_equal_ones_the_smaller_id_comes_first_however_they_are_found(store, 
     store.vectors.add([(f"{number:03}", EAST) for number in rng.sample(range(WORTH + 40), WORTH + 40)], model="toy")
     for exact in (True, False):
         assert ids(store.vectors.nearest(EAST, model="toy", limit=3, exact=exact)) == ["000", "001", "002"]
+        assert store.vectors.nearest(EAST, model="toy", limit=0, exact=exact) == []
 
 
 def test_only_the_named_ones_are_looked_among(store, rng):

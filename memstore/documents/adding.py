@@ -150,7 +150,7 @@ class Adding(Replacing):
             before["chunks"], after["chunks"], fresh = outcome.before, outcome.after, outcome.fresh
             changes = {"ingested_at": self.db.now, **self._progress(outcome.embedded), **changes}
         elif old.is_deleted:
-            self._index.add(connection, texts_of(connection, old.id))
+            self._index.add(connection, texts_of(connection, old.id), again=True)
         if old.is_deleted:
             changes.update(is_deleted=False, deleted_at=None)
         new = self._change(connection, old, changes)

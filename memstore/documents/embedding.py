@@ -40,10 +40,11 @@ class Embedding(Library):
         values.listener("progress", progress)
         with self.db.read(snapshot=True) as connection:
             stray = lost(self, connection)
-        total = self.db.value("SELECT count(*) FROM chunks")
+        # Up to there: what comes meanwhile must not keep this going for ever.
+        ((total, end),) = self.db.rows("SELECT count(*), coalesce(max(pk), 0) FROM chunks")
         done = given = last = 0
         without: set[str] = set()
-        while page := self.db.rows("SELECT pk, id FROM chunks WHERE pk > ? ORDER BY pk LIMIT ?", (last, PAGE)):
+        while page := self.db.rows("SELECT pk, id FROM chunks WHERE pk > ? AND pk <= ? ORDER BY pk LIMIT ?", (last, end, PAGE)):
             last = values.onward(last, page[-1][0])
             lacking = self._vectors().lacking([id for _, id in page], model=model)
             for start in range(0, len(lacking), BATCH):

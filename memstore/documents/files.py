@@ -298,6 +298,8 @@ def _read(place: str, base: str, max_bytes: int) -> _File | _Refusal:
     """A file, or why it is skipped."""
     try:
         values.key("path", path_of(place))
+        if os.path.islink(place):
+            path_of(os.path.realpath(place))
         about = os.stat(place)
         if not stat.S_ISREG(about.st_mode):
             return _Refusal("it is not a regular file", seen=True)

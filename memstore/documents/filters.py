@@ -53,7 +53,8 @@ def _group(group: Any) -> Group:
 
 
 def _name(name: Any) -> str:
-    if isinstance(name, str) and name.partition(".")[0] in _OBJECTS and "." in name:
+    column, _, member = name.partition(".") if isinstance(name, str) else ("", "", "")
+    if member and column in _OBJECTS:
         return values.key("filters", name)
     return values.one_of("filters: column", name, _COLUMNS)
 
@@ -72,6 +73,8 @@ def _value(name: str, value: Any) -> Any:
         found = CHECKS[name](where, value)
     elif value is not None and not isinstance(value, (str, bool, int, float)):
         raise Invalid(f"{where} must be a str, a number, True, False or None, not {type(value).__name__}")
+    elif isinstance(value, int):
+        found = values.integer(where, int(value))
     else:
         found = json.loads(values.to_json(where, value))
     return int(found) if isinstance(found, bool) else found

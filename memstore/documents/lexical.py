@@ -42,8 +42,8 @@ class ChunkIndex:
 
     # -- write ------------------------------------------------------------------------------------------------------
 
-    def add(self, connection: Connection, texts: Sequence[Text]) -> None:
-        """Index new chunks of documents that are not hidden, in the transaction that writes them."""
+    def add(self, connection: Connection, texts: Sequence[Text], *, again: bool = False) -> None:
+        """Index new chunks of documents that are not hidden, in the transaction that writes them; `again`, those of one that was."""
         serving = self._serving(connection, {number for number, _ in texts}) if texts else ""
         if serving == "fts5":
             with mending():
@@ -51,7 +51,7 @@ class ChunkIndex:
                 fulltext.flush(connection)
         elif serving == "keywords":
             index = self._keywords()
-            index.restore(connection, self.texts.kind, dict(texts))
+            index.restore(connection, self.texts.kind, dict(texts), hidden=again)
             first, last = texts[0][0], texts[-1][0]
             if (first - 1) // INDEX_EVERY < last // INDEX_EVERY:
                 self.db.after_commit(lambda: index.catch_up())  # a new function each time: one transaction may ask for it often

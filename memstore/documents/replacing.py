@@ -96,7 +96,7 @@ class Replacing(Annotations, Embedding):
         gone = [chunk for chunk in old if chunk.id not in kept]
         self._drop(connection, gone, keys, hidden=owner.is_deleted)
         if owner.is_deleted:
-            self._index.add(connection, [(keys[chunk.id], chunk.content) for chunk in old if chunk.id in kept])
+            self._index.add(connection, [(keys[chunk.id], chunk.content) for chunk in old if chunk.id in kept], again=True)
         moved = self._move(connection, found, drafts, keys)
         again = [(chunk.id, draft.embedding) for chunk, draft in zip(found, drafts) if chunk is not None and draft.embedding is not None]
         if again and model is not None:

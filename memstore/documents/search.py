@@ -224,7 +224,7 @@ def fused(told: Scores | None, near: Scores | None, weight: float, ranks: bool) 
     told, near = told or {}, near or {}
     if ranks:
         parts = [told, near]
-        places = [{id: 1 / (RANK + place) for place, id in enumerate(sorted(part, key=lambda id: (-part[id], id)), 1)} for part in parts]
+        places = [{id: 1 / (RANK + place) for place, id in enumerate(sorted(part, key=lambda id: -part[id]), 1)} for part in parts]
         scores = {id: sum(each.get(id, 0.0) for each in places) for id in {**told, **near}}
     else:
         scores = {id: weight * told.get(id, 0.0) + (1 - weight) * near.get(id, 0.0) for id in {**told, **near}}

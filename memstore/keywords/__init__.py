@@ -374,14 +374,17 @@ class KeywordIndex:
                 while wipe and source.kind == kind and self._sweep(source, 1):
                     pass
 
-    def restore(self, conn: Connection, kind: str, texts: Mapping[int, str]) -> None:
-        """Let items be found again that their room had discarded and brings back in this transaction; new ones are found anyway."""
+    def restore(self, conn: Connection, kind: str, texts: Mapping[int, str], *, hidden: bool = False) -> None:
+        """Let items be found again that their room had discarded and brings back in this transaction; new ones are found anyway.
+
+        Of `hidden` ones none is new: what came in hidden is no more marked than it is indexed, and tails in memory go without it.
+        """
         if not self.db.present("keywords"):
             return
         with self.db.write():
             for source in [each for each in self._sources() if each.kind == kind]:
                 (space,) = self._memory.spaces(conn, [source])
-                back = sorted(number for number in texts if number <= space.upto or number in space.gone)
+                back = sorted(number for number in texts if hidden or number <= space.upto or number in space.gone)
                 if back:
                     self._bring_back(conn, source, {number: texts[number] for number in back})
 

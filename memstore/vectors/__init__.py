@@ -135,7 +135,8 @@ class VectorIndex:
         count = values.limit(limit)
         found: list[tuple[float, str, str]] = []
         with self.db.read(snapshot=True) as connection:
-            for space in self._spaces(connection, query, model, kind, ids):
+            spaces = self._spaces(connection, query, model, kind, ids)
+            for space in spaces if count else ():
                 hits = self._nearest(space, query, ids, LAST if count < 0 else count, exact)
                 found += [(score, id, space.kind) for score, id in hits]
         best = sorted(found) if count < 0 else heapq.nsmallest(count, found)
