@@ -135,9 +135,26 @@ def test_what_came_in_without_a_model_is_made_up_for(tmp_path, model):
         now = store.documents.get(added.id)
         assert (now.ingestion_status, now.indexed_at is None) == ("embedded", False)
         assert has(store, added) == [True] * 3 and has(store, hidden) == [True]
-        for wrong in ({"fn": model.answer}, {"model": "m3"}, {"fn": 7, "model": "m"}):
+        assert store.documents.reembed(model.answer) == store.documents.reembed(model="m1") == 0
+        for wrong in ({"model": "m3"}, {"fn": 7, "model": "m"}):
             with pytest.raises(Invalid):
                 store.documents.reembed(**wrong)
+
+
+def test_a_search_says_once_that_nothing_has_a_vector_though_there_is_an_embedder(tmp_path, model):
+    with open_store(tmp_path / "agent.db") as store:
+        store.documents.add_text(TEXT, uri="a")
+        with pytest.raises(Invalid, match="embedder"):
+            store.documents.reembed(model.answer)
+    with open_store(tmp_path / "agent.db", embedder=model.embedder) as store:
+        with pytest.warns(UserWarning, match="no chunk has a vector yet.*reembed"):
+            (hit,) = store.documents.search("beta")
+        assert (hit.semantic, model.asked) == (None, [])
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert store.documents.search("beta") == [hit]
+            store.documents.reembed()
+            assert store.documents.search("beta", limit=1)[0].semantic is not None
 
 
 def test_an_encrypted_store_gets_no_vectors_unless_they_are_allowed(model):

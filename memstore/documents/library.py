@@ -273,7 +273,8 @@ class Library:
         new = replace(old, **{"updated_at": self.db.now, **changes}, version=old.version + 1)
         twin = self._same(connection, new.uri, new.content_hash, new.project_id, new.user_id)
         if twin is not None and twin.id != old.id:
-            raise Exists(f"document {values.shorten(twin.id)} {'says that' if new.uri is None else 'has that uri'} already; give another one")
+            same = "says that" if new.uri is None else "has that uri"
+            raise Exists(f"document {values.shorten(twin.id)} {same} already; give another one")
         DOCUMENTS.rewrite(connection, new, uri_key=uri_key(new.uri, new.content_hash, connection.cipher))
         return new
 
