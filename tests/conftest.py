@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import pathlib
 import random
@@ -37,6 +38,12 @@ def pytest_collection_modifyitems(config, items):
         for item in items:
             if "nightly" in item.keywords:
                 item.add_marker(pytest.mark.skip(reason="long variant: run with --nightly"))
+
+
+def pytest_collection_finish(session):
+    """What stands until the end is no garbage: a test that asks the collector waits for its own objects only, not for half a million."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
