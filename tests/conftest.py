@@ -18,6 +18,7 @@ from memstore.testing import FakeClock
 DATA = pathlib.Path(__file__).resolve().parents[2] / "shared" / "data"
 #: A disk in memory. What a test proves about syncs it proves by a layer of its own or by kill; waiting for a real disk adds nothing.
 MEMORY_DISK = pathlib.Path("/dev/shm")
+FORKING = {"processes", "faults", "kernel"}
 
 
 def pytest_configure(config):
@@ -33,7 +34,7 @@ def pytest_addoption(parser):
 
 
 def pytest_collection_modifyitems(config, items):
-    items.sort(key=lambda item: "processes" not in item.path.parts)  # they fork, at a cost that grows with this process: while it is small
+    items.sort(key=lambda item: FORKING.isdisjoint(item.path.parts))  # they fork, at a cost that grows with this process: while it is small
     if not config.getoption("--nightly"):
         for item in items:
             if "nightly" in item.keywords:
