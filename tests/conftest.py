@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import os
 import pathlib
 import random
 import shutil
 import weakref
+import zlib
 
 import pytest
 from erasing import ADA, Life, Searcher
@@ -24,6 +26,7 @@ FORKING = {"processes", "faults", "kernel"}
 def pytest_configure(config):
     config.addinivalue_line("markers", "damage: the test damages stores on purpose; they are not checked after it")
     config.addinivalue_line("markers", "nightly: long; runs with --nightly only")
+    config.addinivalue_line("markers", "drawn(share): one in so many of its cases runs, another with each seed, and all with --nightly")
     if not config.getoption("--nightly") and MEMORY_DISK.is_dir() and shutil.disk_usage(MEMORY_DISK).free > 4 << 30:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY_DISK))
 
@@ -39,6 +42,23 @@ def pytest_collection_modifyitems(config, items):
         for item in items:
             if "nightly" in item.keywords:
                 item.add_marker(pytest.mark.skip(reason="long variant: run with --nightly"))
+        run = getattr(config, "workerinput", {}).get("testrunuid", "")  # all workers of xdist draw the same
+        _draw([item for item in items if "drawn" in item.keywords], zlib.crc32(run.encode()) if run else _seed(config))
+
+
+def _draw(items, seed):
+    """Skip all but every n-th case of each test, so that what stands together is drawn from evenly; a case that was asked for alone runs."""
+    for _, cases in itertools.groupby(items, key=lambda item: (item.path, item.originalname)):
+        cases = list(cases)
+        share = min(cases[0].get_closest_marker("drawn").args[0], len(cases))
+        for number, item in enumerate(cases):
+            if number % share != seed % share:
+                item.add_marker(pytest.mark.skip(reason=f"not drawn by --seed {seed}: run with --nightly, or alone"))
+
+
+def _seed(config):
+    seed = config.getoption("--seed")
+    return random.SystemRandom().randrange(2**32) if seed is None else seed
 
 
 def pytest_collection_finish(session):
@@ -129,8 +149,7 @@ def lives(tmp_path):
 @pytest.fixture
 def rng(request):
     """A random generator whose seed is shown when the test fails."""
-    seed = request.config.getoption("--seed")
-    seed = random.SystemRandom().randrange(2**32) if seed is None else seed
+    seed = _seed(request.config)
     print(f"seed {seed} (replay with --seed {seed})")
     return random.Random(seed)
 
