@@ -47,7 +47,7 @@ def pytest_collection_modifyitems(config, items):
 
 
 def _draw(items, seed):
-    """Skip all but every n-th case of each test, so that what stands together is drawn from evenly; a case that was asked for alone runs."""
+    """Skip all but every n-th case of each test, so that what stands together is drawn from evenly; one asked for alone runs."""
     for _, cases in itertools.groupby(items, key=lambda item: (item.path, item.originalname)):
         cases = list(cases)
         share = min(cases[0].get_closest_marker("drawn").args[0], len(cases))

@@ -119,6 +119,7 @@ class Work:
         return outcome
 
 
+@pytest.mark.drawn(2)  # an even share of an odd number of codes: each is met once or for ever
 @faults
 @lasting
 @some_or_all
@@ -351,6 +352,7 @@ class Migration(Scenario):
 
 
 @pytest.mark.damage  # stores are closed under a fault, when check() finds what it should; the scenarios look by themselves
+@pytest.mark.drawn(2)
 @pytest.mark.parametrize("scenario", [FirstOpen, OpenAfterKill, Close, Reading, Upkeep, Snapshot, Migration])
 @faults
 @lasting
