@@ -42,8 +42,7 @@ def pytest_collection_modifyitems(config, items):
         for item in items:
             if "nightly" in item.keywords:
                 item.add_marker(pytest.mark.skip(reason="long variant: run with --nightly"))
-        run = getattr(config, "workerinput", {}).get("testrunuid", "")  # all workers of xdist draw the same
-        _draw([item for item in items if "drawn" in item.keywords], zlib.crc32(run.encode()) if run else _seed(config))
+        _draw([item for item in items if "drawn" in item.keywords], _seed(config, getattr(config, "workerinput", {}).get("testrunuid")))
 
 
 def _draw(items, seed):
@@ -56,13 +55,16 @@ def _draw(items, seed):
                 item.add_marker(pytest.mark.skip(reason=f"not drawn by --seed {seed}: run with --nightly, or alone"))
 
 
-def _seed(config):
+def _seed(config, run=None):
+    """The seed that was given, or a new one; all workers of one run of xdist have the same."""
     seed = config.getoption("--seed")
-    return random.SystemRandom().randrange(2**32) if seed is None else seed
+    if seed is None:
+        return random.SystemRandom().randrange(2**32) if run is None else zlib.crc32(run.encode())
+    return seed
 
 
 def pytest_collection_finish(session):
-    """What stands until the end is no garbage: a test that asks the collector waits for its own objects only, not for half a million."""
+    """What stands until the end is no garbage: a test that asks the collector waits for its own objects only, not for all of pytest's."""
     gc.collect()
     gc.freeze()
 
