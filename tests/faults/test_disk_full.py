@@ -282,7 +282,7 @@ print(names)
 
 
 @needs_layer
-@pytest.mark.parametrize("step", [40_000, pytest.param(1_000, marks=pytest.mark.nightly)], ids=["some", "all"])
+@pytest.mark.parametrize("step", [80_000, pytest.param(1_000, marks=pytest.mark.nightly)], ids=["some", "all"])
 def test_without_memory_a_call_raises_and_has_not_happened(tmp_path, step):
     outcomes = eval(run(STARVED, tmp_path / "agent.db", step, timeout=600))
     print(outcomes)

@@ -124,7 +124,7 @@ class Work:
 @lasting
 @some_or_all
 def test_each_call_happens_or_raises_and_the_handle_serves_on(layer, tmp_path, begun, codes, forever, every):
-    step = 1 if every else 71 if codes is FULL else 211  # most of what the disk is asked is to be read
+    step = 1 if every else 89 if codes is FULL else 307  # most of what the disk is asked is to be read
     outcomes = every_fault(layer, codes, forever, step, Work(layer, begun, tmp_path))
     if codes is not CANTOPEN:  # all files are open by then
         assert outcomes["points"] > 3
