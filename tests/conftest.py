@@ -68,6 +68,7 @@ def pytest_collection_finish(session):
     """What stands until the end is no garbage: a test that asks the collector waits for its own objects only, not for all of pytest's."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000, 20, 20)  # children keep Python's own
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,7 +1,7 @@
 """SIGKILL at every step of every call that writes: the file is as before or as after, it is sound, and the call can be made again.
 
 A case says what is called on which file. It comes through once, which tells its steps; then it is killed at the 1st, 2nd, 3rd ...,
-each time on a fresh copy. `some` steps of a third of the cases in the fast suite, drawn anew each time, `every` one at night.
+each time on a fresh copy. `some` steps of a quarter of the cases in the fast suite, drawn anew each time, `every` one at night.
 A failure names the step.
 """
 
@@ -806,7 +806,7 @@ def some(names):
     return sorted({*share, *(number for number, name in enumerate(names, 1) if name.endswith("COMMIT"))})
 
 
-@pytest.mark.drawn(3)
+@pytest.mark.drawn(4)
 @pytest.mark.parametrize("name", CASES)
 def test_killed_at_some_step_a_call_has_happened_or_it_has_not(name, files, tmp_path, examined):
     killed_at(some, name, files, tmp_path, examined)
