@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+import itertools
 import os
 import pathlib
 import random
 import shutil
 import weakref
+import zlib
 
 import pytest
 from erasing import ADA, Life, Searcher
@@ -17,11 +20,13 @@ from memstore.testing import FakeClock
 DATA = pathlib.Path(__file__).resolve().parents[2] / "shared" / "data"
 #: A disk in memory. What a test proves about syncs it proves by a layer of its own or by kill; waiting for a real disk adds nothing.
 MEMORY_DISK = pathlib.Path("/dev/shm")
+FORKING = ("processes", "kernel", "faults")
 
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "damage: the test damages stores on purpose; they are not checked after it")
     config.addinivalue_line("markers", "nightly: long; runs with --nightly only")
+    config.addinivalue_line("markers", "drawn(share): one in so many of its cases runs, another with each seed, and all with --nightly")
     if not config.getoption("--nightly") and MEMORY_DISK.is_dir() and shutil.disk_usage(MEMORY_DISK).free > 4 << 30:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY_DISK))
 
@@ -32,11 +37,38 @@ def pytest_addoption(parser):
 
 
 def pytest_collection_modifyitems(config, items):
-    items.sort(key=lambda item: "processes" not in item.path.parts)  # they fork, at a cost that grows with this process: while it is small
+    # They fork, at a cost that grows with this process: while it is small, and those that fork most before the others.
+    items.sort(key=lambda item: next((place for place, name in enumerate(FORKING) if name in item.path.parts), len(FORKING)))
     if not config.getoption("--nightly"):
         for item in items:
             if "nightly" in item.keywords:
                 item.add_marker(pytest.mark.skip(reason="long variant: run with --nightly"))
+        _draw([item for item in items if "drawn" in item.keywords], _seed(config, getattr(config, "workerinput", {}).get("testrunuid")))
+
+
+def _draw(items, seed):
+    """Skip all but every n-th case of each test, so that what stands together is drawn from evenly; one asked for alone runs."""
+    for _, cases in itertools.groupby(items, key=lambda item: (item.path, item.originalname)):
+        cases = list(cases)
+        share = min(cases[0].get_closest_marker("drawn").args[0], len(cases))
+        for number, item in enumerate(cases):
+            if number % share != seed % share:
+                item.add_marker(pytest.mark.skip(reason=f"not drawn by --seed {seed}: run with --nightly, or alone"))
+
+
+def _seed(config, run=None):
+    """The seed that was given, or a new one; all workers of one run of xdist have the same."""
+    seed = config.getoption("--seed")
+    if seed is None:
+        return random.SystemRandom().randrange(2**32) if run is None else zlib.crc32(run.encode())
+    return seed
+
+
+def pytest_collection_finish(session):
+    """What stands until the end is no garbage: a test that asks the collector waits for its own objects only, not for all of pytest's."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)  # children keep Python's own
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -121,8 +153,7 @@ def lives(tmp_path):
 @pytest.fixture
 def rng(request):
     """A random generator whose seed is shown when the test fails."""
-    seed = request.config.getoption("--seed")
-    seed = random.SystemRandom().randrange(2**32) if seed is None else seed
+    seed = _seed(request.config)
     print(f"seed {seed} (replay with --seed {seed})")
     return random.Random(seed)
 

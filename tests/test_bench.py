@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import math
 
@@ -14,7 +15,8 @@ CASES = [case for cases in command.GROUPS.values() for case in cases]
 
 
 @pytest.fixture
-def tiny(tmp_path):
+def tiny(tmp_path, monkeypatch):
+    monkeypatch.setattr(gc, "unfreeze", lambda: None)  # pytest's own objects stay frozen
     with Bench(tmp_path, scale=SCALES["tiny"], rounds=1) as bench:
         yield bench
 

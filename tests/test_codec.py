@@ -218,6 +218,7 @@ def answers(store, words, folder):
     return {**said, "dpo": files[0], "sft": sorted(files[1].splitlines())}
 
 
+@pytest.mark.drawn(2)
 @pytest.mark.parametrize("seed", [1, 2])
 def test_all_answers_are_those_of_a_store_without_a_codec(tmp_path, codec, seed):
     said = []

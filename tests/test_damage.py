@@ -185,7 +185,7 @@ def image(tmp_path_factory):
     return (folder / "snapshot.db").read_bytes()
 
 
-@pytest.mark.parametrize("count", [30, pytest.param(600, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("count", [15, pytest.param(600, marks=pytest.mark.nightly)])
 def test_flipped_bytes_never_give_anything_but_a_store_error(tmp_path, image, rng, count):
     for _ in range(count):
         seed = rng.randrange(2**32)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import decimal
 import enum
 import fractions
+import functools
 import math
 import pathlib
 import types
@@ -92,8 +93,18 @@ def deep(make, levels=100_000):
     return value
 
 
-_LISTS, _DICTS, _TUPLES = deep(lambda inner: [inner]), deep(lambda inner: {"a": inner}), deep(lambda inner: (inner,), 201)
-DEEP = (lambda: _LISTS, lambda: _DICTS, lambda: {"a": _LISTS})  # for what takes documents; they cost 13 ms to fail to be shown
+@functools.cache
+def _lists():
+    return deep(lambda inner: [inner])
+
+
+@functools.cache
+def _dicts():
+    return deep(lambda inner: {"a": inner})
+
+
+_TUPLES = deep(lambda inner: (inner,), 201)
+DEEP = (_lists, _dicts, lambda: {"a": _lists()})  # for what takes documents; they cost 13 ms to fail to be shown
 
 
 def _circle():

@@ -186,6 +186,7 @@ def test_each_column_is_tried_or_the_stores_own():
         assert set(columns.split()) == LEGAL[table].keys() | OWN.get(table, set()), table
 
 
+@pytest.mark.drawn(3)
 @pytest.mark.parametrize(("table", "column", "value"), CASES, ids=[f"{table}.{column}-{value!r}" for table, column, value in CASES])
 def test_each_value_of_a_column_comes_back_from_its_attribute(store, table, column, value):
     read = written(store, table, column, value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import statistics
 import sys
@@ -13,12 +14,22 @@ from memstore.store import ROOMS
 
 from .rooms import PACKAGE, ROOT
 
-FILES = sorted(PACKAGE.rglob("*.py"))
-NAMES = [file.relative_to(PACKAGE).as_posix() for file in FILES]
-TREES = {name: ast.parse(file.read_text(encoding="utf-8")) for name, file in zip(NAMES, FILES, strict=True)}
+NAMES = sorted(file.relative_to(PACKAGE).as_posix() for file in PACKAGE.rglob("*.py"))
 SQL = re.compile(r"\b(SELECT|INSERT|UPDATE|DELETE|CREATE|DROP|ALTER|PRAGMA|SAVEPOINT|RELEASE|ROLLBACK|WHERE|VALUES|ORDER BY|FROM|CHECK)\b")
 
 every_file = pytest.mark.parametrize("name", NAMES)
+
+
+@functools.cache
+def tree_of(name):
+    """The syntax tree of a file; only these tests need it, and a process that forks copies the pages of what it holds."""
+    return ast.parse((PACKAGE / name).read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def felled():
+    yield
+    tree_of.cache_clear()
 
 
 def part_of(name):
@@ -40,8 +51,8 @@ def for_type_checkers(tree):
 def imports(name, *, running=True):
     """Absolute names of the modules that a file imports, with the names taken from them."""
     package = ["memstore", *name.removesuffix(".py").split("/")][: -1]
-    skipped = for_type_checkers(TREES[name]) if running else ()
-    for node in ast.walk(TREES[name]):
+    skipped = for_type_checkers(tree_of(name)) if running else ()
+    for node in ast.walk(tree_of(name)):
         if id(node) in skipped:
             continue
         if isinstance(node, ast.Import):
@@ -107,12 +118,12 @@ def test_there_is_nothing_to_install(name):
 
 @every_file
 def test_no_script_is_executed(name):
-    assert "executescript" not in {node.attr for node in ast.walk(TREES[name]) if isinstance(node, ast.Attribute)}
+    assert "executescript" not in {node.attr for node in ast.walk(tree_of(name)) if isinstance(node, ast.Attribute)}
 
 
 @every_file
 def test_sql_names_its_columns_and_uses_plain_placeholders(name):
-    for text in strings(TREES[name]):
+    for text in strings(tree_of(name)):
         assert not re.search(r"\bSELECT\s+(\w+\.)?\*", text, re.I), text
         if SQL.search(text):
             assert not re.search(r"\?\d|[:@$]\w+\s*(,|\)|$)", re.sub(r"'[^']*'", "''", text)), text
@@ -120,7 +131,7 @@ def test_sql_names_its_columns_and_uses_plain_placeholders(name):
 
 @every_file
 def test_no_connection_is_its_own_block(name):
-    for node in ast.walk(TREES[name]):
+    for node in ast.walk(tree_of(name)):
         if isinstance(node, (ast.With, ast.AsyncWith)):
             for item in node.items:
                 text = ast.unparse(item.context_expr)
@@ -186,7 +197,7 @@ def sql_pieces(tree):
 @every_file
 def test_only_pieces_of_ours_are_put_into_sql(name):
     unknown = set()
-    for function, piece in sql_pieces(TREES[name]):
+    for function, piece in sql_pieces(tree_of(name)):
         public = function is not None and not function.name.startswith("_")
         given = {item.arg for item in [*function.args.args, *function.args.kwonlyargs]} if public else set()
         if not harmless(piece, given):
@@ -206,7 +217,7 @@ def test_a_value_put_into_sql_would_be_noticed():
 
 @every_file
 def test_no_error_is_swallowed_unseen(name):
-    for node in ast.walk(TREES[name]):
+    for node in ast.walk(tree_of(name)):
         if isinstance(node, ast.ExceptHandler):
             assert node.type is not None, f"line {node.lineno}: except without a name"
             if ast.unparse(node.type) in ("Exception", "BaseException"):
@@ -218,7 +229,7 @@ def test_the_kernel_never_opens_a_file_of_a_store_itself(name):
     """Closing any descriptor of a file drops this process's locks on it; lines.py writes exports, under new names."""
     if part_of(name) != "kernel":
         return
-    for node in ast.walk(TREES[name]):
+    for node in ast.walk(tree_of(name)):
         if isinstance(node, ast.Call):
             called = ast.unparse(node.func)
             assert not called.endswith((".read_text", ".write_text", ".read_bytes", ".write_bytes")), f"line {node.lineno}: {called}"
@@ -233,17 +244,17 @@ def test_the_kernel_never_opens_a_file_of_a_store_itself(name):
 def test_files_and_functions_are_short(name):
     lines = (PACKAGE / name).read_text(encoding="utf-8").splitlines()
     assert len(lines) <= 700
-    long = {node.name: node.end_lineno - node.lineno + 1 for node in functions(TREES[name]) if node.end_lineno - node.lineno >= 60}
+    long = {node.name: node.end_lineno - node.lineno + 1 for node in functions(tree_of(name)) if node.end_lineno - node.lineno >= 60}
     assert long == {}
 
 
 def test_most_functions_are_very_short():
-    assert statistics.median(node.end_lineno - node.lineno + 1 for tree in TREES.values() for node in functions(tree)) < 10
+    assert statistics.median(node.end_lineno - node.lineno + 1 for name in NAMES for node in functions(tree_of(name))) < 10
 
 
 @every_file
 def test_every_file_says_what_it_is_for(name):
-    assert ast.get_docstring(TREES[name])
+    assert ast.get_docstring(tree_of(name))
 
 
 @pytest.mark.parametrize("name", ["README.md", "CHANGELOG.md"])

@@ -75,7 +75,7 @@ def pages(store):
 @pytest.mark.parametrize("place", ["memory", "file"])
 def test_at_every_size_each_call_happens_or_raises_disk_full(tmp_path, limit, place):
     calls, outcomes = 2 * (*work.CALLS, stubborn), Counter()
-    for spare in range(0, 1000, 2):
+    for spare in range(0, 1000, 4):
         limit(ROOM)
         with open_store(":memory:" if place == "memory" else tmp_path / f"{spare}.db", clock=FakeClock()) as store:
             work.fill(store)
@@ -231,7 +231,7 @@ print(sizes, refused)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs limits of POSIX")
-@pytest.mark.parametrize("step", [60_000, pytest.param(4_000, marks=pytest.mark.nightly)], ids=["some", "all"])
+@pytest.mark.parametrize("step", [120_000, pytest.param(4_000, marks=pytest.mark.nightly)], ids=["some", "all"])
 def test_files_that_may_not_grow_refuse_by_name_and_serve_on(tmp_path, step):
     sizes, refused = map(int, run(LIMITED, tmp_path, step, timeout=600).split())
     print(f"{sizes} limits, {refused} calls refused")
@@ -282,7 +282,7 @@ print(names)
 
 
 @needs_layer
-@pytest.mark.parametrize("step", [40_000, pytest.param(1_000, marks=pytest.mark.nightly)], ids=["some", "all"])
+@pytest.mark.parametrize("step", [80_000, pytest.param(1_000, marks=pytest.mark.nightly)], ids=["some", "all"])
 def test_without_memory_a_call_raises_and_has_not_happened(tmp_path, step):
     outcomes = eval(run(STARVED, tmp_path / "agent.db", step, timeout=600))
     print(outcomes)
@@ -325,7 +325,7 @@ from memstore.testing import FakeClock
 
 folder, step, names = pathlib.Path(sys.argv[1]), int(sys.argv[2]), {}
 work.begin(folder / "begun.db")
-for call in work.CALLS:
+for call in work.CALLS[int(sys.argv[3]) :: int(sys.argv[4])]:
     path = folder / "agent.db"
     shutil.copy(folder / "begun.db", path)
     held = work.look(path)
@@ -355,9 +355,9 @@ print(names)
 
 
 @needs_layer
-@pytest.mark.parametrize("step", [2_500, pytest.param(11, marks=pytest.mark.nightly)], ids=["some", "all"])
-def test_whichever_allocation_fails_a_call_is_whole_or_has_not_happened(tmp_path, step):
-    outcomes = eval(run(ALLOCATIONS, tmp_path, step, timeout=1800))
+@pytest.mark.parametrize(("step", "share"), [(2_500, 2), pytest.param(11, 1, marks=pytest.mark.nightly)], ids=["some", "all"])
+def test_whichever_allocation_fails_a_call_is_whole_or_has_not_happened(tmp_path, rng, step, share):
+    outcomes = eval(run(ALLOCATIONS, tmp_path, step, rng.randrange(share), share, timeout=1800))
     print(outcomes)
     assert outcomes["MemoryError"] > 30
     assert set(outcomes) <= {"returned", "MemoryError", "TransactionAborted", "OutcomeUnknown"}

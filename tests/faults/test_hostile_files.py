@@ -434,6 +434,7 @@ def test_a_trigger_that_swallows_rows_is_a_finding_and_mostly_an_error(whole):
         assert "trigger evil_corrections" in said and "trigger evil_messages" in said
 
 
+@pytest.mark.drawn(2)
 @every_table
 def test_a_table_that_was_renamed_is_missing_and_is_not_made_again(whole, room, table):
     by_hand(whole, f"ALTER TABLE {table} RENAME TO hidden")
@@ -449,6 +450,7 @@ def test_a_table_that_was_renamed_is_missing_and_is_not_made_again(whole, room, 
     assert "hidden" in names and table not in names
 
 
+@pytest.mark.drawn(2)
 @every_table
 def test_a_view_in_place_of_a_table_is_told(whole, room, table):
     by_hand(whole, f"ALTER TABLE {table} RENAME TO hidden", f"CREATE VIEW {table} AS SELECT * FROM hidden")

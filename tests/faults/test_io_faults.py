@@ -119,11 +119,12 @@ class Work:
         return outcome
 
 
+@pytest.mark.drawn(2)  # an even share of an odd number of codes: each is met once or for ever
 @faults
 @lasting
 @some_or_all
 def test_each_call_happens_or_raises_and_the_handle_serves_on(layer, tmp_path, begun, codes, forever, every):
-    step = 1 if every else 71 if codes is FULL else 211  # most of what the disk is asked is to be read
+    step = 1 if every else 89 if codes is FULL else 307  # most of what the disk is asked is to be read
     outcomes = every_fault(layer, codes, forever, step, Work(layer, begun, tmp_path))
     if codes is not CANTOPEN:  # all files are open by then
         assert outcomes["points"] > 3
@@ -351,6 +352,7 @@ class Migration(Scenario):
 
 
 @pytest.mark.damage  # stores are closed under a fault, when check() finds what it should; the scenarios look by themselves
+@pytest.mark.drawn(2)
 @pytest.mark.parametrize("scenario", [FirstOpen, OpenAfterKill, Close, Reading, Upkeep, Snapshot, Migration])
 @faults
 @lasting

@@ -325,6 +325,7 @@ print(*outcomes)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork()")
+@pytest.mark.drawn(2)
 @pytest.mark.parametrize("room", ROOMS)
 def test_killed_at_every_third_statement_an_old_file_is_the_old_or_the_new_one(room, tmp_path):
     killed_at_statements(room, tmp_path, rows=40, step=3)

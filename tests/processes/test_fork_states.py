@@ -224,13 +224,14 @@ sound("parent", "child")
 }
 
 
+@pytest.mark.drawn(2)
 @pytest.mark.parametrize("ending", ["exit", "_exit", "kill"])
 @pytest.mark.parametrize("state", STATES)
 def test_a_fork_in_any_state_costs_the_parent_nothing_however_the_child_ends(tmp_path, state, ending):
     assert run(PREAMBLE + STATES[state] + "\nprint('done')", tmp_path / "agent.db", ending).endswith("done\n")
 
 
-FORTY = """
+FORKS = """
 from memstore import open_store
 
 chat = store.chat.create_conversation(id="shared")
@@ -261,7 +262,7 @@ threads = [threading.Thread(target=write, args=(number,)) for number in range(4)
 for thread in threads:
     thread.start()
 try:
-    for turn in range(40):
+    for turn in range(int(sys.argv[3])):
         ending = ("exit", "_exit", "kill")[turn % 3]
         told = fork(lambda: from_child(turn))
         assert told == (1, True), told
@@ -285,8 +286,9 @@ print("done")
 """
 
 
-def test_forty_forks_under_four_writing_threads_lose_nothing(tmp_path):
-    assert run(PREAMBLE + FORTY, tmp_path / "agent.db", "", timeout=300) == "done\n"
+@pytest.mark.parametrize("forks", [12, pytest.param(40, marks=pytest.mark.nightly)])
+def test_forks_under_four_writing_threads_lose_nothing(tmp_path, forks):
+    assert run(PREAMBLE + FORKS, tmp_path / "agent.db", "", forks, timeout=300) == "done\n"
 
 
 # -- other ways to begin a process --------------------------------------------------------------------------------------

@@ -171,7 +171,7 @@ def herds(tmp_path, rng, count):
 
 
 def test_killed_at_random_moments_nothing_told_of_is_lost_and_nothing_is_half_done(tmp_path, rng):
-    herds(tmp_path, rng, 2)
+    herds(tmp_path, rng, 1)
 
 
 @pytest.mark.nightly

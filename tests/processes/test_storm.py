@@ -12,7 +12,7 @@ from .history import History, assert_sound
 WORKER = "import sys; from processes.history import main; main(*sys.argv[1:4], *map(int, sys.argv[4:]))"
 
 
-@pytest.mark.parametrize("turns", [100, pytest.param(500, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("turns", [60, pytest.param(500, marks=pytest.mark.nightly)])
 @pytest.mark.parametrize("killed", [False, True])
 def test_eight_threads_of_four_processes_in_all_rooms_of_a_fresh_file_keep_their_word(tmp_path, rng, killed, turns):
     path, seed, threads = tmp_path / "agent.db", rng.randrange(2**32), 8
@@ -49,7 +49,7 @@ for line in sys.stdin:
 """
 
 
-@pytest.mark.parametrize("rounds", [5, pytest.param(50, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("rounds", [3, pytest.param(50, marks=pytest.mark.nightly)])
 def test_sixteen_processes_that_begin_one_file_and_all_its_rooms_at_once_all_succeed(tmp_path, rounds):
     names = [f"child{number:02}" for number in range(16)]
     with Crew(FIRST, [(name,) for name in names]) as crew:
@@ -81,7 +81,7 @@ for turn in range(int(sys.argv[3])):
 """
 
 
-@pytest.mark.parametrize("turns", [100, pytest.param(1000, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("turns", [60, pytest.param(1000, marks=pytest.mark.nightly)])
 def test_eight_processes_that_open_append_and_close_lose_nothing_to_the_last_one_to_leave(tmp_path, turns):
     path = tmp_path / "agent.db"
     with open_store(path) as store:
