@@ -201,6 +201,7 @@ def test_many_are_found_by_codes_as_by_comparing_all(store, rng):
         assert [hit for hit in found if hit in exact] == [hit for hit in exact if hit in found], "one score, however found"
         hits += len(set(ids(found)) & set(ids(exact)))
     assert hits >= 90
+    assert store.vectors.nearest(wanted, model="toy", limit=0) == []
     stats = store.vectors.stats()
     assert (stats.vectors, stats.indexed, stats.blocks) == (WORTH * 4, WORTH * 4, 1)
     assert 0 < stats.bytes < WORTH * 4 * 24

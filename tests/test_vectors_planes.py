@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from memstore.vectors.planes import COARSE, FINE, Scale, Weights, empty, places, reached, reaching, totals
+from memstore.vectors.planes import COARSE, FINE, Scale, Shares, Weights, descending, empty, places
 
 
 def packed(numbers):
@@ -54,31 +54,49 @@ def test_vectors_may_come_in_portions(rng, vectors):
     assert len(first) == cut, "it is never changed"
 
 
-@pytest.mark.parametrize("grain", [COARSE, FINE])
-def test_sums_estimate_the_cosine(rng, grain):
+@pytest.mark.parametrize("lean", [0.0, 9.0])
+def test_sums_estimate_the_cosine(rng, lean):
     vectors = directions(rng, 500, 64)
-    (scale, shifted), query = coded(vectors), struct.unpack("<64f", directions(rng, 1, 64)[0])
+    scale, shifted = coded(vectors)
+    query = struct.unpack("<64f", directions(rng, 1, 64)[0])
+    query = [value + lean * (dim == 3) for dim, value in enumerate(query)]  # one weight is far above the others
     block = empty(len(scale.levels)).extended(range(500), shifted, scale)
-    weights, everything = Weights(query, scale, grain), (1 << 500) - 1
-    sums = weights.sums(block, everything)
-    estimates = [weights.estimate(total) for total in totals(sums, range(500), 500)]
     truth = [sum(a * b for a, b in zip(query, struct.unpack("<64f", vector), strict=True)) for vector in vectors]
-    wrong = [estimate - real for estimate, real in zip(estimates, truth, strict=True)]
-    assert math.sqrt(sum(each * each for each in wrong) / 500) < 2 * weights.error
-    for total in (0, 7, max(totals(sums, range(500), 500))):
-        assert weights.total(weights.estimate(total) - 1e-9) == total
+    shares, before, sums = Shares(query, scale), None, []
+    for grain in (COARSE, FINE):
+        before = Weights(shares, grain, before)
+        sums = before.sums(block, (1 << 500) - 1, sums)
+        estimates = [before.estimate(sum(each << bit for bit, each in enumerate(bits(sums, place)))) for place in range(500)]
+        wrong = [estimate - real for estimate, real in zip(estimates, truth, strict=True)]
+        assert math.sqrt(sum(each * each for each in wrong) / 500) < 2 * before.error
 
 
-def test_masks_say_which_reach_a_sum(rng):
+def test_a_finer_look_comes_to_what_its_weights_say(rng):
+    vectors = directions(rng, 50, 12)
+    scale, shifted = coded(vectors)
+    block = empty(len(scale.levels)).extended(range(50), shifted, scale)
+    shares = Shares(struct.unpack("<12f", vectors[0]), scale)
+    coarse = Weights(shares, COARSE)
+    ways = (
+        (Weights(shares, FINE), []),
+        (Weights(shares, FINE, coarse), coarse.sums(block, (1 << 50) - 1)),
+    )
+    found = []
+    for weights, before in ways:
+        sums = weights.sums(block, (1 << 50) - 1, before)
+        found.append([weights.estimate(sum(each << bit for bit, each in enumerate(bits(sums, place)))) for place in range(50)])
+    assert found[0] == pytest.approx(found[1])
+
+
+@pytest.mark.parametrize("low", [0, 2])
+def test_masks_say_who_has_which_sum(rng, low):
     numbers = [rng.randrange(64) for _ in range(200)]
     sums = [sum((number >> bit & 1) << place for place, number in enumerate(numbers)) for bit in range(6)]
     mask = rng.getrandbits(200) | 1
     inside = [place for place in range(200) if mask >> place & 1]
-    assert list(places(mask)) == inside
-    assert totals(sums, inside, 200) == [numbers[place] for place in inside]
-    for total in (0, 1, 31, 63, 64, 1000):
-        assert list(places(reaching(sums, mask, total))) == [place for place in inside if numbers[place] >= total]
-    for count in (1, 5, len(inside)):
-        assert reached([(sums, mask)], count) == sorted((numbers[place] for place in inside), reverse=True)[count - 1]
-    assert reached([(sums, mask), (sums, mask)], 2) == max(numbers[place] for place in inside)
-    assert reached([(sums, mask)], len(inside) + 1) == 0
+    assert list(places(mask)) == inside[::-1]
+    found = list(descending([(sums, mask), (sums, 1)], low))
+    assert [total for total, _ in found] == sorted({numbers[place] >> low << low for place in inside}, reverse=True)
+    for total, (first, second) in found:
+        assert list(places(first)) == [place for place in inside[::-1] if numbers[place] >> low << low == total]
+        assert second == (numbers[0] >> low << low == total)

@@ -144,6 +144,8 @@ class VectorIndex:
 
     def _nearest(self, space: Space, query: Query, ids: list[str] | None, most: int, exact: bool) -> list[tuple[float, str]]:
         search = Search(space, query, most)
+        if most == 0:
+            return search.hits
         keys = None if ids is None else space.keys(ids)
         known = None if exact or most * 4 > space.vectors else self._memory.of(space, self._may_keep(space))
         if keys is not None and (known is None or len(keys) < WORTH):

@@ -120,7 +120,7 @@ class Query:
         self.unit = tuple([each / self.norm for each in self.numbers])
         self._unpack = struct.Struct(f"<{len(self.numbers)}f").unpack
         self._exponent = _exponent(self.norm)
-        self._scaled: dict[int, tuple[tuple[float, ...], float]] = {}  # by exponent of the length: numbers, length
+        self._scaled = {self._exponent: (self.numbers, self.norm)}  # by exponent of the length: numbers, length
 
     def score(self, length: float, blob: bytes) -> float:
         """The cosine of the angle to a stored vector of that length."""

@@ -102,7 +102,7 @@ class Space:
         """Those of some keys that the table has, in pages."""
         for start in range(0, len(keys), PAGE):
             asked = json.dumps(keys[start : start + PAGE])
-            select = "SELECT pk, id, norm, vector FROM vectors WHERE pk IN (SELECT value FROM json_each(?))"
+            select = "SELECT pk, item.id, norm, vector FROM json_each(?) AS asked CROSS JOIN vectors AS item ON item.pk = asked.value"
             yield self._sound(self.connection.rows(select, (asked,)))
 
     def _sound(self, rows: list[Row]) -> list[Row]:

@@ -4,28 +4,30 @@
    how many vectors are estimated how near, follows how deep to go until hardly a better one is expected among the rest. What is
    compared on the way down says it anew, until there is no need to go deeper; where codes tell too little, that is down to the end.
 2. A coarse look comes first. Data in clusters, where the best stand out, take a few dozen comparisons after it. Where it would take
-   many, as on data without structure, a closer look costs less than the comparisons that it saves.
+   many, as on data without structure, a closer look, which adds to the first, costs less than the comparisons that it saves.
 """
 
 from __future__ import annotations
 
-import heapq
 import math
-from typing import TYPE_CHECKING
+from bisect import bisect_left
+from operator import attrgetter
+from typing import TYPE_CHECKING, NamedTuple
 
 from .memory import marked
-from .planes import COARSE, FINE, Weights, places, reached, reaching, totals
+from .planes import COARSE, FINE, Shares, Weights, descending, places
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from .floats import Query
     from .memory import Known, Row, Space
-    from .planes import Grain
 
-FIRST = 16  # candidates that are compared before it is decided how many more
-MISSED = {COARSE: 0.01, FINE: 0.02}  # of the hits: how many may be expected to be missed; in clusters estimates err together
+FIRST = 24  # candidates that are compared before it is decided how many more
+MISSED = 0.005  # of the hits: how many may be expected to be missed; in clusters estimates err together, and more are
+GROWTH = 3  # times as many as have been, which may be compared before it is asked anew how many there are to be
 BLUNT = 4.5  # standard deviations beyond which no estimate is expected to be wrong
+BANDS = 3  # into at least how many the error of an estimate is divided, by sums
 PRIOR = 8  # how many candidates the error that is expected anyway counts for
 SHY = 16  # how many estimates that were right count against those that were too high
 CLOSER = (40, 400)  # what a closer look costs in comparisons: so many, and one for each so many vectors
@@ -51,8 +53,13 @@ class Search:
         """Compare those rows that the codes in memory propose, and the tail."""
         self.exactly(self.space.after(known.seen), only)
         masks = [alive if only is None else alive & marked(block.keys, only) for block, alive in zip(known.blocks, known.alive)]
-        for grain in (COARSE, FINE):
-            look = _Look(self, known, masks, grain)
+        blocks = [(block, mask) for block, mask in zip(known.blocks, masks) if mask]
+        shares, weights = Shares(self.query.unit, known.scale), None
+        sums: list[list[int]] = [[] for _ in blocks]
+        for grain in (COARSE, FINE) if blocks else ():
+            weights = Weights(shares, grain, weights)
+            sums = [weights.sums(block, mask, before) for (block, mask), before in zip(blocks, sums)]
+            look = _Look(self, weights, [_Rated(block.keys, mask, each) for (block, mask), each in zip(blocks, sums)])
             if look.settled(look.everything if grain is FINE else CLOSER[0] + look.everything // CLOSER[1]):
                 break
 
@@ -66,34 +73,26 @@ class Search:
     def _compare(self, rows: Sequence[Row]) -> list[float]:
         score = self.query.score
         scores = [score(norm, vector) for _, _, norm, vector in rows]
-        self.hits = heapq.nsmallest(self.limit, self.hits + [(-each, row[1]) for each, row in zip(scores, rows)])
+        least = -self.hits[-1][0] if len(self.hits) >= self.limit else -1.0
+        self.hits = sorted(self.hits + [(-each, row[1]) for each, row in zip(scores, rows) if each >= least])[: self.limit]
         return scores
 
 
 class _Look:
-    """What a query makes of all codes, as closely as a grain says."""
+    """What a query makes of all codes, as closely as its weights say."""
 
-    def __init__(self, search: Search, known: Known, masks: Sequence[int], grain: Grain) -> None:
+    def __init__(self, search: Search, weights: Weights, blocks: Sequence[_Rated]) -> None:
         self._search = search
-        self._missed = MISSED[grain] * search.limit
-        self._weights = Weights(search.query.unit, known.scale, grain)
-        self._blocks = [
-            _Rated(block.keys, self._weights.sums(block, mask), mask) for block, mask in zip(known.blocks, masks) if mask
-        ]
-        self._band = max(1, round(self._weights.error / (2 * self._weights.unit)))  # sums that are counted together
-        self._counts: dict[int, int] = {}
-        self._compared: list[tuple[int, float]] = []  # sums and scores, the lowest sum first
-        self.everything = sum([block.mask.bit_count() for block in self._blocks])
-
-    def count(self, total: int) -> int:
-        """How many reach a sum."""
-        if total not in self._counts:
-            self._counts[total] = sum([block.reach(total).bit_count() for block in self._blocks])
-        return self._counts[total]
-
-    def _reached(self, count: int) -> int:
-        """The highest sum that so many reach."""
-        return reached([(block.sums, block.mask) for block in self._blocks], count) if count < self.everything else 0
+        self._weights = weights
+        self._blocks = blocks
+        self._missed = MISSED * search.limit
+        low = max(0, int(weights.error / (BANDS * weights.unit)).bit_length() - 1)
+        self._middle = ((1 << low) - 1) / 2
+        self._deeper = descending([(block.sums, block.mask) for block in blocks], low)
+        self._bands: list[_Band] = []  # those that were looked at so far
+        self._compared = 0  # how many of those bands have been
+        self._errors: list[float] = []  # by how much estimates were too low, the highest estimates first
+        self.everything = sum([block.mask.bit_count() for block in blocks])
 
     def settled(self, most: int) -> bool:
         """Compare what may be among the best; False, before that is done, where it is more than so many.
@@ -101,58 +100,84 @@ class _Look:
         How far estimates are off is seen anew with each step down, by those that were last reached: the highest are the highest also for
         being too high, and tell little of the rest.
         """
-        cut = self._reached(max(FIRST, self._search.limit * 3 // 2))
-        while self.count(cut) <= most:
-            errors = self._propose(cut)
-            deeper = self._expected(cut, errors) if cut else 0
-            if deeper == cut:
+        cut = self._holding(max(FIRST, self._search.limit * 3 // 2))
+        deepest = cut
+        while self._reach(deepest) <= most:
+            self._propose(cut)
+            deepest = self._expected(cut)
+            if deepest == cut:
                 return True
-            cut = deeper if self.count(deeper) * 2 < self.everything else 0  # codes that tell so little are not to be trusted at all
+            if self._reach(deepest) * 2 >= self.everything:
+                deepest = cut = self._holding(self.everything)  # codes that tell so little are not to be trusted at all
+            else:
+                cut = min(deepest, self._holding(GROWTH * self._reach(cut)))
         return False
 
-    def _propose(self, cut: int) -> list[float]:
-        """Compare what reaches a sum, and return by how much the lowest third of the estimates were too low."""
-        new: list[tuple[int, float]] = []
-        for block in self._blocks:
-            reach = block.reach(cut)
-            chosen = list(places(reach & ~block.compared))
-            block.compared = reach
-            scores = self._search.scored([block.keys[place] for place in chosen])
-            new += [(total, score) for score, total in zip(scores, totals(block.sums, chosen, len(block.keys))) if score is not None]
-        self._compared = sorted(new) + self._compared
-        lowest = self._compared[: max(FIRST, len(self._compared) // 3)]
-        return [score - self._weights.estimate(total) for total, score in lowest]
+    def _reach(self, cut: int) -> int:
+        """How many lie in so many bands."""
+        return self._bands[cut - 1].reach if cut else 0
 
-    def _expected(self, total: int, errors: list[float]) -> int:
-        """The sum below which as good as no vector is expected to be among the best."""
+    def _holding(self, count: int) -> int:
+        """In how many bands so many lie."""
+        count = min(count, self.everything)
+        while self._reach(len(self._bands)) < count:
+            self._look()
+        return bisect_left(self._bands, count, key=attrgetter("reach")) + 1
+
+    def _look(self) -> bool:
+        """Look at one more band, if there is one."""
+        for total, masks in self._deeper:
+            size = sum([mask.bit_count() for mask in masks])
+            estimate = self._weights.estimate(total + self._middle)
+            self._bands.append(_Band(estimate, size, self._reach(len(self._bands)) + size, masks))
+            return True
+        return False
+
+    def _propose(self, cut: int) -> None:
+        """Compare what lies in so many bands."""
+        found = [
+            (band.estimate, block.keys[place])
+            for band in self._bands[self._compared : cut]
+            for block, mask in zip(self._blocks, band.masks)
+            for place in places(mask)
+        ]
+        scores = self._search.scored([key for _, key in found])
+        self._errors += [score - estimate for (estimate, _), score in zip(found, scores) if score is not None]
+        self._compared = cut
+
+    def _expected(self, cut: int) -> int:
+        """How many bands there are in which one of the best is expected at all."""
+        errors = self._errors[-max(FIRST, len(self._errors) // 3) :]
         if len(self._search.hits) < self._search.limit or not errors:  # rows are gone: look further
-            return self._reached(4 * self.count(total))
+            return self._holding(4 * self._reach(cut))
         mean = math.fsum(errors) / len(errors)
         mean = max(mean, mean * len(errors) / (len(errors) + SHY))  # a few that were too high may have been chosen for that
         above = [each - mean for each in errors if each > mean]  # those that matter, and more spread out where data are skewed
         spread = math.sqrt((PRIOR * self._weights.error**2 + math.fsum([each * each for each in above])) / (PRIOR + len(above)))
         least = -self._search.hits[-1][0] - mean  # the estimate of one that would be as good as the last
-        bottom, top, missed = self._weights.total(least - BLUNT * spread) // self._band, -(-total // self._band), 0.0
-        for band in range(bottom, top):
-            cut, upper = band * self._band, min((band + 1) * self._band, total)
-            chance = math.erfc((least - self._weights.estimate((cut + upper) / 2)) / (spread * math.sqrt(2))) / 2
-            missed += (self.count(cut) - self.count(upper)) * chance
+        while self._bands[-1].estimate > least - BLUNT * spread and self._look():
+            pass
+        missed = 0.0
+        for place in range(len(self._bands) - 1, cut - 1, -1):
+            band = self._bands[place]
+            missed += band.size * math.erfc((least - band.estimate) / (spread * math.sqrt(2))) / 2
             if missed > self._missed:
-                return cut
-        return total
+                return place + 1
+        return cut
 
 
-class _Rated:
+class _Rated(NamedTuple):
     """A block with the sums of a query."""
 
-    __slots__ = ("compared", "keys", "mask", "sums")
+    keys: Sequence[int]
+    mask: int
+    sums: list[int]
 
-    def __init__(self, keys: Sequence[int], sums: list[int], mask: int) -> None:
-        self.keys = keys
-        self.sums = sums
-        self.mask = mask
-        self.compared = 0  # the mask of those that have been
 
-    def reach(self, total: int) -> int:
-        """The mask of those that reach a sum."""
-        return reaching(self.sums, self.mask, total)
+class _Band(NamedTuple):
+    """Those whose sums are about the same."""
+
+    estimate: float
+    size: int
+    reach: int  # how many are in it and in higher ones
+    masks: list[int]

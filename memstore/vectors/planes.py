@@ -5,7 +5,9 @@
 2. A query becomes small whole weights, one a dimension. What a vector's codes times these weights add up to is an estimate of its
    cosine; all sums of a block are formed at once, by full adders of five operations on planes (carry-save: B. Parhami, Computer
    Arithmetic, 2nd ed., ch. 8), and come out as planes themselves: plane j has bit j of every sum.
-3. Which vectors reach a sum is again a handful of operations, and gives a mask. Only those are compared exactly, elsewhere.
+   To sums by a coarse grain the rest of finer weights can be added later.
+3. Which vectors have which sums is again a handful of operations, and gives masks. Only those with the highest are compared exactly,
+   elsewhere.
 
 The trap: codes are worth something only near the mean and step that they were made with; `Scale` goes with its blocks.
 """
@@ -18,6 +20,7 @@ from array import array
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import chain, zip_longest
 from operator import mul, sub
 from sys import getsizeof
 from typing import NamedTuple
@@ -32,8 +35,10 @@ SHARED = 0.25  # length of the mean of all vectors from which on they have much 
 COPIES = 4  # of what a vector has along the mean
 SPAN = 2.0  # standard deviations that the codes of a copy are apart
 LENGTH_ONE = 1e-3  # how far from 1 the length of a vector may be that is taken for one of length 1
-HEAVIEST = 31
+PART = 0.3  # of what dimensions have of a query on average: what differs by less is weighed alike
 CHUNK = 2048  # vectors that are taken apart together: what is in the making then stays in the cache of the processor
+
+Counted = defaultdict[int, tuple[list[int], list[int]]]  # by power of two: dimensions whose high plane counts that, and low planes
 
 
 class Level(NamedTuple):
@@ -211,45 +216,68 @@ def _rising(data: bytes, ones: int, top: int) -> int:
 class Grain(NamedTuple):
     """How closely a query is weighed."""
 
-    unit: float  # of the weights, by their root mean square
-    single: int  # up to which weight the high bit alone counts, and one plane is added in place of two
-    least: float  # in units: what weighs less is left out
+    whole: int  # parts that make up a weight of one
+    rest: float  # the variance that weighing so leaves for each dimension, in squares of a part, about
+
+    def weights(self, parts: int) -> tuple[int, int]:
+        """What the high and the low bit of a code count; for the price of one plane the high bit alone tells half as much as both."""
+        if 5 * parts < 4 * self.whole:
+            return int(2 * parts >= self.whole), 0
+        weight = max(1, (2 * parts + self.whole) // (2 * self.whole))
+        return 2 * weight, weight
 
 
-COARSE = Grain(1.0, 1, 0.625)  # half the planes: what lies in clusters is told apart well enough
-FINE = Grain(0.5, 0, 0.5)
+COARSE = Grain(6, 2.0)  # what lies in clusters is told apart well enough
+FINE = Grain(3, 0.7)  # half the size, so what the coarse one has is doubled, and few planes have to be added to that
+
+
+class Shares:
+    """What each dimension has of a query of length 1, in parts."""
+
+    def __init__(self, query: Sequence[float], scale: Scale) -> None:
+        numbers, base = scale.asked(query)
+        _, middles, steps, residues = zip(*scale.levels)
+        shares = list(map(mul, numbers, steps))
+        self.count = len(shares)
+        self.part = PART * sum(map(abs, shares)) / len(shares) or 1.0
+        self.left = sum(map(mul, map(mul, numbers, numbers), residues))  # the variance that codes leave
+        self.middle: float = base + sum(map(mul, numbers, middles))  # the cosine that codes in the middle mean
+        self.dims: defaultdict[int, list[int]] = defaultdict(list)
+        for dim, parts in enumerate(map(round, map((1.0 / self.part).__mul__, shares))):
+            self.dims[parts].append(dim)
 
 
 class Weights:
-    """A query of length 1 as whole weights, and what sums of codes mean by them."""
+    """A query as whole weights, and what sums of codes mean by them; those of a finer grain are added to sums `before`."""
 
-    def __init__(self, query: Sequence[float], scale: Scale, grain: Grain) -> None:
-        numbers, base = scale.asked(query)
-        shares = [number * level.step for number, level in zip(numbers, scale.levels)]
-        power = math.hypot(*shares)
-        self.unit = grain.unit * power / math.sqrt(len(shares)) or 1.0  # what one more in a sum adds to the estimate
-        left = sum([number * number * level.residue for number, level in zip(numbers, scale.levels)])
-        self.error = math.sqrt(left + len(shares) * self.unit * self.unit / 12)  # of an estimate, about
-        dims: defaultdict[int, list[int]] = defaultdict(list)
-        for dim, weight in enumerate(map(round, map((1.0 / self.unit).__mul__, shares))):
-            dims[weight].append(dim)
-        for weight in [weight for weight in dims if abs(weight) > HEAVIEST]:
-            dims[HEAVIEST if weight > 0 else -HEAVIEST] += dims.pop(weight)
-        for sign in (1, -1):
-            dims[sign] = [dim for dim in dims[sign] if abs(shares[dim]) > grain.least * self.unit]
-        most = {weight: weight * (2 if abs(weight) <= grain.single else 3) * len(each) for weight, each in dims.items()}
-        self._plus, self._minus = _levels(dims, 1, grain.single), _levels(dims, -1, grain.single)
-        self._bits = sum(map(abs, most.values())).bit_length()
-        middle = base + sum([number * level.middle for number, level in zip(numbers, scale.levels)])
-        self._base = middle - self.unit * (sum(most.values()) / 2 + (1 << self._bits) - 1)
+    def __init__(self, shares: Shares, grain: Grain, before: Weights | None = None) -> None:
+        self.grain = grain
+        self.unit: float = grain.whole * shares.part  # what one more in a sum adds to the estimate
+        self.error = math.sqrt(shares.left + grain.rest * shares.count * shares.part**2)  # of an estimate, about
+        self._plus: Counted = defaultdict(lambda: ([], []))
+        self._minus: Counted = defaultdict(lambda: ([], []))
+        for parts, dims in shares.dims.items():
+            high, low = grain.weights(abs(parts))
+            high_before, low_before = (0, 0) if before is None else before.grain.weights(abs(parts))
+            for side, weight in enumerate((high - 2 * high_before, low - 2 * low_before)):
+                counted = self._plus if (weight > 0) == (parts > 0) else self._minus
+                for bit in range(weight.bit_length()):
+                    if abs(weight) >> bit & 1:
+                        counted[bit][side].extend(dims)
+        plus, minus = _most(self._plus), _most(self._minus)
+        middle, most = (0.0, 0) if before is None else (2 * before.middle, 2 * before.most)
+        self._bits = max(plus + most, minus).bit_length()
+        self.most: int = (2 << self._bits) - 1  # that a sum can be
+        # What codes in the middle add up to; minus is subtracted by adding its complement, so all sums are 2**bits - 1 too high.
+        self.middle: float = middle + (plus - minus) / 2 + (1 << self._bits) - 1
+        self._base = shares.middle - self.unit * self.middle
 
-    def sums(self, block: Block, mask: int) -> list[int]:
+    def sums(self, block: Block, mask: int, before: Sequence[int] = ()) -> list[int]:
         """The planes of what each vector adds up to, the lowest first; vectors outside the mask have no meaning."""
-        plus, minus = _added(block, self._plus), _added(block, self._minus)
+        plus, minus = _added(block, self._plus, self._bits, [0, *before]), _added(block, self._minus, self._bits, [])
         result, carry = [], 0
-        for level in range(self._bits):  # minus is subtracted by adding its complement, so all sums are 2**bits - 1 too high
-            one = plus[level] if level < len(plus) else 0
-            other = mask ^ minus[level] if level < len(minus) else mask
+        for one, less in zip(plus, minus):
+            other = mask ^ less
             either = one ^ other
             result.append(either ^ carry)
             carry = either & carry | one & other
@@ -257,98 +285,67 @@ class Weights:
 
     def estimate(self, total: float) -> float:
         """The cosine that a sum means."""
-        return float(self._base + self.unit * total)
-
-    def total(self, cosine: float) -> int:
-        """The smallest sum that means at least that cosine."""
-        return max(0, int(math.ceil((cosine - self._base) / self.unit)))
+        return self._base + self.unit * total
 
 
-def _levels(dims: dict[int, list[int]], sign: int, single: int) -> list[tuple[list[int], list[int]]]:
-    """For each power of two: the dimensions whose high planes count that much, and those whose low planes do."""
-    chosen = [(weight * sign, each) for weight, each in dims.items() if weight * sign > 0]
-    bits = range(max([weight.bit_length() for weight, _ in chosen], default=0))
-    high = [[dim for weight, each in chosen if weight >> bit & 1 for dim in each] for bit in bits]
-    low = [[dim for weight, each in chosen if weight > single and weight >> bit & 1 for dim in each] for bit in bits]
-    return list(zip([[], *high], [*low, []]))
+def _most(counted: Counted) -> int:
+    """The highest sum that there can be."""
+    return sum([len(each) << bit for bit, sides in counted.items() for each in sides])
 
 
-def _added(block: Block, levels: list[tuple[list[int], list[int]]]) -> list[int]:
-    """The planes of the weighted sum of codes."""
+def _added(block: Block, counted: Counted, bits: int, before: Sequence[int]) -> list[int]:
+    """The planes of the weighted sum of codes, on top of a sum from before.
+
+    Each carry is used up as soon as there are two of its kind: few planes are in the making, and they stay in the cache.
+    """
     highs, lows = block.highs, block.lows
     result: list[int] = []
-    carries: list[int] = []
-    while len(result) < len(levels) or carries:
-        planes = carries
-        if len(result) < len(levels):
-            high, low = levels[len(result)]
-            planes = [*carries, *[highs[dim] for dim in high], *[lows[dim] for dim in low]]
-        total, carries = _column(planes)
-        result.append(total)
+    carries: Iterator[int] = iter(())
+    for bit, own in zip_longest(range(bits), before, fillvalue=0):
+        high, low = counted.get(bit, ((), ()))
+        planes = [own, *[highs[dim] for dim in high], *[lows[dim] for dim in low]]
+        carries = _column(chain(planes, carries), result)
+    for _ in carries:
+        pass  # nothing is carried beyond the highest sum
     return result
 
 
-def _column(planes: list[int]) -> tuple[int, list[int]]:
-    """Add up planes that count alike: what remains in their column, and the carries into the next."""
-    if not planes:
-        return 0, []
-    pairs = iter(planes[1:] if len(planes) % 2 else [*planes[1:], 0])
-    total, carries = planes[0], list[int]()
-    carry = carries.append
-    for one, other in zip(pairs, pairs):
+def _column(planes: Iterator[int], result: list[int]) -> Iterator[int]:
+    """Add up planes that count alike: the carries into the next column, and in the end what remains in this."""
+    total = next(planes, 0)
+    for one, other in zip_longest(planes, planes, fillvalue=0):
         either = total ^ one
-        carry(either & other | total & one)
+        yield either & other | total & one
         total = either ^ other
-    return total, carries
+    result.append(total)
 
 
 # -- masks --------------------------------------------------------------------------------------------------------------
 
 
-def reaching(sums: list[int], mask: int, total: int) -> int:
-    """Those of the mask whose sum is at least so much."""
-    if total >> len(sums):
-        return 0
-    above, equal = 0, mask
-    for bit in range(len(sums) - 1, -1, -1):
-        ones = equal & sums[bit]
-        if total >> bit & 1:
-            equal = ones
-        else:
-            above |= ones
-            equal ^= ones
-    return above | equal
+def descending(blocks: Sequence[tuple[list[int], int]], low: int) -> Iterator[tuple[int, list[int]]]:
+    """The vectors of some blocks by their sums, the highest first: each sum without its lowest bits, and a mask for every block.
 
-
-def reached(blocks: Sequence[tuple[list[int], int]], count: int) -> int:
-    """The highest sum that at least so many reach in all blocks, each given by its sums and its mask."""
-    if not blocks:
-        return 0
-    equal, found, above = [mask for _, mask in blocks], 0, 0
-    for bit in range(len(blocks[0][0]) - 1, -1, -1):
-        ones = [each & sums[bit] for each, (sums, _) in zip(equal, blocks)]
-        many = sum([each.bit_count() for each in ones])
-        if above + many >= count:
-            equal, found = ones, found | 1 << bit
-        else:
-            above += many
-            equal = [each ^ one for each, one in zip(equal, ones)]
-    return found
+    A block is given by its sums and the mask of those that count.
+    """
+    rest = [(len(blocks[0][0]), 0, [mask for _, mask in blocks])]
+    while rest:
+        bit, total, masks = rest.pop()
+        if bit == low:
+            yield total, masks
+            continue
+        bit -= 1
+        ones = [mask & sums[bit] for mask, (sums, _) in zip(masks, blocks)]
+        zeros = [mask ^ one for mask, one in zip(masks, ones)]
+        if any(zeros):
+            rest.append((bit, total, zeros))
+        if any(ones):
+            rest.append((bit, total | 1 << bit, ones))
 
 
 def places(mask: int) -> Iterator[int]:
-    """The places that a mask has, rising."""
-    digits = bin(mask)[:1:-1]
-    place = digits.find("1")
-    while place >= 0:
+    """The places that a mask has, falling."""
+    while mask:
+        place = mask.bit_length() - 1
         yield place
-        place = digits.find("1", place + 1)
-
-
-def totals(sums: list[int], chosen: Sequence[int], size: int) -> list[int]:
-    """What the vectors at some places of a block of that size add up to."""
-    found = [0] * len(chosen)
-    for bit, plane in enumerate(sums):
-        digits = plane.to_bytes(size + 7 >> 3, "little")
-        found = [total | (digits[place >> 3] >> (place & 7) & 1) << bit for total, place in zip(found, chosen)]
-    return found
+        mask ^= 1 << place
