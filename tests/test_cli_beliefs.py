@@ -78,9 +78,9 @@ def test_a_pipe_gets_every_row_whole_newest_first(capsys, db):
     status, out, err = call(capsys, "memories", "--db", db)
     assert (status, err) == (0, "")
     assert out.splitlines() == [
-        "m-key-0003    active     knowledge         ann has a key�[31m",
-        "m-round-0002  active     project     shop  " + ("prices are rounded half away from zero " * 4).strip(),
-        "m-short-0001  candidate  preference        prefers short answers, figures first",
+        "m-key-0003    active     knowledge         ann  ann has a key�[31m",
+        "m-round-0002  active     project     shop       " + ("prices are rounded half away from zero " * 4).strip(),
+        "m-short-0001  candidate  preference             prefers short answers, figures first",
     ]
     status, out, _ = call(capsys, "entities", "--db", db)
     assert out.splitlines() == ["e-till-02   candidate  Component  shop  till: rings", "e-steel-01  active     Material         steel"]

@@ -72,6 +72,14 @@ def test_a_folder_comes_in_and_nothing_the_second_time(capsys, shop, tmp_path):
         assert store.documents.count() == 2
 
 
+def test_what_comes_in_for_a_user_is_listed_as_theirs_and_told_to_nobody_else(capsys, shop, db):
+    assert call(capsys, "ingest", str(shop), "--db", db, "--user", "ann")[0] == 0
+    listed = [line.split()[-2:] for line in call(capsys, "documents", "--db", db)[1].splitlines()[:2]]
+    assert sorted(listed) == [["ann", "code/till.py"], ["ann", "prices.md"]]
+    asked = {user: call(capsys, "ask", "--db", db, "--user", user, "what does the till add up?")[1] for user in ("ann", "bob")}
+    assert "till.py" in asked["ann"] and "till.py" not in asked["bob"]
+
+
 def test_what_was_named_and_not_taken_is_status_1(capsys, shop, tmp_path):
     db = str(tmp_path / "new.db")
     assert call(capsys, "ingest", str(shop / "logo.png"), str(shop / "prices.md"), "--db", db)[0] == 1

@@ -337,6 +337,7 @@ def _add_ingest(commands: Any) -> None:
     )
     parser.add_argument("paths", nargs="+", metavar="PATH", help="a file, or a folder with all that is in it")
     parser.add_argument("--project", metavar="NAME", help="its id, name or alias")
+    parser.add_argument("--user", metavar="ID", help="whose documents they are to be; everybody's if left out")
     parser.add_argument("--prune", action="store_true", help="hide what came from these folders and is no longer there")
     _add_embedder(parser)
     _add_json(parser)

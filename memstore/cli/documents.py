@@ -50,7 +50,9 @@ def ingest(options: Namespace) -> int:
     if not os.path.exists(target):
         _refuse_to_begin(options.paths)
     with open_store(target, **keys(options)) as store, shown_progress() as progress:
-        report = store.documents.add_files(options.paths, project=options.project, prune=options.prune, progress=progress)
+        report = store.documents.add_files(
+            options.paths, project=options.project, user_id=options.user, prune=options.prune, progress=progress
+        )
         place, bare = store.path, _bare(store, report)
     if options.json:
         print_json({**report.to_dict(), "store": place})

@@ -50,13 +50,15 @@ def projects_by_id(store: Store) -> dict[str | None, str]:
 
 
 def print_list(found: Sequence[tuple[Any, Sequence[str], str]], projects: dict[str | None, str]) -> None:
-    """A line for each row: its id, some words, its project where any has one, and what it says."""
+    """A line for each row: its id, some words, its project and user where any has one, and what it says."""
     page = Page()
-    named = any(item.project_id is not None for item, _, _ in found)
-    rows = []
-    for item, words, text in found:
-        project = [projects.get(item.project_id, item.project_id) or ""] if named else []
-        rows.append((shown_id(item.id, page), *map(one_line, [*words, *project, text])))
+    homes = [projects.get(item.project_id, item.project_id) or "" for item, _, _ in found]
+    users = [item.user_id or "" for item, _, _ in found]
+    told = [column for column in (homes, users) if any(column)]
+    rows = [
+        (shown_id(item.id, page), *map(one_line, [*words, *(column[place] for column in told), text]))
+        for place, (item, words, text) in enumerate(found)
+    ]
     for line in page.table(rows, (page.dim, page.bold)):
         print(line)
 
