@@ -246,6 +246,15 @@ def test_whatever_vectors_are_like_the_best_are_found(store, drawn):
         assert store.vectors.check() == []
 
 
+def test_where_codes_tell_nothing_all_are_compared(store, monkeypatch):
+    monkeypatch.setattr("memstore.vectors.memory.WORTH", 8)
+    dims = 3072
+    store.vectors.add([(str(number), array("f", [1.0] + [0.0] * (dims - 1))) for number in range(8)], model="toy")
+    hits = store.vectors.nearest(array("f", [1.0] * dims), model="toy", limit=2)
+    assert [(hit.id, hit.score) for hit in hits] == [(id, pytest.approx(dims**-0.5)) for id in ("0", "1")]
+    assert store.vectors.stats().indexed == 8
+
+
 def test_codes_follow_what_is_added_replaced_and_removed(store, rng):
     items = dict(some(rng, WORTH + 50))
     store.vectors.add(items.items(), model="toy")

@@ -86,7 +86,8 @@ class _Look:
         self._weights = weights
         self._blocks = blocks
         self._missed = MISSED * search.limit
-        low = max(0, int(weights.error / (BANDS * weights.unit)).bit_length() - 1)
+        low = int(weights.error / (BANDS * weights.unit)).bit_length() - 1
+        low = max(0, min(low, len(blocks[0].sums)))  # codes of which none tells anything make sums that are shorter than their error
         self._middle = ((1 << low) - 1) / 2
         self._deeper = descending([(block.sums, block.mask) for block in blocks], low)
         self._bands: list[_Band] = []  # those that were looked at so far
