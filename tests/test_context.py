@@ -240,6 +240,13 @@ def test_what_documents_leave_goes_to_the_bands_again(store):
     assert [len(piece.text) for piece in alone.pieces] == [1000], "a note that was cut comes whole where it can"
 
 
+def test_no_observation_is_told_twice_where_an_entity_has_more_than_its_share(store):
+    part = store.knowledge.add_entity("Component", "TimeDelta")
+    notes = {store.knowledge.observe(part.id, f"lives in file {number}").id for number in range(12)}
+    pack = store.context("TimeDelta", max_tokens=400)
+    assert sorted(told(pack)) == sorted({part.id, *notes})
+
+
 def test_the_best_piece_of_a_band_may_go_over_its_share_what_is_trusted_most_first(store):
     store.memories.add("identity", "is an accountant in Vienna who rounds by hand")
     store.memories.add("preference", "prefers answers that fit on one line")

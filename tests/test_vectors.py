@@ -246,6 +246,24 @@ def test_whatever_vectors_are_like_the_best_are_found(store, drawn):
         assert store.vectors.check() == []
 
 
+def test_the_single_best_is_found_as_surely_as_ten_are(store):
+    rng = random.Random(0)
+    made = each(lambda: rng.choice((-1, 1)) / (0.01 + rng.random()))
+    store.vectors.add([(str(number), next(made)) for number in range(1200)], model="toy")
+    for query in [next(made) for _ in range(20)]:
+        best = store.vectors.nearest(query, model="toy", limit=1, exact=True)
+        assert store.vectors.nearest(query, model="toy", limit=1) == best
+
+
+def test_where_codes_tell_nothing_all_are_compared(store, monkeypatch):
+    monkeypatch.setattr("memstore.vectors.memory.WORTH", 8)
+    dims = 3072
+    store.vectors.add([(str(number), array("f", [1.0] + [0.0] * (dims - 1))) for number in range(8)], model="toy")
+    hits = store.vectors.nearest(array("f", [1.0] * dims), model="toy", limit=2)
+    assert [(hit.id, hit.score) for hit in hits] == [(id, pytest.approx(dims**-0.5)) for id in ("0", "1")]
+    assert store.vectors.stats().indexed == 8
+
+
 def test_codes_follow_what_is_added_replaced_and_removed(store, rng):
     items = dict(some(rng, WORTH + 50))
     store.vectors.add(items.items(), model="toy")

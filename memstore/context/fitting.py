@@ -94,7 +94,7 @@ class Plan:
         self.left = budget.max_tokens - told.tokens
         self._budget = budget
         self._headed = {piece.band for piece in told.pieces}
-        self._told = {(piece.kind, piece.id) for piece in told.pieces}  # in whatever form
+        self._told = {(piece.kind, piece.id) for piece in told.pieces}  # or to be told, in whatever form
 
     def take(self, piece: ContextPiece, most: int) -> bool:
         """Add a piece that by itself costs no more than that, if there is room for it."""
@@ -105,6 +105,7 @@ class Plan:
             return False
         self.left -= price
         self._headed.add(piece.band)
+        self._told.add((piece.kind, piece.id))
         self.pieces.append(piece)
         return True
 

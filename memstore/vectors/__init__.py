@@ -126,7 +126,8 @@ class VectorIndex:
     ) -> list[VectorHit]:
         """Return the items whose vectors have the highest cosine to a vector, best first, equal ones by id and kind.
 
-        Among many vectors one in a hundred of the best may be missed, on data without any structure more; `exact` compares all of them.
+        Among many vectors one in a hundred of the best may be missed, more where few numbers decide, as in vectors that are mostly 0;
+        `exact` compares all of them.
         `only` restricts the search to some ids. Raises ModelMismatch where what is searched holds vectors of another model.
         """
         query, model = Query(packed("vector", vector)), values.key("model", model)
@@ -143,9 +144,9 @@ class VectorIndex:
         return [VectorHit(id, -score, kind) for score, id, kind in best]
 
     def _nearest(self, space: Space, query: Query, ids: list[str] | None, most: int, exact: bool) -> list[tuple[float, str]]:
-        search = Search(space, query, most)
         if most == 0:
-            return search.hits
+            return []
+        search = Search(space, query, most)
         keys = None if ids is None else space.keys(ids)
         known = None if exact or most * 4 > space.vectors else self._memory.of(space, self._may_keep(space))
         if keys is not None and (known is None or len(keys) < WORTH):
@@ -156,7 +157,7 @@ class VectorIndex:
             search.among(known, None if keys is None else set(keys))
             if search.gone and self._may_keep(space):
                 self._memory.strike(space, known, search.gone)
-        return search.hits
+        return search.hits[:most]
 
     def _may_keep(self, space: Space) -> bool:
         """Whether memory may keep what is read: only committed rows, and not the empty tables of a read-only store without the room."""

@@ -23,23 +23,23 @@ if TYPE_CHECKING:
     from .floats import Query
     from .memory import Known, Row, Space
 
+FEWEST = 10  # hits that are searched for even where fewer are wanted: from one alone too little is seen of how far estimates are off
 FIRST = 24  # candidates that are compared before it is decided how many more
 MISSED = 0.005  # of the hits: how many may be expected to be missed; in clusters estimates err together, and more are
 GROWTH = 3  # times as many as have been, which may be compared before it is asked anew how many there are to be
 BLUNT = 4.5  # standard deviations beyond which no estimate is expected to be wrong
 BANDS = 3  # into at least how many the error of an estimate is divided, by sums
 PRIOR = 8  # how many candidates the error that is expected anyway counts for
-SHY = 16  # how many estimates that were right count against those that were too high
 CLOSER = (40, 400)  # what a closer look costs in comparisons: so many, and one for each so many vectors
 
 
 class Search:
-    """The best hits of one query in one space so far."""
+    """The best hits of one query in one space so far, at times a few more than wanted."""
 
     def __init__(self, space: Space, query: Query, limit: int) -> None:
         self.space = space
         self.query = query
-        self.limit = limit
+        self.limit = max(limit, FEWEST)
         self.hits: list[tuple[float, str]] = []  # score turned round, so that they sort best first, and id
         self.gone: set[int] = set()  # keys that memory has and the table has not
         self._scores: dict[int, float] = {}  # of the candidates, by key
@@ -86,7 +86,8 @@ class _Look:
         self._weights = weights
         self._blocks = blocks
         self._missed = MISSED * search.limit
-        low = max(0, int(weights.error / (BANDS * weights.unit)).bit_length() - 1)
+        low = int(weights.error / (BANDS * weights.unit)).bit_length() - 1
+        low = max(0, min(low, len(blocks[0].sums)))  # codes of which none tells anything make sums that are shorter than their error
         self._middle = ((1 << low) - 1) / 2
         self._deeper = descending([(block.sums, block.mask) for block in blocks], low)
         self._bands: list[_Band] = []  # those that were looked at so far
@@ -150,8 +151,7 @@ class _Look:
         errors = self._errors[-max(FIRST, len(self._errors) // 3) :]
         if len(self._search.hits) < self._search.limit or not errors:  # rows are gone: look further
             return self._holding(4 * self._reach(cut))
-        mean = math.fsum(errors) / len(errors)
-        mean = max(mean, mean * len(errors) / (len(errors) + SHY))  # a few that were too high may have been chosen for that
+        mean = max(0.0, math.fsum(errors) / len(errors))  # that these were too high does not say it of the rest: they were chosen for it
         above = [each - mean for each in errors if each > mean]  # those that matter, and more spread out where data are skewed
         spread = math.sqrt((PRIOR * self._weights.error**2 + math.fsum([each * each for each in above])) / (PRIOR + len(above)))
         least = -self._search.hits[-1][0] - mean  # the estimate of one that would be as good as the last
