@@ -125,6 +125,11 @@ def store(request, tmp_path, store_clock):
 
 
 @pytest.fixture
+def chat(store):
+    return store.chat
+
+
+@pytest.fixture
 def file_store(tmp_path, store_clock):
     """A store in a file."""
     with open_store(tmp_path / "agent.db", clock=store_clock) as opened:

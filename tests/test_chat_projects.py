@@ -7,11 +7,6 @@ import pytest
 from memstore import Exists, Invalid, NotFound, VersionConflict, open_store
 
 
-@pytest.fixture
-def chat(store):
-    return store.chat
-
-
 def ids(records):
     return [record.id for record in records]
 

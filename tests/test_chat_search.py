@@ -11,11 +11,6 @@ from memstore.kernel.excerpts import excerpt
 from memstore.keywords.spaces import BATCH
 
 
-@pytest.fixture
-def chat(store):
-    return store.chat
-
-
 def found(hits):
     return [hit.message.id for hit in hits]
 
