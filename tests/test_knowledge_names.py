@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import graphs
 import pytest
 from plans import ways
 from toy_codec import Toy
@@ -11,17 +12,7 @@ from toy_codec import Toy
 from memstore import open_store
 from memstore.knowledge import names
 
-
-@pytest.fixture
-def store(store_clock):
-    """Where it lies makes no difference to a name."""
-    with open_store(clock=store_clock) as opened:
-        yield opened
-
-
-@pytest.fixture
-def graph(store):
-    return store.knowledge
+store, graph = graphs.store, graphs.graph
 
 
 @pytest.mark.parametrize(
