@@ -13,6 +13,7 @@ import zlib
 
 import pytest
 from erasing import ADA, Life, Searcher
+from notes import Notes
 
 from memstore import Store, StoreError, open_store
 from memstore.testing import FakeClock
@@ -127,6 +128,12 @@ def store(request, tmp_path, store_clock):
 @pytest.fixture
 def chat(store):
     return store.chat
+
+
+@pytest.fixture
+def notes(store):
+    """A source of texts and an index of them."""
+    return Notes(store)
 
 
 @pytest.fixture

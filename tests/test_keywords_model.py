@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from test_keywords import Notes
+from notes import Notes
 
 from memstore import open_store
 from memstore.keywords import segments, spaces
