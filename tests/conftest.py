@@ -13,6 +13,7 @@ import zlib
 
 import pytest
 from erasing import ADA, Life, Searcher
+from exports import fill
 from notes import Notes
 
 from memstore import Store, StoreError, open_store
@@ -160,6 +161,16 @@ def lives(tmp_path):
         ada.live(opened)
         opened.corrections.add("nobody's", "kept")
         yield opened, ada, bob
+
+
+@pytest.fixture(scope="session")
+def begun(tmp_path_factory):
+    """Files of two filled stores, to be copied: filling one takes longer than most of these tests."""
+    paths = {tag: tmp_path_factory.mktemp("begun") / "agent.db" for tag in ("", "-b")}
+    for tag, path in paths.items():
+        with open_store(path, clock=FakeClock()) as store:
+            fill(store, tag)
+    return paths
 
 
 @pytest.fixture

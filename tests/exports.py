@@ -1,11 +1,16 @@
-"""A store with a little of everything, and how two exports are compared."""
+"""A store with a little of everything, its export, another store to take that in, and how two exports are compared."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 
+import pytest
+
+from memstore import open_store
 from memstore.knowledge import Section
+from memstore.testing import FakeClock
 
 
 def fill(store, tag=""):
@@ -190,6 +195,33 @@ def learned(store):
         name: sorted(({field: value for field, value in item.to_dict().items() if field not in made} for item in items), key=str)
         for name, items in found.items()
     }
+
+
+@pytest.fixture
+def source(tmp_path, begun):
+    """A filled store."""
+    with open_store(shutil.copy(begun[""], tmp_path / "source.db"), clock=FakeClock()) as opened:
+        yield opened
+
+
+@pytest.fixture
+def exported(source, tmp_path):
+    """Its export."""
+    source.export(tmp_path / "out")
+    return tmp_path / "out"
+
+
+@pytest.fixture
+def other(tmp_path, begun):
+    """Another store with a history."""
+    with open_store(shutil.copy(begun["-b"], tmp_path / "other.db"), clock=FakeClock()) as opened:
+        yield opened
+
+
+def rows_of(store):
+    """All rows of all tables of users."""
+    names = store.query("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'keyword_se%' ORDER BY name")
+    return {row["name"]: store.query(f"SELECT * FROM {row['name']}") for row in names if row["name"] != "maintenance"}
 
 
 def bytes_of(folder):
