@@ -38,7 +38,8 @@ from memstore.kernel import values
 from memstore.store import ROOMS
 from memstore.testing import FakeClock
 
-from .calls import CALLS, MESSAGE, PASSED_ON, ROOMS_ONLY, furnish
+from .calls import CALLS, PASSED_ON, ROOMS_ONLY
+from .furnishing import MESSAGE, furnish
 from .nasty import DEEP, MAKERS, TEXT_LIMIT, Hostile, shown
 
 #: What a message may call an argument beside its name.
