@@ -84,6 +84,8 @@ def test_what_was_named_and_not_taken_is_status_1(capsys, shop, tmp_path):
     db = str(tmp_path / "new.db")
     assert call(capsys, "ingest", str(shop / "logo.png"), str(shop / "prices.md"), "--db", db)[0] == 1
     assert call(capsys, "ingest", str(shop), "--db", db)[0] == 0
+    (tmp_path / "link").symlink_to(shop / "logo.png")
+    assert call(capsys, "ingest", str(tmp_path / "link"), "--db", db)[0] == 1
 
 
 def test_what_is_no_text_begins_no_store(capsys, shop, tmp_path):
@@ -93,6 +95,13 @@ def test_what_is_no_text_begins_no_store(capsys, shop, tmp_path):
     assert (status, out, db.exists()) == (2, "", False)
     assert err == f"memstore: {shop / 'logo.png'} is left out, for it is no text: it holds NUL bytes; no store was begun\n"
     assert call(capsys, "ingest", str(shop / "old.txt"), "--db", str(db))[0] == 2 and not db.exists()
+
+
+@pytest.mark.parametrize("owner", ["--user", "--project"])
+def test_what_is_to_be_nobodys_begins_no_store(capsys, shop, tmp_path, owner):
+    told = (2, "", f"memstore: {owner} is blank; it needs some text\n")
+    assert call(capsys, "ingest", str(shop), owner, " ", "--db", str(tmp_path / "new.db")) == told
+    assert not (tmp_path / "new.db").exists()
 
 
 def test_files_that_are_gone_are_hidden_where_that_is_asked_for(capsys, shop, tmp_path):

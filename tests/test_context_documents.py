@@ -153,12 +153,15 @@ def test_the_whole_story_of_what_an_agent_knew_when_it_said_something(guided):
     assert states(guided, said)[hidden] == "unchanged"
 
 
-def test_a_chunk_that_moved_says_what_it_said_and_one_that_took_its_id_does_not(store):
+@pytest.mark.parametrize("gone_between", [False, True])
+def test_a_chunk_that_moved_says_what_it_said_and_one_that_took_its_id_does_not(store, gone_between):
     document = store.documents.add_text("", uri="a")
     store.documents.set_chunks(document.id, [{"id": "a#0", "content": "rounding is half up"}])
     said = store.memories.capture("rounding?", context=store.context("rounding?"))
     store.documents.set_chunks(document.id, ["a beginning", {"id": "a#0", "content": "rounding is half up", "heading_path": "Sums"}])
     assert states(store, said) == {"a#0": "unchanged"}
+    if gone_between:
+        store.documents.set_chunks(document.id, ["a beginning"])
     store.documents.set_chunks(document.id, ["a beginning", {"id": "a#0", "content": "rounding is down"}])
     assert states(store, said) == {"a#0": "changed"}
 

@@ -7,6 +7,7 @@ from toy_codec import Toy
 from toy_vectors import EAST, some, told
 
 from memstore import ModelMismatch, open_store
+from memstore.vectors.memory import WORTH
 
 
 @pytest.fixture
@@ -73,6 +74,16 @@ def test_what_was_erased_here_does_not_come_back(source, tmp_path):
     source.erase(memory_id="m2")
     source.import_(tmp_path / "one", on_conflict="skip")
     assert source.vectors.lacking(["m1", "m2"], model="old", kind="memory") == ["m2"]
+
+
+def test_codes_of_vectors_that_were_here_are_not_taken_for_those_that_come_in(source, tmp_path, rng):
+    source.export(tmp_path / "one")
+    with open_store(":memory:") as other:
+        other.vectors.add(some(rng, WORTH), model="toy")
+        other.vectors.nearest([1.0] * 8, model="toy")
+        other.documents.reembed(lambda texts: [[1.0] * 8 for _ in texts], model="toy")  # removes them: they are of no chunks
+        assert other.vectors.count() == 0 and other.import_(tmp_path / "one").adopted
+        assert {finding.kind for finding in other.vectors.check()} <= {"dangling"}
 
 
 def test_an_export_of_a_user_has_the_vectors_of_his_memories(store, tmp_path):

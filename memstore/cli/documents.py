@@ -10,7 +10,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from ..context.pieces import HEADINGS
-from ..kernel import Invalid, NotFound
+from ..kernel import Invalid, NotFound, values
 from ..keywords.words import prefixes
 from ..store import open_store
 from . import command, open_for, store_path
@@ -48,7 +48,7 @@ def ingest(options: Namespace) -> int:
         os.stat(path)
     target = options.db or os.environ.get("MEMSTORE_DB") or store_path(options)
     if not os.path.exists(target):
-        _refuse_to_begin(options.paths)
+        _refuse_to_begin(options)
     with open_store(target, **keys(options)) as store, shown_progress() as progress:
         report = store.documents.add_files(
             options.paths, project=options.project, user_id=options.user, prune=options.prune, progress=progress
@@ -60,15 +60,16 @@ def ingest(options: Namespace) -> int:
         _print_report(report, place)
     if bare:
         print(bare, file=sys.stderr)
-    named = {os.path.abspath(path) for path in options.paths}
-    return 0 if named.isdisjoint(map(os.path.abspath, report.reasons)) else 1
+    return 0 if report.reasons.keys().isdisjoint(map(os.path.realpath, options.paths)) else 1
 
 
-def _refuse_to_begin(paths: Sequence[str]) -> None:
-    """Raise Invalid where nothing that is named can be added, which must not leave an empty store behind."""
+def _refuse_to_begin(options: Namespace) -> None:
+    """Raise Invalid where nothing that is named can be added, or for nobody, which must not leave an empty store behind."""
     from ..documents.files import refusal
 
-    reasons = [] if any(map(os.path.isdir, paths)) else [(path, refusal(path)) for path in paths]
+    for name in ("project", "user"):
+        values.optional(values.key, f"--{name}", getattr(options, name))
+    reasons = [] if any(map(os.path.isdir, options.paths)) else [(path, refusal(path)) for path in options.paths]
     if reasons and all(reason is not None for _, reason in reasons):
         path, reason = reasons[0]
         raise Invalid(f"{path} is left out, for {reason}; no store was begun")

@@ -59,8 +59,9 @@ class Question:
         if not shared:
             return [], 0.0
         folded = self.text.casefold()
-        named = [self.words[stem] for stem in shared]
-        whole = [word for word in named if not any(word in other for other in named if other != word)]  # time and delta are in timedelta
+        named = {self.words[stem] for stem in shared}
+        joined = "\n".join(named)
+        whole = [word for word in named if joined.count(word) == 1]  # time and delta are in timedelta
         return sorted(whole, key=lambda word: (folded.find(word), word)), round(len(shared) / len(own), 6)
 
     def found(self, said: str) -> list[str]:

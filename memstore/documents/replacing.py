@@ -103,8 +103,7 @@ class Replacing(Annotations, Embedding):
             self._vectors().add(again, model=model)
         pk = connection.value("SELECT pk FROM documents WHERE id = ?", (owner.id,))
         new = [(place, draft) for place, (chunk, draft) in enumerate(zip(found, drafts)) if chunk is None]
-        versions: dict[str | None, int] = {chunk.id: chunk.version for chunk in gone}
-        fresh = [self._fresh(connection, owner, pk, place, draft, 1 + versions.get(draft.id, 0)) for place, draft in new]
+        fresh = [self._fresh(connection, owner, pk, place, draft) for place, draft in new]
         waiting = [None if chunk is None else chunk.id for chunk, draft in zip(found, drafts) if draft.lacks]
         known = [id for id in waiting if id is not None]
         lacks = model is None or len(known) < len(waiting) or bool(known and self._vectors().lacking(known, model=model))
@@ -141,7 +140,7 @@ class Replacing(Annotations, Embedding):
             CHUNKS.rewrite(connection, chunk)
         return bool(moved)
 
-    def _fresh(self, connection: Connection, owner: Document, document: int, place: int, draft: Draft, version: int = 1) -> Fresh:
+    def _fresh(self, connection: Connection, owner: Document, document: int, place: int, draft: Draft) -> Fresh:
         if draft.id is not None:
             refuse_taken(connection, CHUNKS, "a chunk", draft.id, "give another id, or none")
         born = self.db.now if draft.created_at is None else draft.created_at
@@ -155,7 +154,7 @@ class Replacing(Annotations, Embedding):
             content=draft.content,
             char_count=len(draft.content),
             chunk_hash=text_key(draft.content, connection.cipher),
-            version=version,
+            version=1 if draft.id is None else owner.version,  # which rises with each change: the id may have been another chunk's before
             **{name: getattr(draft, name) for name in MOVING},
         )
         return Fresh(document, chunk, draft.embedding)

@@ -24,7 +24,9 @@ def take_in(index: VectorIndex, intake: Intake) -> None:
     for page in intake.pages("vector_permits"):
         _permit(intake, page)
     if intake.mode == "adopt":
-        intake.adopt("vectors", lambda rows: _measured(_permitted(index, intake, rows)))
+        used = intake.connection.value("SELECT 1 FROM main.sqlite_sequence WHERE name = 'vectors'") is not None
+        given = ("pk",) if used else ()  # keys are not given again: somebody's memory may still have what they stood for
+        intake.adopt("vectors", lambda rows: [without(row, *given) for row in _measured(_permitted(index, intake, rows))])
     else:
         for page in intake.pages("vectors"):
             _merge(index, intake, _measured(_permitted(index, intake, page)))
