@@ -21,7 +21,8 @@ WITHOUT = "memstore.documents.lexical.has_fts5"
 
 def best(store, query, count=10, terms=()):
     with store.documents.db.read(snapshot=True) as connection:
-        return store.documents._index.best(connection, query, list(terms), count)
+        sought = [[query]] if isinstance(query, str) else query
+        return store.documents._index.best(connection, sought, list(terms), count)
 
 
 def uris(hits):
@@ -89,6 +90,37 @@ def test_it_ranks_as_a_plain_fts5_table_does_to_the_last_digit(library, rng):
         assert best(store, query, count) == plain.execute(sql.format(""), (match, count)).fetchall()
         odd = plain.execute(sql.format("AND rowid % 2 = 1"), (match, count)).fetchall()
         assert best(store, query, count, [("documents.user_id = ?", "odd")]) == odd
+
+
+def test_forms_of_a_word_count_as_one(library, rng):
+    store, _, question = library
+    counts = {row["pk"]: Counter(row["content"].split()) for row in store.query("SELECT pk, content FROM chunks")}
+    average = sum(map(Counter.total, counts.values())) / len(counts)
+    for _ in range(10):
+        terms = bm25.terms([question(rng.randint(1, 3)).split() for _ in range(4)], str.split, 99)
+        held = {word: sum(word in each for each in counts.values()) for term in terms for word in term}
+        weights = [bm25.rarity(len(counts), max(held[word] for word in term)) for term in terms]
+        expected = {}
+        for number, each in counts.items():
+            if any(found := [sum(each[word] for word in term) for term in terms]):
+                expected[number] = bm25.score(found, weights, each.total(), average)
+        ranked = sorted(expected.items(), key=lambda each: (-each[1], each[0]))
+        assert best(store, terms, -1) == ranked and best(store, terms, 50) == ranked[:50]
+        few = best(store, terms, 5)  # chosen among those that score highest by single forms
+        assert few == sorted(((number, expected[number]) for number, _ in few), key=lambda each: (-each[1], each[0]))
+
+
+def test_what_has_several_forms_of_a_word_is_not_found_before_what_has_the_others_too(without):
+    for gone in (False, True):
+        without(gone)
+        with open_store() as store:
+            for number in range(12):
+                store.documents.add_text(f"A conflict joins other conflicts in list {number}.", uri=str(number))
+                store.documents.add_text(f"Weather {number}, wind and water, and the colour of flags.", uri=f"flags {number}")
+            store.documents.add_text("In a conflict the rows are replaced.", uri="right")
+            keywords = ["where", ["conflict", "conflicts"], ["replace", "replaced"]]
+            assert uris(store.documents.search("conflict?", keywords=keywords, limit=1)) == ["right"]
+            assert store.documents.search("conflict?", keywords=[" ", []]) == []
 
 
 def test_few_words_choose_and_few_texts_are_read(library, monkeypatch):

@@ -151,7 +151,7 @@ def documents(store: Store, asked: Question, most: int) -> Iterator[Forms]:
     A text that stands in several places is told once, from where it was found best; one that has no word of the question only where it
     is more than half as near as the nearest.
     """
-    keywords = " ".join(sorted(set().union(*asked.forms.values())))
+    keywords = list(dict.fromkeys(tuple(sorted(forms)) for forms in asked.forms.values()))
     places: dict[str, list[ChunkHit]] = {}
     for limit in (most, MANY * most):
         hits = store.documents.search(

@@ -13,6 +13,7 @@ The trap: within a transaction the table `_data` is behind until a cursor on the
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from ..kernel import Corrupt, bm25
@@ -22,16 +23,17 @@ from ..kernel.words import UNSPACED
 
 if TYPE_CHECKING:
     from ..kernel import Connection
-    from ..kernel.bm25 import Scored
+    from ..kernel.bm25 import Scored, Sought
 
 Text = tuple[int, str]  # the integer key of a chunk, and its content
 
 LONGEST = 1 << 15  # bytes of a word that FTS5 indexes; it cuts longer ones, which are not looked for here
-MOST_WORDS = 1000  # words of a question that are looked up
+MOST_TERMS = 1000  # terms of a question that are looked up
 SAMPLE = 5  # words of each text that a check looks up
 SHARE = 32  # rare words choose as long as no more than one text in so many has one of them
 REMEMBERED = 10_000  # words whose counts are remembered
 FIRST = 128  # texts, best by the rare words, that may be read
+FORMS = 16  # times as many are ranked by single forms of words, of which those are chosen that score highest by whole words
 WIDER = 2  # times as many are ranked first where conditions restrict the search: mostly they leave out little
 WORTH = 0.5  # the share of the work of ranking by all words that may be spent on avoiding it
 CLEAR = 0.3  # the share of the worst score that counts which the other words may add at most, for the rare ones to decide
@@ -131,8 +133,7 @@ def tokens(text: str) -> list[str]:
 def asked(query: str) -> list[str]:
     """The distinct words that a question asks for, in their order."""
     spread = query if query.isascii() else UNSPACED.sub(lambda run: f" {' '.join(_pairs(run.group()) or run.group())} ", query)
-    found = dict.fromkeys(word for word in spread.translate(FOLDING).split() if len(word) * 4 <= LONGEST)
-    return list(found)[:MOST_WORDS]
+    return list(dict.fromkeys(word for word in spread.translate(FOLDING).split() if len(word) * 4 <= LONGEST))
 
 
 # -- search -------------------------------------------------------------------------------------------------------------
@@ -163,14 +164,19 @@ class Vocabulary:
 
 
 class Question:
-    """The words of one question in one snapshot, with their rarity."""
+    """The words of one question in one snapshot, with their rarity.
 
-    def __init__(self, connection: Connection, query: str, terms: Sequence[Term], vocabulary: Vocabulary, made: int | None) -> None:
+    FTS5 scores each form of a term by itself; that adds up to no less than all count as one.
+    """
+
+    def __init__(self, connection: Connection, sought: Sought, terms: Sequence[Term], vocabulary: Vocabulary, made: int | None) -> None:
         self.connection = connection
         self.clause, self.params = joined(terms) if terms else ("", [])
         before = None if made is None else _state(connection)
-        self.holders = vocabulary.holders(connection, asked(query), None if before is None else (made, *before))
+        wanted = bm25.terms(sought, asked, MOST_TERMS)
+        self.holders = vocabulary.holders(connection, list(chain.from_iterable(wanted)), None if before is None else (made, *before))
         self.words = list(self.holders)
+        self.terms = [held for term in wanted if (held := [word for word in term if word in self.holders])]
         self.texts, self.length = _totals(before or _state(connection))
         if max(self.holders.values(), default=0) > min(self.texts, self.length):
             raise Corrupt("it has a word in more texts than there are")
@@ -181,9 +187,9 @@ class Question:
         """The chunks that score highest, best first; all for a negative count."""
         if not self.words or count == 0:
             return []
-        if count < 0 or self._held(self.words) <= self.texts // SHARE:
-            return self._ranked(self.words, count)
-        by_rarity = sorted(self.words, key=self.holders.__getitem__)
+        if count < 0 or self._held(self.terms) <= self.texts // SHARE:
+            return self._by_all(count)
+        by_rarity = sorted(self.terms, key=lambda term: self._held([term]))
         chosen, spent, least = self._choosers(by_rarity, count), 0, 0.0
         size = max(FIRST, 4 * count)
         while chosen < len(by_rarity):
@@ -202,27 +208,38 @@ class Question:
             chosen += 1
             while chosen < len(by_rarity) and 0 < least * CLEAR < self._most(by_rarity[chosen:]):
                 chosen += 1
-        return self._ranked(self.words, count)
+        return self._by_all(count)
 
-    def _held(self, words: Sequence[str]) -> int:
-        """How many entries FTS5 has to read for some words."""
-        return sum(self.holders[word] for word in words)
+    def _by_all(self, count: int) -> list[Scored]:
+        """The chunks that score highest by all terms; where words have forms, chosen among those that do by single forms."""
+        if len(self.terms) == len(self.words):
+            return self._ranked(self.terms, count)
+        return bm25.best(self._ranked(self.terms, FORMS * count), self.scores, count)
 
-    def _choosers(self, by_rarity: Sequence[str], count: int) -> int:
-        """How many of the rarest words choose texts in the first attempt."""
+    def _held(self, terms: Sequence[Sequence[str]]) -> int:
+        """How many entries FTS5 has to read for some terms."""
+        return sum([self.holders[word] for term in terms for word in term])
+
+    def _choosers(self, by_rarity: Sequence[Sequence[str]], count: int) -> int:
+        """How many of the rarest terms choose texts in the first attempt."""
         chosen = found = 0
-        for word in by_rarity:
-            if found >= count and found + self.holders[word] > self.texts // SHARE:
+        for term in by_rarity:
+            held = self._held([term])
+            if found >= count and found + held > self.texts // SHARE:
                 break
-            chosen, found = chosen + 1, found + self.holders[word]
+            chosen, found = chosen + 1, found + held
         return chosen
 
-    def _most(self, words: Sequence[str]) -> float:
-        """The highest score that a text could get from some words."""
-        return sum(bm25.MOST * self.rarities[word] for word in words)
+    def _most(self, terms: Sequence[Sequence[str]]) -> float:
+        """The highest score that a text could get from some terms."""
+        return sum([bm25.MOST * self._rarity(term) for term in terms])
 
-    def _ranked(self, words: Sequence[str], count: int) -> list[Scored]:
-        """The texts that have any of some words and meet the conditions, with scores by these words from FTS5."""
+    def _rarity(self, term: Sequence[str]) -> float:
+        return min([self.rarities[word] for word in term])
+
+    def _ranked(self, terms: Sequence[Sequence[str]], count: int) -> list[Scored]:
+        """The texts that have any of some terms and meet the conditions, with scores by these, form by form, from FTS5."""
+        words = set(chain.from_iterable(terms))
         match = " OR ".join(f'"{word}"' for word in self.words if word in words)
         if not self.clause:
             return self._matching(match, count)
@@ -264,14 +281,15 @@ class Question:
         return [(number, score) for number, score in found if number in allowed]
 
     def scores(self, numbers: list[int]) -> list[Scored]:
-        """The scores of some texts by all words of the question."""
+        """The scores of some texts by all terms."""
         unread = [number for number in numbers if number not in self._read]
         rows = self.connection.rows(f"SELECT pk, content FROM chunks WHERE pk {AMONG}", (listed(unread),))
-        average, weights = self.length / max(1, self.texts), list(self.rarities.values())
+        average, weights = self.length / max(1, self.texts), list(map(self._rarity, self.terms))
         for number, text in rows:
             said = tokens(text) if isinstance(text, str) else []  # damage is reported by whoever reads the chunk
             sought = list(filter(self.rarities.__contains__, said))  # counting goes through all of a list, for each word
-            self._read[number] = bm25.score(list(map(sought.count, self.words)), weights, len(said), average)
+            counts = [sum(map(sought.count, term)) for term in self.terms]
+            self._read[number] = bm25.score(counts, weights, len(said), average)
         return [(number, self._read[number]) for number in numbers if number in self._read]
 
 

@@ -22,7 +22,7 @@ from .texts import ChunkTexts
 
 if TYPE_CHECKING:
     from ..kernel import Connection
-    from ..kernel.bm25 import Scored
+    from ..kernel.bm25 import Scored, Sought
     from ..keywords import KeywordIndex
 
 PAGE = 500  # chunks that are indexed at a time
@@ -107,7 +107,7 @@ class ChunkIndex:
 
     # -- read -------------------------------------------------------------------------------------------------------
 
-    def best(self, connection: Connection, query: str, terms: Sequence[Term], count: int) -> list[Scored]:
+    def best(self, connection: Connection, sought: Sought, terms: Sequence[Term], count: int) -> list[Scored]:
         """The chunks that score highest by BM25 among those whose documents meet some conditions, best first.
 
         A negative count asks for all chunks that have any of the words.
@@ -118,27 +118,27 @@ class ChunkIndex:
             return []
         if self._asks_fts5(connection, serving, stale):
             with mending():
-                return self._question(connection, query, terms, made).best(count)
+                return self._question(connection, sought, terms, made).best(count)
         allowed = self._allowed(connection, terms) if terms else None
-        return self._keywords().best(connection, query, self.texts, allowed=allowed, count=count, scan=serving == "fts5")
+        return self._keywords().best(connection, sought, self.texts, allowed=allowed, count=count, scan=serving == "fts5")
 
-    def scores(self, connection: Connection, query: str, numbers: list[int]) -> list[Scored]:
-        """The scores of those of some chunks that have any of the question's words."""
+    def scores(self, connection: Connection, sought: Sought, numbers: list[int]) -> list[Scored]:
+        """The scores of those of some chunks that have any of the words."""
         serving, stale, made = self._state(connection)
         if self._asks_fts5(connection, serving, stale):
             with mending():
-                found = self._question(connection, query, (), made).scores(numbers)
+                found = self._question(connection, sought, (), made).scores(numbers)
         else:
             allowed, scan = set(numbers), serving == "fts5"
-            found = self._keywords().best(connection, query, self.texts, allowed=allowed, count=-1, scan=scan)
+            found = self._keywords().best(connection, sought, self.texts, allowed=allowed, count=-1, scan=scan)
         return [(number, score) for number, score in found if score > 0]
 
     def _asks_fts5(self, connection: Connection, serving: str, stale: int) -> bool:
         return serving == "fts5" and not stale and self._has_fts5(connection)
 
-    def _question(self, connection: Connection, query: str, terms: Sequence[Term], made: int) -> fulltext.Question:
+    def _question(self, connection: Connection, sought: Sought, terms: Sequence[Term], made: int) -> fulltext.Question:
         kept = None if self.db.in_transaction else made  # nothing that may be rolled back is remembered
-        return fulltext.Question(connection, query, terms, self._vocabulary, kept)
+        return fulltext.Question(connection, sought, terms, self._vocabulary, kept)
 
     def _confirm_empty(self, connection: Connection) -> None:
         """Raise Corrupt where there are chunks to find, but no row says by which index."""

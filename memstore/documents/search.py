@@ -10,7 +10,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from ..kernel import Corrupt, Invalid, ModelMismatch, values
@@ -26,6 +27,7 @@ from .texts import ChunkTexts
 
 if TYPE_CHECKING:
     from ..kernel import Connection
+    from ..kernel.bm25 import Sought
 
 Fusion = Literal["weighted", "rrf"]
 FUSIONS: tuple[str, ...] = get_args(Fusion)
@@ -61,7 +63,7 @@ class Search(Embedding):
         *,
         embedding: Any = None,
         model: str | None = None,
-        keywords: str | None = None,
+        keywords: str | Iterable[str | Iterable[str]] | None = None,
         limit: int | None = 10,
         project: str | None = None,
         conversation_id: str | None = None,
@@ -73,13 +75,14 @@ class Search(Embedding):
         """Find chunks by the words of a question and by its vector, best first; any text that can be stored is a legal question.
 
         `embedding` is the question's vector, by the store's embedder unless `model` names another; without it the embedder is asked.
-        `keywords`, if given, has the words to look for in place of the question's; a blank one looks for none. With a `project`,
-        documents of no project are found too; what `user_id` or `conversation_id` have deselected is not. "weighted" adds cosine and
+        `keywords`, if given, are looked for in place of the question's words; a list of forms among them counts as one word. Blank ones
+        look for none. With a `project`, documents of no project are found too; what `user_id` or `conversation_id` have deselected
+        is not. "weighted" adds cosine and
         BM25 by `lexical_weight`, "rrf" adds 1 / (60 + rank). Without vectors of the model words alone decide, and `semantic` is None;
         with weight 0 the vector alone does. Of equal scores those found by words come first, in order of arrival, then the others by id.
         """
         query = values.text("query", query)[:LOOK_AT]
-        sought = query if keywords is None else values.text("keywords", keywords)[:LOOK_AT]
+        sought = [[query]] if keywords is None else _keywords(keywords)
         count = min(values.limit(limit), MANY)
         weight = values.real("lexical_weight", lexical_weight, low=0.0, high=1.0)
         ranks = values.one_of("fusion", fusion, FUSIONS) == "rrf"
@@ -102,7 +105,7 @@ class Search(Embedding):
             best = max((lexical or {}).values(), default=1.0)
             lexical = None if lexical is None else {id: score / best for id, score in lexical.items()}
             ranked = fused(lexical, semantic, 1.0 if semantic is None else 0.0 if lexical is None else weight, ranks)
-            shown = words(query) if keywords is None else {*words(query), *sought.casefold().split()}
+            shown = words(query).union(*[_beginnings(forms) for forms in sought if keywords is not None])
             return _hits(connection, shown, ranked[: count if count > 0 else None], lexical, semantic)
 
     def rebuild(self) -> None:
@@ -189,14 +192,14 @@ class Search(Embedding):
         return {hit.id: hit.score for hit in hits}
 
     def _scored_by_both(
-        self, connection: Connection, query: str, vector: QueryVector, lexical: Scores, semantic: Scores, most: int
+        self, connection: Connection, sought: Sought, vector: QueryVector, lexical: Scores, semantic: Scores, most: int
     ) -> tuple[Scores, Scores]:
         """Both sides, each with its scores for what only the other has found; a side with fewer than `most` has found all it can."""
         only_semantic, only_lexical = [id for id in semantic if id not in lexical], [id for id in lexical if id not in semantic]
         more: Scores = {}
         if only_semantic and len(lexical) == most:
             ids: dict[int, str] = dict(connection.rows(f"SELECT pk, id FROM chunks WHERE id {AMONG}", (listed(only_semantic),)))
-            more = {ids[pk]: score for pk, score in self._index.scores(connection, query, list(ids))}
+            more = {ids[pk]: score for pk, score in self._index.scores(connection, sought, list(ids))}
         return lexical | more, semantic | (self._nearest(vector, only_lexical, -1) if only_lexical and len(semantic) == most else {})
 
     def _warn_of_words(self, why: object, model: str) -> None:
@@ -209,14 +212,33 @@ class Search(Embedding):
 
     # -- by words ---------------------------------------------------------------------------------------------------
 
-    def _by_words(self, connection: Connection, query: str, terms: Sequence[Term], count: int) -> Scores | None:
-        """BM25 of the chunks that have any of the question's words, best first; None where the question has no words."""
-        best = self._index.best(connection, query, terms, count)
+    def _by_words(self, connection: Connection, sought: Sought, terms: Sequence[Term], count: int) -> Scores | None:
+        """BM25 of the chunks that have any of the words that are looked for, best first; None where there are no words."""
+        best = self._index.best(connection, sought, terms, count)
         if not best:
-            return {} if any(map(str.isalnum, query)) else None
+            return {} if any(map(str.isalnum, chain.from_iterable(chain.from_iterable(sought)))) else None
         rows = connection.rows(f"SELECT pk, id FROM chunks WHERE pk {AMONG}", (listed(pk for pk, _ in best),))
         ids: dict[int, str] = dict(rows)
         return {ids[pk]: score for pk, score in best if pk in ids}
+
+
+def _keywords(given: Any) -> list[list[str]]:
+    """What to look for, each by its forms."""
+    if isinstance(given, Mapping) or not isinstance(given, Iterable):
+        raise Invalid(f"keywords must be str, or a list of words and of lists of their forms, not {values.shorten(given)}")
+    return [
+        values.strings(f"keywords[{place}]", [each] if isinstance(each, str) else each)
+        for place, each in enumerate([given] if isinstance(given, str) else given)
+    ]
+
+
+def _beginnings(forms: Iterable[str]) -> set[str]:
+    """The words that some forms begin with: the longer ones are found with the shorter."""
+    found: set[str] = set()
+    for word in sorted(word for form in forms for word in form.casefold().split()):
+        if not any(word.startswith(each) for each in found):
+            found.add(word)
+    return found
 
 
 def fused(told: Scores | None, near: Scores | None, weight: float, ranks: bool) -> list[tuple[str, float]]:

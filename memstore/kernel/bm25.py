@@ -1,6 +1,8 @@
 """BM25 as FTS5 computes it (k1 = 1.2, b = 0.75): the formula, and the best of many texts by upper bounds on their scores.
 
 `rarity` is the inverse document frequency of Robertson and Sparck Jones, never below 1e-6: a word that most texts have barely counts.
+What is looked for may have several forms, as a word and its plural: a text then has it as often as it has any of them, and as many
+texts have it as have the commonest of them (as Lucene's SynonymQuery counts).
 """
 
 from __future__ import annotations
@@ -11,7 +13,9 @@ from math import log
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
+
+    Sought = Sequence[Collection[str]]  # what is looked for, each by its forms
 
 K1 = 1.2
 B = 0.75
@@ -24,6 +28,19 @@ Scored = tuple[int, float]  # number of a text, and its score
 def rarity(texts: int, holders: int) -> float:
     """The weight of a word that `holders` of `texts` have."""
     return max(log((texts - holders + 0.5) / (holders + 0.5)), 1e-6)
+
+
+def terms(sought: Sought, words_of: Callable[[str], Sequence[str]], most: int) -> list[list[str]]:
+    """What is looked for as terms, at most so many: forms that are one word are together a term, each word of others is one."""
+    found: list[list[str]] = []
+    seen: set[str] = set()
+    for forms in sought:
+        parts = [words_of(form) for form in forms]
+        for term in [[part[0] for part in parts if len(part) == 1], *([word] for part in parts if len(part) > 1 for word in part)]:
+            if len(found) < most and (new := [word for word in dict.fromkeys(term) if word not in seen]):
+                found.append(new)
+                seen.update(new)
+    return found
 
 
 def score(counts: Sequence[int], rarities: Sequence[float], length: float, average: float) -> float:

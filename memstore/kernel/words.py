@@ -41,8 +41,9 @@ _CONTRACTION = re.compile(r"['’](?<=\w['’])(?:s|t|d|m|ll|re|ve)\b", re.IGNOR
 # Marks of Indic and Thai script are no \w, yet they stand inside words.
 _TOKEN = re.compile(r"[\w\u0300-\u036f\u0900-\u0dff\u0e00-\u0eff]+")
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-_VOWELS = "aeiou"
-_VOWEL = re.compile(f"[{_VOWELS}y]")
+_INFLECTIONS = ("", "e", "s", "es", "ed", "ing", "ings")
+_VOWEL = re.compile("[aeiouy]")
+_DOUBLED = re.compile("[aeiou][^aeiouwxy]$")  # as in stop
 UNSPACED = re.compile(
     r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]+"
 )
@@ -62,11 +63,11 @@ def stems(*texts: str) -> set[str]:
 
 
 def inflected(text: str) -> dict[str, set[str]]:
-    """Return the words of a text in their order, function words left out, each with its singular and plural, and as it stands there."""
+    """Return the words of a text in their order, function words left out, each as it stands there and in the forms of its stem."""
     found: dict[str, set[str]] = {}
     for word in _tokens(text):
         if word not in FUNCTION_WORDS:
-            found[word] = {word, _singular(word), _plural(_singular(word))} if word.isascii() and word.isalpha() else {word}
+            found[word] = {word, *_inflections(_stem(_singular(word)))} if word.isascii() and word.isalpha() else {word}
     for written in _TOKEN.findall(text):
         for word in found.keys() & _tokens("" if written.isascii() else written):
             found[word].add(written)  # for an index that takes neither ß for ss nor a ligature for its letters
@@ -136,10 +137,12 @@ def _singular(word: str) -> str:
     return word[:-2] if word.endswith(("sses", "shes", "ches", "xes")) else word[:-1]
 
 
-def _plural(word: str) -> str:
-    if word.endswith("y") and word[-2:-1] not in _VOWELS:
-        return word[:-1] + "ies"
-    return word + ("es" if word.endswith(("s", "x", "z", "ch", "sh")) else "s")
+@lru_cache(maxsize=4096)
+def _inflections(stem: str) -> frozenset[str]:
+    """The forms that a regular English word of this stem may have; some of them are no words."""
+    bases = [stem, stem + stem[-1]] if _DOUBLED.search(stem) else [stem]
+    forms = [base + ending for base in bases for ending in _INFLECTIONS] + [stem[:-1] + "ies"]
+    return frozenset(form for form in forms if _stem(_singular(form)) == stem)
 
 
 @lru_cache(maxsize=16384)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ..kernel import Connection, Recorder
-    from ..kernel.bm25 import Scored
+    from ..kernel.bm25 import Scored, Sought
     from ..kernel.subject import Subject
     from .relevance import RankedSource
     from .segments import Hit, Segment
@@ -277,20 +277,21 @@ class KeywordIndex:
         return heapq.merge(stream, overriding, reverse=True) if overriding else stream
 
     def best(
-        self, conn: Connection, query: str, source: RankedSource, *, allowed: Container[int] | None, count: int, scan: bool
+        self, conn: Connection, sought: Sought, source: RankedSource, *, allowed: Container[int] | None, count: int, scan: bool
     ) -> list[Scored]:
         """Texts of a source that answer a question best, with their scores, inside the snapshot of the room that owns them.
 
         `allowed`: numbers among which they must be. With `scan` all texts are read, for a source that is not indexed here.
         """
-        words = relevance.wanted(query)
+        terms = relevance.wanted(sought)
+        words = list(chain.from_iterable(terms))
         if scan:
-            return relevance.best(conn, source, relevance.scanned(conn, source, words), allowed, count)
+            return relevance.best(conn, source, terms, relevance.scanned(conn, source, words), allowed, count)
         self.db.attach(conn)
         known = self._has_tables(conn)
         space = self._memory.spaces(conn, [source])[0] if known else self._memory.space(conn, source)
         try:
-            return relevance.best(conn, source, relevance.indexed(space, words), allowed, count)
+            return relevance.best(conn, source, terms, relevance.indexed(space, words), allowed, count)
         except DAMAGED as error:
             raise damaged(source.kind, error) from None
 

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Container, Sequence
 
     from ..kernel import Connection
-    from ..kernel.bm25 import Scored
+    from ..kernel.bm25 import Scored, Sought
     from .spaces import Space
 
-MOST_WORDS = 1000  # of a question that are looked at
+MOST_TERMS = 1000  # of a question that are looked at
 PAGE = 500  # texts that are looked through at a time
 
 
@@ -56,28 +56,35 @@ def scanned(conn: Connection, source: RankedSource, words: Iterable[str]) -> dic
     return found
 
 
-def wanted(query: str) -> list[str]:
-    """The distinct words that a question asks for."""
-    return asked(query)[:MOST_WORDS]
+def wanted(sought: Sought) -> list[list[str]]:
+    """The terms that a question asks for."""
+    return bm25.terms(sought, asked, MOST_TERMS)
 
 
 def best(
-    conn: Connection, source: RankedSource, holders: dict[str, set[int]], allowed: Container[int] | None, count: int
+    conn: Connection,
+    source: RankedSource,
+    asked_for: Sequence[Sequence[str]],
+    holders: dict[str, set[int]],
+    allowed: Container[int] | None,
+    count: int,
 ) -> list[Scored]:
-    """The texts that score highest, best first; all that have any of the words for a negative count."""
+    """The texts that score highest by some terms, best first; all that have any of the words for a negative count."""
     texts, average = source.extent(conn)
-    words = [word for word, found in holders.items() if found]
-    rarities = [bm25.rarity(max(texts, len(holders[word])), len(holders[word])) for word in words]  # a damaged index may know of more
+    terms = [term for term in asked_for if any(holders[word] for word in term)]
+    commonest = [max(len(holders[word]) for word in term) for term in terms]
+    rarities = [bm25.rarity(max(texts, each), each) for each in commonest]  # a damaged index may know of more
     bounds: defaultdict[int, float] = defaultdict(float)
-    for word, weight in zip(words, rarities):
-        for number in holders[word]:
+    for term, weight in zip(terms, rarities):
+        for number in set().union(*[holders[word] for word in term]):
             bounds[number] += bm25.MOST * weight
     ranked = sorted((-bound, number) for number, bound in bounds.items() if allowed is None or number in allowed)
 
     def exact(numbers: list[int]) -> Iterator[Scored]:
         for number, text in source.picked(conn, numbers):
             counts = bag(text)
-            yield number, bm25.score([_count(counts, word) for word in words], rarities, len(text), average)
+            held = [sum([_count(counts, word) for word in term]) for term in terms]
+            yield number, bm25.score(held, rarities, len(text), average)
 
     return bm25.best(((number, -bound) for bound, number in ranked), exact, count)
 

@@ -88,7 +88,7 @@ def answers(made: Library, asked: Sequence[str]) -> tuple[Callable[[], list[list
         found = []
         for query in asked:
             with room.db.read(snapshot=True) as connection:
-                found.append([number for number, _ in room._index.best(connection, query, [], 10)])
+                found.append([number for number, _ in room._index.best(connection, [[query]], [], 10)])
         return found
 
     return ours, lambda: [[number for (number,) in peer.execute(PLAIN, (" OR ".join(query.split()),))] for query in asked]
