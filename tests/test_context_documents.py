@@ -153,6 +153,14 @@ def test_the_whole_story_of_what_an_agent_knew_when_it_said_something(guided):
     assert states(guided, said)[hidden] == "unchanged"
 
 
+def test_a_document_that_is_called_none_takes_nothing_along_that_is_from_none(store):
+    store.documents.add_text("Rounding is half up.", id="None")
+    store.memories.add("identity", "Rounds up.", id="m")
+    said = store.memories.capture("rounding?", context=store.context("rounding?"))
+    store.erase(document_id="None")
+    assert [piece["id"] for piece in store.memories.get_interaction(said.id).context_pack["pieces"]] == ["m"]
+
+
 @pytest.mark.parametrize("gone_between", [False, True])
 def test_a_chunk_that_moved_says_what_it_said_and_one_that_took_its_id_does_not(store, gone_between):
     document = store.documents.add_text("", uri="a")

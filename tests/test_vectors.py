@@ -66,6 +66,7 @@ def test_a_float_is_rounded_to_the_nearest_float32(store):
         ([1.0, math.nan], r"\[1\] is nan"),
         ([math.inf, 1.0], r"\[0\] is inf"),
         ([1.0, 1e39], r"\[1\] is 1e\+39, beyond the range of a float32"),
+        ([1.0, -(2.0**128 - 2.0**103)], r"\[1\] is -3\.40\d+e\+38, beyond the range of a float32"),  # the smallest that is
         ([1.0, True], r"\[1\] must be a number, not bool"),
         (b"\0\0\x80?", "must be one contiguous row of float32 or float64"),
         (array("i", [1, 2]), "must be one contiguous row"),

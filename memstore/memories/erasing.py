@@ -180,4 +180,4 @@ def _refs(piece: dict[str, Any]) -> set[tuple[str, str]]:
 
 
 def _named(piece: dict[str, Any]) -> set[tuple[str, str]]:
-    return {(str(piece.get("kind")), str(piece.get("id"))), ("document", str(piece.get("document_id")))}
+    return {(str(piece.get("kind")), str(piece.get("id"))), ("document", str(piece.get("document_id") or ""))}

@@ -46,7 +46,7 @@ def _held(name: str, vector: Any) -> tuple[bytes, float]:
     try:
         blob = struct.pack(f"<{len(given)}f", *given)
     except (OverflowError, struct.error):  # which one depends on how far the value is out of range
-        place = next(place for place, value in enumerate(given) if not abs(value) < 2.0**128)
+        place = max(range(len(given)), key=lambda place: abs(given[place]))
         raise Invalid(f"{name}[{place}] is {values.shorten(given[place])}, beyond the range of a float32") from None
     length = norm(blob)
     if not math.isfinite(length):
