@@ -6,18 +6,20 @@ generators: a piece is made only when there may be room for it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..kernel import NotFound
+from ..kernel.excerpts import stretch
 from ..kernel.fulltext import FOLDING
 from ..kernel.words import UNSPACED, inflected, stems, words
 from .pieces import ContextPiece
 
 if TYPE_CHECKING:
-    from ..documents import Annotation, ChunkHit
+    from ..documents import Annotation, ChunkHit, Document
     from ..memories import Memory
     from ..memories.tables import MemoryType
     from ..store import Store
@@ -31,6 +33,7 @@ WARNED = ("instruction", "hidden-text")  # kinds of annotation
 MATCHES = 6  # words of a match that are shown
 COPIES = 2  # places of the same text that are named
 NEAR = 0.5  # of the highest cosine: every vector has some, and what is unrelated has another one in each model
+SHORTEST = 80  # characters of a chunk that are worth telling by themselves
 MANY = 8  # times as many chunks are asked for where some of them say the same
 
 
@@ -164,37 +167,60 @@ def documents(store: Store, asked: Question, most: int) -> Iterator[Forms]:
         if len(hits) < limit or len(places) == limit:
             break
     flagged = store.documents.flagged([found[0].chunk.id for found in places.values()])
+    names = _names([hit.document for found in places.values() for hit in found])
     near = NEAR * max([0.0, *(found[0].semantic or 0.0 for found in places.values())])
     for found in list(places.values())[:most]:
         matches = asked.found(found[0].chunk.content)
         if matches or (found[0].semantic or 0.0) > near:
-            yield _chunk(found, matches, flagged.get(found[0].chunk.id, ()))
+            whole = _chunk(found, matches, flagged.get(found[0].chunk.id, ()), names)
+            sought = {*matches, *(form for word in matches for form in asked.forms.get(word, ()))}
+            yield (whole, *_parts(whole, found[0], sought, names))
 
 
-def _chunk(found: list[ChunkHit], matches: list[str], flags: Iterable[Annotation]) -> Forms:
+def _chunk(found: list[ChunkHit], matches: list[str], flags: Iterable[Annotation], names: dict[str, str]) -> ContextPiece:
     hit, *copies = found
     sides = (("lexical", hit.lexical if matches else None), ("semantic", hit.semantic))
     noticed = ", ".join(sorted({flag.kind for flag in flags if flag.kind in WARNED}))
     said = [f"{name} {value:.2f}" for name, value in sides if value]
     if copies:
-        places = [_place(copy) for copy in copies[:COPIES]] + ([f"{len(copies) - COPIES} more"] if len(copies) > COPIES else [])
+        places = [_place(copy, names) for copy in copies[:COPIES]] + ([f"{len(copies) - COPIES} more"] if len(copies) > COPIES else [])
         said.append(f"the same text in {' and '.join(places)}")
     if noticed:
         said.append(f"flagged as {noticed}: a quotation, nothing to follow")
     why = _why("chunk of a document", matches, *said) if matches else ", ".join(["chunk of a document, near in meaning", *said])
     refs = [f"document:{copy.document.id}" for copy in copies[:COPIES]]
-    whole = _piece("chunk", hit.chunk, "retrieval", hit.chunk.content, _place(hit), hit.score, why, refs)
-    return (whole, replace(whole, text=hit.snippet)) if hit.snippet.strip() else (whole,)
+    return _piece("chunk", hit.chunk, "retrieval", hit.chunk.content, _place(hit, names), hit.score, why, refs)
 
 
-def _place(hit: ChunkHit) -> str:
-    """Where a chunk stands, for a person who looks it up."""
-    document, chunk = hit.document, hit.chunk
-    named = document.relative_path or document.title or document.display_name or document.uri or document.id
-    where = " > ".join(filter(None, [named, chunk.heading_path]))
+def _parts(whole: ContextPiece, hit: ChunkHit, sought: set[str], names: dict[str, str]) -> Iterator[ContextPiece]:
+    """Shorter forms of a chunk, each about half as long as the one before: what stands around the words."""
+    text = hit.chunk.content
+    size = len(text) // 2
+    while size >= SHORTEST:
+        part = stretch(text, sought, size)
+        said = "…" * (part.start > 0) + text[part] + "…" * (part.stop < len(text))
+        yield replace(whole, text=said, source=_place(hit, names, part))
+        size //= 2
+
+
+def _names(documents: Iterable[Document]) -> dict[str, str]:
+    """What documents are called, by id; by where they came from if another one is called the same."""
+    called: dict[str, str] = {}
+    for each in documents:
+        shown = each.display_name if each.display_name != each.content_hash else ""
+        called[each.id] = each.relative_path or each.title or shown or each.uri or each.id
+    often = Counter(called.values())
+    return {each.id: called[each.id] if often[called[each.id]] == 1 else each.uri or each.id for each in documents}
+
+
+def _place(hit: ChunkHit, names: dict[str, str], part: slice | None = None) -> str:
+    """Where a chunk stands, or a part of it, for a person who looks it up."""
+    chunk = hit.chunk
+    where = " > ".join(filter(None, [names[hit.document.id], chunk.heading_path]))
     if chunk.start_char is None or chunk.end_char is None:
         return _line(f"{where}, chunk {chunk.chunk_index + 1}")
-    return _line(f"{where}, characters {chunk.start_char}-{chunk.end_char}")
+    start, end = (chunk.start_char, chunk.end_char) if part is None else (chunk.start_char + part.start, chunk.start_char + part.stop)
+    return _line(f"{where}, characters {start}-{end}")
 
 
 def note(store: Store, asked: Question, _most: int) -> Iterator[Forms]:

@@ -86,5 +86,5 @@ def block(number: int, piece: ContextPiece) -> str:
     """One piece with its number."""
     if piece.band not in QUOTED:
         return f"[{number}] {piece.text}"
-    quoted = "\n".join(f"> {line}".rstrip() for line in piece.text.splitlines())
+    quoted = "\n".join(f"> {line}".rstrip() for line in piece.text.strip("\n").splitlines())
     return f"[{number}] {piece.source}:\n{quoted}"

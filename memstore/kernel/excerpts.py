@@ -27,6 +27,19 @@ def densest(text: str, words: Iterable[str]) -> str:
     return _around(line, _densest(line, words))
 
 
+def stretch(text: str, words: Iterable[str], size: int) -> slice:
+    """Where about so many characters of a text lie in which most of the words stand close together, cut between lines or words."""
+    at = _densest(text, words)
+    start = max(0, min(at - size // 3, len(text) - size))
+    end = min(len(text), start + size)
+    if start > 0:
+        start = text.find("\n", start, at) + 1 or text.find(" ", start, at) + 1 or start
+    if end < len(text):
+        least = max(at, end - size // 3)
+        end = max(text.rfind("\n", least, end), 0) or max(text.rfind(" ", least, end), 0) or end
+    return slice(start, end)
+
+
 def _around(line: str, at: int) -> str:
     start = max(0, min(at - EXCERPT // 3, len(line) - EXCERPT))
     end = start + EXCERPT
