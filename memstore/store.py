@@ -369,8 +369,8 @@ class Store:
         Memories of a `project` are told once it is registered. With a `user_id` his things and nobody's are told; **without one nothing
         is filtered by user**, everybody's things are. `conversation_id` brings its newest handoff note, with `specialist` his, unless
         chat knows it as another user's. `embedding` is the question's vector where the store has no embedder. `count` tells the tokens
-        of a text: it is asked for each piece, and some ten times for the whole. The same store and question give the same pack;
-        while others write, inside `transaction()` only do all rooms tell of one state.
+        of a text: it is asked for each piece, and some ten times for the whole. The same store and question give the same pack at the
+        same time; while others write, inside `transaction()` only do all rooms tell of one state.
         """
         from .context import build
 

@@ -7,7 +7,7 @@
    those are, so that a long overview does not push out the short fact.
 3. Never over the budget, by the caller's own count of the whole text. Where it would be, documents go first, then the note, and then what
    is trusted least.
-4. The same store and the same question give the same pack, to the byte. Nothing is written by asking, and no room is made.
+4. The same store and the same question give the same pack at the same time, to the byte. Nothing is written by asking, and no room is made.
 
 The trap: rooms are read one after the other, so a write in between may be seen by the later ones only. Inside `transaction()` all of
 them see one state.
