@@ -79,7 +79,7 @@ class Search(Embedding):
         look for none. With a `project`, documents of no project are found too; what `user_id` or `conversation_id` have deselected
         is not. "weighted" adds cosine and
         BM25 by `lexical_weight`, "rrf" adds 1 / (60 + rank). Without vectors of the model words alone decide, and `semantic` is None;
-        with weight 0 the vector alone does. Of equal scores those found by words come first, in order of arrival, then the others by id.
+        with weight 0 the vector alone does. Of equal scores those found by words come first, by BM25 and arrival, then the others by id.
         """
         query = values.text("query", query)[:LOOK_AT]
         sought = [[query]] if keywords is None else _keywords(keywords)
