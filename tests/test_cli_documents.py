@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import warnings
 
 import pytest
 from test_cli import on_a_terminal, on_terminal
@@ -233,6 +234,7 @@ from memstore import Embedder
 def fn(texts): return [[float(text.count(word)) for word in ("price", "till", "round", "add")] for text in texts]
 def make(): return Embedder("words", fn)
 plain = Embedder("words", fn)
+second = Embedder("others", fn)
 """
 
 
@@ -259,6 +261,18 @@ def test_an_embedder_is_named_and_what_came_in_without_one_is_made_up_for(capsys
     assert told(capsys, "documents", "reembed", "--db", db)[1]["embedded"] == 0
     assert told(capsys, "documents", "search", "till", "--db", db)[1]["hits"][0]["semantic"] is not None
     assert call(capsys, "ask", "what does the till add up?", "--db", db)[0] == 0
+
+
+def test_vectors_of_a_second_model_are_told_when_they_come_in_and_when_they_are_in_the_way(capsys, shop, tmp_path, toy):
+    db = str(tmp_path / "new.db")
+    call(capsys, "ingest", str(shop / "code"), "--db", db, "--embedder", toy)
+    status, _, err = call(capsys, "ingest", str(shop), "--db", db, "--embedder", "toy_models:second")
+    assert status == 0 and err.startswith("what came in has vectors of 'others', and others here have those of 'words': ")
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        status, _, err = call(capsys, "ask", "prices", "--db", db, "--embedder", toy)
+    assert (status, err.count("\n"), err.count("reembed")) == (0, 1, 1)
+    assert err.startswith("memstore: chunks are found by their words alone: asked with a vector of 'words'")
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ import os
 import shlex
 import shutil
 import sys
+import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -59,7 +60,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         with contextlib.suppress(AttributeError, ValueError):  # something else may stand in the place of the real stream
             stream.reconfigure(errors="replace")  # type: ignore[union-attr]
     try:
-        status = _run(sys.argv[1:] if argv is None else list(argv))
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            status = _run(sys.argv[1:] if argv is None else list(argv))
         sys.stdout.flush()
     except BrokenPipeError:
         _let_go_of_output()
@@ -70,6 +73,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"memstore: {_sentence(error)}", file=sys.stderr)
         return 2
     return status
+
+
+def _show_warning(message: Warning | str, *_where: object, **_how: object) -> None:
+    print(f"memstore: {message}", file=sys.stderr)
 
 
 def _run(argv: list[str]) -> int:

@@ -76,12 +76,14 @@ def _refuse_to_begin(options: Namespace) -> None:
 
 
 def _bare(store: Store, report: IngestReport) -> str:
-    """A hint where other chunks have vectors and those just added have none."""
-    if store.embedder is not None or not report.added + report.changed or not store.documents.db.present("vectors"):
+    """A hint where other chunks have vectors and those just added have none, or those of another model."""
+    if not report.added + report.changed or not store.documents.db.present("vectors"):
         return ""
-    models = [repr(each.model) for each in store.vectors.models() if each.kinds.get("chunk")]
+    own = None if store.embedder is None else store.embedder.model
+    models = [repr(each.model) for each in store.vectors.models() if each.kinds.get("chunk") and each.model != own]
     there = command("documents", "reembed", "--db", store.path, "--embedder", "MODULE:NAME")
-    return f"what came in has no vectors yet, and others here have those of {', '.join(models)}: {there}" if models else ""
+    has = "no vectors yet" if own is None else f"vectors of {own!r}"
+    return f"what came in has {has}, and others here have those of {', '.join(models)}: {there}" if models else ""
 
 
 def _print_report(report: IngestReport, place: str) -> None:

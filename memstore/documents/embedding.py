@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,14 +15,13 @@ from .library import Library, chunks_of, keys_of
 from .removal import forsake, lost
 from .tables import CHUNKS, DOCUMENTS
 
+PACKAGE = __name__.removesuffix("documents.embedding")
 BATCH = 64  # texts that a model is given at once
 PAGE = 1000  # chunks that are looked at at once
 
 
 class Embedding(Library):
     """The part of the documents room that embeds chunks."""
-
-    _warned_of_ban = False  # whether the warning that vectors are not allowed was given
 
     @property
     def _model(self) -> str | None:
@@ -143,14 +143,20 @@ class Embedding(Library):
     def _allowed(self, model: str) -> bool:
         """Whether vectors of a model may be stored; where they may not, a warning says so once."""
         allowed = self._vectors().permits(model)
-        if not allowed and not self._warned_of_ban:
-            self._warned_of_ban = True
-            warnings.warn(
-                f"vectors of {model!r} are not allowed in this encrypted store, so chunks are found by their words alone;"
-                f" store.vectors.allow({model!r}) lets vectors lie in it unencrypted",
-                stacklevel=5,
-            )
+        if not allowed:
+            because = f"vectors of {model!r} are not allowed in this encrypted store, so chunks are found by their words alone"
+            self._warn_once("ban", f"{because}; store.vectors.allow({model!r}) lets vectors lie in it unencrypted")
         return allowed
+
+    def _warn_once(self, of: str, message: str) -> None:
+        """Warn where the package was called from, unless that was done."""
+        if of in self._warned:
+            return
+        self._warned.add(of)
+        level, frame = 1, sys._getframe()
+        while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(PACKAGE):
+            level, frame = level + 1, frame.f_back
+        warnings.warn(message, stacklevel=level)
 
 
 def _named(place: int, document: str | None) -> str:

@@ -50,6 +50,7 @@ class Library:
         self._embedder = embedder
         self._stale = stale
         self._index = ChunkIndex(db, keywords)
+        self._warned: set[str] = set()  # what was warned of
 
     # -- read -------------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
@@ -49,8 +48,6 @@ class QueryVector(NamedTuple):
 
 class Search(Embedding):
     """The part of the documents room that finds."""
-
-    _warned_of_words = False  # whether the warning was given
 
     @property
     def texts(self) -> ChunkTexts:
@@ -168,7 +165,7 @@ class Search(Embedding):
             if found is None:
                 found = self._nearest(vector, _visible(connection, terms), most)
         except ModelMismatch as error:
-            self._warn_of_words(error, vector.model)
+            self._warn_of_words(error.found, vector.model)
             return None
         return found or None
 
@@ -202,13 +199,9 @@ class Search(Embedding):
             more = {ids[pk]: score for pk, score in self._index.scores(connection, sought, list(ids))}
         return lexical | more, semantic | (self._nearest(vector, only_lexical, -1) if only_lexical and len(semantic) == most else {})
 
-    def _warn_of_words(self, why: object, model: str) -> None:
-        if not self._warned_of_words:
-            self._warned_of_words = True
-            warnings.warn(
-                f"chunks are found by their words alone: {why}; store.documents.reembed(fn, model={model!r}) makes those of that model",
-                stacklevel=4,
-            )
+    def _warn_of_words(self, why: str, model: str) -> None:
+        way = f"store.documents.reembed(fn, model={model!r}) makes those of that model"
+        self._warn_once("words", f"chunks are found by their words alone: {why}; {way}")
 
     # -- by words ---------------------------------------------------------------------------------------------------
 

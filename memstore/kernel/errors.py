@@ -41,7 +41,14 @@ class VersionConflict(StoreError):
 
 
 class ModelMismatch(StoreError):
-    """Vectors of several models, or of another number of dimensions, were about to be compared: they mean nothing to each other."""
+    """Vectors of several models, or of another number of dimensions, were about to be compared: they mean nothing to each other.
+
+    `found` is the message without what to do.
+    """
+
+    def __init__(self, found: str, way: str = "") -> None:
+        super().__init__(": ".join(filter(None, [found, way])))
+        self.found = found
 
 
 class RejectedClaim(StoreError):

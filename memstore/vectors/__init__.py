@@ -65,7 +65,8 @@ class VectorIndex:
         """Store the vectors of some items, all or none, in place of those they have, and return how many items these are.
 
         A vector is a sequence of numbers, or an array of float32 or float64 with a buffer, such as numpy's; bytes are refused, since
-        they do not tell what they hold. Where an item comes twice, its last vector counts.
+        they do not tell what they hold. Where an item comes twice, its last vector counts. Kind "chunk" is for chunks of documents:
+        `documents.reembed` removes what else has it, so ids of your own want a kind of their own.
         """
         model, kind = values.key("model", model), values.key("kind", kind)
         moment = values.optional(values.moment, "created_at", created_at)
@@ -381,5 +382,5 @@ def _refuse_mixed(rows: Sequence[Counted], model: str, dims: int) -> None:
     way = f"reembed(fn, model={values.shorten(model)}) makes all of one model"
     if any(row[0] == model for row in other):
         way = "give a model whose dimensions have changed another name, and reembed with that"
-    found = f"of what is looked through there are {here}"
-    raise ModelMismatch(f"asked with a vector of {asked}, {found}: {way}, kind= and only= look through less")
+    found = f"asked with a vector of {asked}, of what is looked through there are {here}"
+    raise ModelMismatch(found, f"{way}, kind= and only= look through less")
