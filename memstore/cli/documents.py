@@ -97,8 +97,9 @@ def _print_report(report: IngestReport, place: str) -> None:
 
 
 def _name(document: Document) -> str:
-    """The title of a document, or else where it is from."""
-    return document.title or document.relative_path or document.uri or document.display_name or document.id
+    """The title of a document, with its folders where it is the name of a file; or else where it is from."""
+    path = document.relative_path or ""
+    return (path if path.endswith(document.title) else document.title) or document.uri or document.display_name or document.id
 
 
 DOCUMENT = Kind("document", "documents", "SELECT id FROM documents WHERE substr(id, -length(?)) = ? ORDER BY pk LIMIT 10")

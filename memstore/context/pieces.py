@@ -59,7 +59,7 @@ class ContextPiece(Record):
 class ContextPack(Record):
     """What an agent should know for one question; `text` is ready for a prompt and has `tokens` tokens.
 
-    The numbers in `text` are positions in `pieces`, counted from 1.
+    The numbers in `text` are positions in `pieces`, counted from 1; each is a ContextPiece and says its `source` and `why`.
     """
 
     query: str

@@ -224,7 +224,7 @@ class VectorIndex:
 
         Each batch is a transaction of its own, so an interrupted call is finished by calling it again; until then `nearest` raises
         ModelMismatch. An item without a text keeps its vector and is named in `left`: `remove` it, or `add` another. Items whose text is
-        blank, or of which `fn` makes only zeros, lose their vectors.
+        blank, or of which `fn` makes only zeros, lose their vectors. `documents.reembed` also gives chunks one that have none.
         """
         if not callable(fn):
             raise Invalid(f"fn must be a function from a list of texts to a list of vectors, not {values.shorten(fn)}")
