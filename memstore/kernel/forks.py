@@ -5,6 +5,7 @@
    nobody writes or reads, closes its connections, and both sides open new ones when next used.
 2. A fork in the middle of one's own transaction, or while a reader does not come back within two seconds, cannot do that.
    Then the child's handle is unusable and its connections are leaked on purpose, until the child ends.
+3. A signal handler may fork while this thread is forking already: each fork gives back what it took itself.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import os
 import threading
 import time
 import weakref
-from typing import TYPE_CHECKING
+from collections import defaultdict
+from typing import TYPE_CHECKING, NamedTuple
 
 from . import files
 from .blocks import Hold
@@ -26,8 +28,12 @@ if TYPE_CHECKING:
 PATIENCE = 2.0  # seconds to wait for others before a fork
 
 _open: weakref.WeakSet[Database] = weakref.WeakSet()
-_held: dict[int, list[Hold]] = {}  # thread that forks -> locks of writers
-_torn: dict[int, set[Database]] = {}  # thread that forks -> databases whose connections could not be closed
+_forks: defaultdict[int, list[_Fork]] = defaultdict(list)  # thread -> what it has under way, each in the middle of the one before
+
+
+class _Fork(NamedTuple):
+    held: list[Hold]  # locks of writers
+    torn: set[Database]  # whose connections could not be closed
 
 
 def watch(database: Database) -> None:
@@ -36,8 +42,8 @@ def watch(database: Database) -> None:
 
 
 def _before() -> None:
-    held = _held[threading.get_ident()] = []
-    torn = _torn[threading.get_ident()] = set()
+    held, torn = fork = _Fork([], set())
+    _forks[threading.get_ident()].append(fork)
     deadline = time.monotonic() + PATIENCE
     for database in list(_open):
         if database.unusable is not None or database.in_memory or database.process != os.getpid():
@@ -64,16 +70,15 @@ def _readers_came_back(database: Database, deadline: float) -> bool:
 
 
 def _after_in_parent() -> None:
-    _torn.pop(threading.get_ident(), None)
-    for hold in _held.pop(threading.get_ident(), []):
+    own = _forks[threading.get_ident()]  # and stays: a handler between looking for it and adding to it may not take it away
+    for hold in own.pop().held if own else ():
         hold.database.go_on()
         hold.database.release(hold)
 
 
 def _after_in_child() -> None:
-    _held.clear()
-    torn = _torn.pop(threading.get_ident(), set())
-    _torn.clear()
+    torn = set().union(*[fork.torn for fork in _forks[threading.get_ident()]])
+    _forks.clear()
     for database in list(_open):
         inherited = [*database.idle, *database.lent, *([database.writer] if database.writer is not None else [])]
         database.renew_locks()

@@ -186,6 +186,50 @@ store.close()
     )
 
 
+@pytest.mark.parametrize("step", ["step_back", "acquire", "drop_connections", "go_on", "release"])
+def test_a_signal_handler_may_fork_in_the_middle_of_a_fork(tmp_path, step):
+    script(
+        tmp_path,
+        f"""
+import signal
+from memstore.kernel.connection import Database
+
+store = open_store(path)
+things = Things(store)
+things.add("parent")
+forks, plain = 0, Database.{step}
+
+
+def handler(*_):
+    global forks
+    forks += 1
+    fork(lambda: None)
+
+
+def interrupted(*given):
+    Database.{step} = plain
+    signal.raise_signal(signal.SIGUSR1)
+    result = plain(*given)
+    signal.raise_signal(signal.SIGUSR1)
+    return result
+
+
+signal.signal(signal.SIGUSR1, handler)
+Database.{step} = interrupted
+fork(lambda: None)
+assert forks == 2 and at_rest(store)
+things.add("after")
+told = []
+other = threading.Thread(target=lambda: told.append(things.words()))
+other.start()
+other.join(20)
+assert told == [["parent", "after"]], told
+assert fork(lambda: (things.add("child"), things.words())[1]) == ["parent", "after", "child"]
+sound("parent", "after", "child")
+""",
+    )
+
+
 def test_a_reader_of_another_thread_is_waited_for(tmp_path):
     script(
         tmp_path,

@@ -7,7 +7,6 @@ import pathlib
 import subprocess
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import memstore
@@ -76,10 +75,15 @@ def finish(child, code=0, timeout=60):
     # communicate() would lose lines that came together with one that was read before: it asks the pipe, not the text in front of it.
     late = threading.Timer(timeout, child.kill)
     late.start()
-    with child, ThreadPoolExecutor() as pool:
+    noise = []
+    beside = threading.Thread(target=lambda: noise.append(child.stderr.read()))
+    beside.start()
+    with child:
         with suppress(BrokenPipeError):
             child.stdin.close()
-        out, err = pool.map(lambda pipe: pipe.read(), (child.stdout, child.stderr))
+        out = child.stdout.read()
+        beside.join()
+    (err,) = noise
     in_time = late.is_alive()
     late.cancel()
     late.join()
