@@ -164,7 +164,7 @@ class Vocabulary:
 
 
 class Question:
-    """The words of one question in one snapshot, with their rarity.
+    """The words of one question in one snapshot.
 
     FTS5 scores each form of a term by itself; that adds up to no less than all count as one.
     """
@@ -180,7 +180,6 @@ class Question:
         self.texts, self.length = _totals(before or _state(connection))
         if max(self.holders.values(), default=0) > min(self.texts, self.length):
             raise Corrupt("it has a word in more texts than there are")
-        self.rarities = {word: bm25.rarity(self.texts, held) for word, held in self.holders.items()}
         self._read: dict[int, float] = {}  # scores of texts that have been read
 
     def best(self, count: int) -> list[Scored]:
@@ -235,7 +234,7 @@ class Question:
         return sum([bm25.MOST * self._rarity(term) for term in terms])
 
     def _rarity(self, term: Sequence[str]) -> float:
-        return min([self.rarities[word] for word in term])
+        return bm25.rarity(self.texts, max([self.holders[word] for word in term]))
 
     def _ranked(self, terms: Sequence[Sequence[str]], count: int) -> list[Scored]:
         """The texts that have any of some terms and meet the conditions, with scores by these, form by form, from FTS5."""
@@ -287,7 +286,7 @@ class Question:
         average, weights = self.length / max(1, self.texts), list(map(self._rarity, self.terms))
         for number, text in rows:
             said = tokens(text) if isinstance(text, str) else []  # damage is reported by whoever reads the chunk
-            sought = list(filter(self.rarities.__contains__, said))  # counting goes through all of a list, for each word
+            sought = list(filter(self.holders.__contains__, said))  # counting goes through all of a list, for each word
             counts = [sum(map(sought.count, term)) for term in self.terms]
             self._read[number] = bm25.score(counts, weights, len(said), average)
         return [(number, self._read[number]) for number in numbers if number in self._read]

@@ -7,6 +7,7 @@ texts have it as have the commonest of them (as Lucene's SynonymQuery counts).
 
 from __future__ import annotations
 
+from collections import defaultdict
 from heapq import heappush, heapreplace
 from itertools import islice
 from math import log
@@ -32,15 +33,15 @@ def rarity(texts: int, holders: int) -> float:
 
 def terms(sought: Sought, words_of: Callable[[str], Sequence[str]], most: int) -> list[list[str]]:
     """What is looked for as terms, at most so many: forms that are one word are together a term, each word of others is one."""
-    found: list[list[str]] = []
-    seen: set[str] = set()
-    for forms in sought:
-        parts = [words_of(form) for form in forms]
-        for term in [[part[0] for part in parts if len(part) == 1], *([word] for part in parts if len(part) > 1 for word in part)]:
-            if len(found) < most and (new := [word for word in dict.fromkeys(term) if word not in seen]):
-                found.append(new)
-                seen.update(new)
-    return found
+    term_of: dict[str, object] = {}
+    for number, forms in enumerate(sought):
+        for words in map(words_of, forms):
+            for word in words:
+                term_of.setdefault(word, number if len(words) == 1 else word)
+    found: defaultdict[object, list[str]] = defaultdict(list)
+    for word, term in term_of.items():
+        found[term].append(word)
+    return list(found.values())[:most]
 
 
 def score(counts: Sequence[int], rarities: Sequence[float], length: float, average: float) -> float:
