@@ -7,7 +7,8 @@ import json
 import pytest
 
 from memstore import Invalid, NotFound, open_store
-from memstore.kernel.excerpts import excerpt
+from memstore.kernel.excerpts import densest, excerpt, stretch
+from memstore.kernel.words import words
 from memstore.keywords.spaces import BATCH
 
 
@@ -168,6 +169,19 @@ def test_an_excerpt_finds_what_was_folded():
     text = "é" * 500 + " Straße Cafe\u0301 " + "x" * 500
     assert "Straße" in excerpt(text, ["strasse"])
     assert "Cafe" in excerpt(text, ["cafe"])
+
+
+@pytest.mark.parametrize("word", ["café", "İstanbul", "서울시", "ガイド"])
+def test_a_word_is_shown_whose_accents_or_parts_were_folded(word):
+    text = "lorem " * 100 + word + " ipsum" * 100
+    for shown in (excerpt(text, [word.casefold()]), densest(text, words(word)), text[stretch(text, words(word), 160)]):
+        assert word in shown
+
+
+def test_of_too_many_words_the_same_ones_are_shown_in_whichever_order_they_come():
+    asked = [f"word{number}" for number in range(100, 300)]
+    text = ("lorem " * 50).join(asked)
+    assert densest(text, asked) == densest(text, reversed(asked))
 
 
 def test_an_excerpt_prefers_the_beginning_of_a_word():

@@ -53,7 +53,8 @@ def _around(line: str, at: int) -> str:
 
 def _densest(text: str, words: Iterable[str]) -> int:
     """Where the stretch with the most different words begins; 0 where none is found."""
-    sought = sorted(words, key=len, reverse=True)[:MOST_WORDS]  # of two that begin alike the longer one is to match
+    longest = sorted(sorted(words), key=len, reverse=True)[:MOST_WORDS]  # whichever order a set of them has
+    sought = sorted(_plain(longest), key=len, reverse=True)  # of two that begin alike the longer one is to match
     if not sought:
         return 0
     folded, places = _folded(text[:LOOK_AT])
@@ -73,13 +74,18 @@ def _densest(text: str, words: Iterable[str]) -> int:
 def _first(text: str, words: Iterable[str]) -> int:
     """Where the first of the words begins; 0 where none is found."""
     folded, places = _folded(text[:LOOK_AT])
-    spots = [_spot(folded, word) for word in words]
+    spots = [_spot(folded, word) for word in _plain(words)]
     return min((places[spot] for spot in spots if spot >= 0), default=0)
 
 
 def _spot(folded: str, word: str) -> int:
     beginning = re.search(rf"\b{re.escape(word)}", folded)  # "art" is better shown in "artist" than in "start"
     return folded.find(word) if beginning is None else beginning.start()
+
+
+def _plain(words: Iterable[str]) -> set[str]:
+    """The words as they stand in a text without case and accents."""
+    return {_folded(word)[0] for word in words} - {""}
 
 
 def _folded(text: str) -> tuple[str, Sequence[int]]:
