@@ -180,6 +180,8 @@ class Question:
         self.texts, self.length = _totals(before or _state(connection))
         if max(self.holders.values(), default=0) > min(self.texts, self.length):
             raise Corrupt("it has a word in more texts than there are")
+        commonest = {term[0]: max([self.holders[word] for word in term]) for term in self.terms}  # no two terms share a word
+        self._rarities = {first: bm25.rarity(self.texts, found) for first, found in commonest.items()}
         self._read: dict[int, float] = {}  # scores of texts that have been read
 
     def best(self, count: int) -> list[Scored]:
@@ -231,10 +233,7 @@ class Question:
 
     def _most(self, terms: Sequence[Sequence[str]]) -> float:
         """The highest score that a text could get from some terms."""
-        return sum([bm25.MOST * self._rarity(term) for term in terms])
-
-    def _rarity(self, term: Sequence[str]) -> float:
-        return bm25.rarity(self.texts, max([self.holders[word] for word in term]))
+        return sum([bm25.MOST * self._rarities[term[0]] for term in terms])
 
     def _ranked(self, terms: Sequence[Sequence[str]], count: int) -> list[Scored]:
         """The texts that have any of some terms and meet the conditions, with scores by these, form by form, from FTS5."""
@@ -283,7 +282,7 @@ class Question:
         """The scores of some texts by all terms."""
         unread = [number for number in numbers if number not in self._read]
         rows = self.connection.rows(f"SELECT pk, content FROM chunks WHERE pk {AMONG}", (listed(unread),))
-        average, weights = self.length / max(1, self.texts), list(map(self._rarity, self.terms))
+        average, weights = self.length / max(1, self.texts), list(self._rarities.values())
         for number, text in rows:
             said = tokens(text) if isinstance(text, str) else []  # damage is reported by whoever reads the chunk
             sought = list(filter(self.holders.__contains__, said))  # counting goes through all of a list, for each word

@@ -227,11 +227,11 @@ def _keywords(given: Any) -> list[list[str]]:
 
 def _beginnings(forms: Iterable[str]) -> set[str]:
     """The words that some forms begin with: the longer ones are found with the shorter."""
-    found: set[str] = set()
+    found: list[str] = []
     for word in sorted(word for form in forms for word in form.casefold().split()):
-        if not any(word.startswith(each) for each in found):
-            found.add(word)
-    return found
+        if not found or not word.startswith(found[-1]):  # words that begin alike are next to each other
+            found.append(word)
+    return set(found)
 
 
 def fused(told: Scores | None, near: Scores | None, weight: float, ranks: bool) -> list[tuple[str, float]]:
