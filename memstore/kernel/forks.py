@@ -6,6 +6,8 @@
 2. A fork in the middle of one's own transaction, or while a reader does not come back within two seconds, cannot do that.
    Then the child's handle is unusable and its connections are leaked on purpose, until the child ends.
 3. A signal handler may fork while this thread is forking already: each fork gives back what it took itself.
+4. An interrupt ends a hook, at its first instruction even, and Python swallows it. So what is to be done after a fork is done by two
+   hooks, of which the second finds what the first has left.
 """
 
 from __future__ import annotations
@@ -69,20 +71,27 @@ def _readers_came_back(database: Database, deadline: float) -> bool:
     return True
 
 
-def _after_in_parent() -> None:
+def _give_back() -> None:
     own = _forks[threading.get_ident()]  # and stays: a handler between looking for it and adding to it may not take it away
-    for hold in own.pop().held if own else ():
-        hold.database.go_on()
-        hold.database.release(hold)
+    if own:
+        own[-1].torn.clear()
+        for hold in own[-1].held:
+            hold.database.go_on()
+            hold.database.release(hold)
+
+
+def _after_in_parent() -> None:
+    _give_back()
+    own = _forks[threading.get_ident()]
+    if own:
+        own.pop()
 
 
 def _after_in_child() -> None:
     torn = set().union(*[fork.torn for fork in _forks[threading.get_ident()]])
-    _forks.clear()
-    for database in list(_open):
+    for database in [each for each in list(_open) if each.process != os.getpid()]:
         inherited = [*database.idle, *database.lent, *([database.writer] if database.writer is not None else [])]
-        database.renew_locks()
-        database.process = os.getpid()
+        _leak(inherited)  # before anything lets go of them
         if database.in_memory:
             database.unusable = "a :memory: store stays with the process that opened it; open a file to share one"
         elif inherited or database in torn:
@@ -92,7 +101,9 @@ def _after_in_child() -> None:
             )
             if database.identity is not None:
                 files.unusable_here.add(database.identity)
-        _leak(inherited)
+        database.renew_locks()
+        database.process = os.getpid()
+    _forks.clear()
 
 
 def _leak(connections: list[Connection]) -> None:
@@ -106,4 +117,5 @@ def _leak(connections: list[Connection]) -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before, after_in_parent=_after_in_parent, after_in_child=_after_in_child)
+    os.register_at_fork(before=_before, after_in_parent=_give_back, after_in_child=_after_in_child)
+    os.register_at_fork(after_in_parent=_after_in_parent, after_in_child=_after_in_child)

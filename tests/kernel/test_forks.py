@@ -230,6 +230,55 @@ sound("parent", "after", "child")
     )
 
 
+def test_an_interrupt_after_a_fork_leaves_nobody_waiting_and_no_child_with_what_is_its_parents(tmp_path):
+    script(
+        tmp_path,
+        """
+from memstore.kernel import forks
+
+store = open_store(path)
+things = Things(store)
+HOOKS = [getattr(forks, name).__code__ for name in ("_give_back", "_after_in_parent", "_after_in_child")]
+sys.unraisablehook = lambda _: None  # which is where Python tells of it
+
+
+def interrupt(frame, event, _):
+    global left
+    if frame.f_code in HOOKS or frame.f_back is not None and frame.f_back.f_code in HOOKS:
+        left -= 1
+        if left == 0:
+            raise KeyboardInterrupt
+
+
+def child():
+    sys.setprofile(None)
+    try:
+        things.add("child")
+    except Closed:
+        pass
+
+
+for instant in range(1, 30):
+    left = instant
+    sys.setprofile(interrupt)
+    process = os.fork()
+    if process == 0:
+        child()
+        os._exit(0)
+    sys.setprofile(None)
+    assert os.waitpid(process, 0)[1] == 0, instant
+    told = []
+    other = threading.Thread(target=lambda: told.append(things.add("other")))
+    other.start()
+    other.join(5)
+    assert told and at_rest(store), instant
+    if left > 0:
+        break
+assert instant > 10 and store.check().ok
+""",
+    )
+
+
 def test_a_reader_of_another_thread_is_waited_for(tmp_path):
     script(
         tmp_path,
