@@ -174,6 +174,12 @@ def test_an_encrypted_store_goes_by_words_until_a_model_is_allowed():
         assert [hit.semantic is None for hit in store.documents.search("lamp")] == [False]
 
 
+def test_code_that_has_no_name_may_do_what_is_warned_of():
+    with open_store(codec=Toy(), embedder=AXIAL) as store:
+        exec("store.documents.add_text('the lamp')", {"__name__": None, "store": store})
+        assert store.documents.count() == 1
+
+
 # -- what narrows it ----------------------------------------------------------------------------------------------------
 
 

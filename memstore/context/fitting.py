@@ -2,7 +2,8 @@
 
 1. Whatever counts tokens may be slow and need not be additive: that a part fits says nothing of the whole, so it is asked of the text
    that goes out, and never goes by a sum.
-2. It is asked for each piece once or twice, and then for the whole some ten times; some forty, where parts tell nothing of the whole.
+2. It is asked for each form of a piece once or twice, and then for the whole some ten times; some forty, where parts tell nothing of
+   the whole.
 """
 
 from __future__ import annotations

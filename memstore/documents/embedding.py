@@ -154,7 +154,7 @@ class Embedding(Library):
             return
         self._warned.add(of)
         level, frame = 1, sys._getframe()
-        while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(PACKAGE):
+        while frame.f_back is not None and str(frame.f_globals.get("__name__")).startswith(PACKAGE):
             level, frame = level + 1, frame.f_back
         warnings.warn(message, stacklevel=level)
 
