@@ -7,7 +7,7 @@ import json
 import pytest
 
 from memstore import Invalid, NotFound, open_store
-from memstore.kernel.excerpts import densest, excerpt, stretch
+from memstore.kernel.excerpts import densest, excerpt, stretches
 from memstore.kernel.words import words
 from memstore.keywords.spaces import BATCH
 
@@ -174,7 +174,8 @@ def test_an_excerpt_finds_what_was_folded():
 @pytest.mark.parametrize("word", ["café", "İstanbul", "서울시", "ガイド"])
 def test_a_word_is_shown_whose_accents_or_parts_were_folded(word):
     text = "lorem " * 100 + word + " ipsum" * 100
-    for shown in (excerpt(text, [word.casefold()]), densest(text, words(word)), text[stretch(text, words(word), 160)]):
+    parts = [text[part] for part in stretches(text, words(word), 80)]
+    for shown in (excerpt(text, [word.casefold()]), densest(text, words(word)), *parts):
         assert word in shown
 
 

@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..kernel import NotFound
-from ..kernel.excerpts import stretch
+from ..kernel.excerpts import stretches
 from ..kernel.fulltext import FOLDING
 from ..kernel.words import UNSPACED, inflected, stems, words
 from .pieces import ContextPiece
@@ -195,12 +195,9 @@ def _chunk(found: list[ChunkHit], matches: list[str], flags: Iterable[Annotation
 def _parts(whole: ContextPiece, hit: ChunkHit, sought: set[str], names: dict[str, str]) -> Iterator[ContextPiece]:
     """Shorter forms of a chunk, each about half as long as the one before: what stands around the words."""
     text = hit.chunk.content
-    size = len(text) // 2
-    while size >= SHORTEST:
-        part = stretch(text, sought, size)
+    for part in stretches(text, sought, SHORTEST):
         said = "…" * (part.start > 0) + text[part] + "…" * (part.stop < len(text))
         yield replace(whole, text=said, source=_place(hit, names, part))
-        size //= 2
 
 
 def _names(documents: Iterable[Document]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 EXCERPT = 160
 LOOK_AT = 100_000  # characters in which the words are looked for
@@ -27,17 +27,20 @@ def densest(text: str, words: Iterable[str]) -> str:
     return _around(line, _densest(line, words))
 
 
-def stretch(text: str, words: Iterable[str], size: int) -> slice:
-    """Where about so many characters of a text lie in which most of the words stand close together, cut between lines or words."""
-    at = _densest(text, words)
-    start = max(0, min(at - size // 3, len(text) - size))
-    end = min(len(text), start + size)
-    if start > 0:
-        start = text.find("\n", start, at) + 1 or text.find(" ", start, at) + 1 or start
-    if end < len(text):
-        least = max(at, end - size // 3)
-        end = max(text.rfind("\n", least, end), 0) or max(text.rfind(" ", least, end), 0) or end
-    return slice(start, end)
+def stretches(text: str, words: Iterable[str], least: int) -> Iterator[slice]:
+    """Where most of the words stand close together in a text: half of it, half of that, and so on, cut between lines or words."""
+    size = len(text) // 2
+    at = _densest(text, words) if size >= least else 0
+    while size >= least:
+        start = max(0, min(at - size // 3, len(text) - size))
+        end = start + size
+        if start > 0:
+            start = text.find("\n", start, at) + 1 or text.find(" ", start, at) + 1 or start
+        if end < len(text):
+            low = max(at, end - size // 3)
+            end = max(text.rfind("\n", low, end), 0) or max(text.rfind(" ", low, end), 0) or end
+        yield slice(start, end)
+        size //= 2
 
 
 def _around(line: str, at: int) -> str:
