@@ -13,6 +13,7 @@ The trap: within a transaction the table `_data` is behind until a cursor on the
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -180,9 +181,13 @@ class Question:
         self.texts, self.length = _totals(before or _state(connection))
         if max(self.holders.values(), default=0) > min(self.texts, self.length):
             raise Corrupt("it has a word in more texts than there are")
-        commonest = {term[0]: max([self.holders[word] for word in term]) for term in self.terms}  # no two terms share a word
-        self._rarities = {first: bm25.rarity(self.texts, found) for first, found in commonest.items()}
         self._read: dict[int, float] = {}  # scores of texts that have been read
+
+    @cached_property
+    def _rarities(self) -> dict[str, float]:
+        """By the first word of each term, for no two share one."""
+        commonest = {term[0]: max([self.holders[word] for word in term]) for term in self.terms}
+        return {first: bm25.rarity(self.texts, held) for first, held in commonest.items()}
 
     def best(self, count: int) -> list[Scored]:
         """The chunks that score highest, best first; all for a negative count."""
